@@ -1,0 +1,313 @@
+# qfsck: fsck for QEMU disk images. One Makefile, no configure.
+#
+#	make                the program and the library, left at the root
+#	make check          everything that must pass
+#	make help           the other targets
+#
+#	V=1                 show the commands
+#	O=DIR               build into DIR (objects, program and library)
+#	CI=true, WERROR=1   warnings are errors
+#	CC= CFLAGS= LDFLAGS= PREFIX= DESTDIR=     as everywhere
+
+VERSION := 0.1
+SOVERSION := 0
+
+CC ?= cc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR := $(if $(findstring clang,$(CC)),ar,gcc-ar)
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+bindir := $(DESTDIR)$(PREFIX)/bin
+libdir := $(DESTDIR)$(PREFIX)/lib
+includedir := $(DESTDIR)$(PREFIX)/include
+mandir := $(DESTDIR)$(PREFIX)/share/man
+
+# Objects always lie in $(O); the products lie at the root unless O is given.
+ifeq ($(origin O),undefined)
+O := build
+OUT := .
+else
+OUT := $(O)
+endif
+QFSCK := $(OUT)/qfsck
+LIB_A := $(OUT)/libqfsck.a
+LIB_SO := $(OUT)/libqfsck.so
+PROBLEMS_MAN := $(O)/qfsck-problems.7
+
+# --- sources, by wildcard: a new file needs no line here ---
+
+LIB_SRC := $(wildcard lib/*.c)
+PROG_SRC := $(wildcard check/*.c repair/*.c viz/*.c)
+MAIN_SRC := $(wildcard qfsck.c)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+# What several unit tests share: any other C file beside them.
+UNIT_HELP_SRC := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+
+obj = $(patsubst %.c,$(O)/%.o,$(1))
+LIB_OBJ := $(call obj,$(LIB_SRC))
+PROG_OBJ := $(call obj,$(PROG_SRC))
+MAIN_OBJ := $(call obj,$(MAIN_SRC))
+UNIT_HELP_OBJ := $(call obj,$(UNIT_HELP_SRC))
+UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
+FLOOR := $(O)/tests/bench/floor
+# All of the program but main(), so that a unit test can link any of it.
+PROG_A := $(O)/libprogram.a
+
+# --- flags ---
+
+PKGS := zlib libzstd libmagic jansson libcrypto cairo ncursesw
+# Asked once, and only when something is compiled: pkg-config may not be
+# there yet when `make check` starts on a bare machine.
+once = $(eval $(1) := $(2))$($(1))
+HAVE_LIBNBD = $(call once,HAVE_LIBNBD,$(shell pkg-config --exists libnbd && echo libnbd))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags $(PKGS) $(HAVE_LIBNBD)))
+PKG_LIBS = $(call once,PKG_LIBS,$(shell pkg-config --libs $(PKGS) $(HAVE_LIBNBD)))
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes \
+	-Wstrict-prototypes -Wvla
+ifneq ($(filter-out 0 false no,$(CI) $(WERROR)),)
+WARN += -Werror
+endif
+
+DEFS = -D_GNU_SOURCE -DQFSCK_VERSION='"$(VERSION)"' \
+	$(if $(HAVE_LIBNBD),-DHAVE_LIBNBD)
+# One set of objects serves the archive and the shared library: hence -fPIC,
+# and no interposition, so that calls inside the library can be inlined.
+QF_CFLAGS = -std=c11 -I. $(DEFS) $(CFLAGS) $(WARN) -fopenmp -fPIC \
+	-fno-semantic-interposition -fvisibility=$(VISIBILITY) $(PKG_CFLAGS)
+# The unit tests and the program see every function of the library.
+VISIBILITY := default
+HOT := $(call obj,$(wildcard lib/walk*.c lib/ledger*.c))
+$(HOT): OPT := -O3
+LINK = $(CC) $(CFLAGS) $(LDFLAGS) -fopenmp -Wl,--as-needed
+
+# --- quiet by default ---
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+endif
+# Checks build on every core unless the caller chose -j.
+JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+all: $(if $(LIB_SRC),$(LIB_A) $(LIB_SO)) ## build the program and the library
+all: $(if $(MAIN_SRC),$(QFSCK) $(PROBLEMS_MAN))
+
+# Objects follow the flags: CI=true after a plain make compiles anew.
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' "$(CC) $(subst ",\",$(QF_CFLAGS) $(LDFLAGS))" >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(O)/%.o: %.c $(O)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(QF_CFLAGS) $(OPT) $(EXTRA) -MMD -MP -c -o $@ $<
+
+# An archive is written anew: `ar r` would keep the objects of deleted files.
+# The list of its objects is a prerequisite, so that a deletion is seen at all.
+define archive
+$(call say,AR,$@)
+@mkdir -p $(@D)
+$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+endef
+$(O)/sources: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(LIB_SRC) $(PROG_SRC) $(MAIN_SRC)' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(LIB_A): $(LIB_OBJ) $(O)/sources
+	$(archive)
+$(PROG_A): $(PROG_OBJ) $(O)/sources
+	$(archive)
+
+# lib/qfsck.map, where it stands, says which symbols the library shows.
+LIB_MAP := $(wildcard lib/qfsck.map)
+$(LIB_SO): $(LIB_OBJ) $(LIB_MAP) $(O)/sources
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -shared -Wl,-soname,libqfsck.so.$(SOVERSION) \
+		$(LIB_MAP:%=-Wl,--version-script=%) -o $@ $(LIB_OBJ) $(PKG_LIBS)
+
+$(QFSCK): $(MAIN_OBJ) $(PROG_OBJ) $(LIB_A)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $(MAIN_OBJ) $(PROG_OBJ) $(LIB_A) $(PKG_LIBS) -lm
+
+# From the catalogue: every problem, in the program's own words. A program
+# that cannot tell them yet leaves no page, which is no reason to stop.
+$(PROBLEMS_MAN): $(QFSCK)
+	$(call say,GEN,$@)
+	@if $(abspath $(QFSCK)) explain --man >$@.new 2>/dev/null </dev/null && \
+		test -s $@.new; then mv $@.new $@; else rm -f $@.new; fi
+
+# --- tests ---
+
+tests: $(UNIT_BIN) $(FLOOR) ## build the unit tests and the bench's floor
+
+$(UNIT_BIN): $(O)/tests/%: $(O)/tests/unit/%.o $(UNIT_HELP_OBJ) $(PROG_A) $(LIB_A)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $(filter %.o %.a,$^) -lcmocka $(PKG_LIBS) -lm
+
+$(FLOOR): $(FLOOR).o
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $<
+
+RUN = QFSCK=$(abspath $(QFSCK)) QFSCK_BUILD=$(abspath $(O)) tests/run </dev/null
+# What a sanitized program can be asked: not the lints, not the screens.
+SAN_GROUPS := --groups unit,cli,corpus,differential
+
+check: deps ## install what is missing, build, run every test
+	+$(Q)$(MAKE) --no-print-directory $(JOBS) all tests
+	$(Q)$(RUN)
+
+test: check
+
+check-built: all tests ## the tests alone: install nothing
+	$(Q)$(RUN)
+
+lint: all ## the rules of the house (tests/lint)
+	$(Q)$(RUN) --groups lint
+
+bless: all tests ## rewrite the expected files from what the program says now
+	$(Q)QFSCK_BLESS=1 $(RUN) --groups cli,corpus,screens
+
+check-powercut: all tests ## every cut of every repair (long)
+	$(Q)if test -x tests/powercut/run; then \
+		QFSCK=$(abspath $(QFSCK)) QFSCK_BUILD=$(abspath $(O)) \
+		tests/powercut/run </dev/null; \
+	else echo 'no tests/powercut/run yet'; fi
+
+demo: deps ## build, then check a really damaged image
+	+$(Q)$(MAKE) --no-print-directory $(JOBS) all
+	$(Q)QFSCK=$(abspath $(QFSCK)) tests/demo.sh </dev/null
+
+# A sanitized build is another build: own folder, own flags. Its objects are
+# kept. -O1 keeps the stacks readable.
+SAN = $(MAKE) --no-print-directory $(JOBS) O=$(O)/$(1) \
+	CFLAGS="-O1 -g -fno-omit-frame-pointer $(2)" $(3) SAN=$(1) .san
+.san: all tests
+	$(Q)$(SAN_ENV) $(RUN) $(SAN_GROUPS)
+
+asan: ## the tests under AddressSanitizer and UBSan
+	+$(Q)$(call SAN,asan,-fsanitize=address$(,)undefined -fno-sanitize-recover=all)
+ubsan: ## the tests under UBSan
+	+$(Q)$(call SAN,ubsan,-fsanitize=undefined -fno-sanitize-recover=all)
+# gcc's OpenMP hides its barriers from ThreadSanitizer; clang's tells them
+# through the archer tool.
+tsan: ## the tests under ThreadSanitizer (clang, libomp-dev)
+	+$(Q)$(call SAN,tsan,-fsanitize=thread,CC=clang)
+, := ,
+ifeq ($(SAN),asan)
+SAN_ENV := ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
+else ifeq ($(SAN),tsan)
+SAN_ENV = TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
+	OMP_TOOL_LIBRARIES=$(lastword $(wildcard /usr/lib/llvm-*/lib/libarcher.so))
+SAN_GROUPS := --groups unit,corpus
+endif
+
+FUZZ_SECONDS ?= 60
+FUZZ_SAN := -fsanitize=fuzzer,address,undefined
+fuzz: $(FUZZ_BIN) ## run each fuzzer for FUZZ_SECONDS (clang)
+	$(Q)for f in $(FUZZ_BIN); do \
+		seeds=tests/fuzz/seeds/$${f##*/fuzz_}; \
+		mkdir -p $$f.corpus; test -d $$seeds || seeds=; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 \
+			-artifact_prefix=$$f. $$f.corpus $$seeds || exit 1; \
+	done
+$(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(PROG_SRC) $(wildcard lib/*.h check/*.h)
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)clang -std=c11 -I. $(DEFS) -O1 -g -fopenmp $(FUZZ_SAN) $(PKG_CFLAGS) -o $@ \
+		$< $(LIB_SRC) $(PROG_SRC) $(PKG_LIBS) -lm
+
+bench: all $(FLOOR) ## qemu-img check and qfsck check side by side (ARGS=--quick)
+	$(Q)QFSCK=$(abspath $(QFSCK)) QFSCK_FLOOR=$(abspath $(FLOOR)) \
+		tests/bench/bench.py $(ARGS)
+
+pictures: all ## draw the README's pictures anew
+	$(Q)if test -x tests/pictures.sh; then \
+		QFSCK=$(abspath $(QFSCK)) tests/pictures.sh; \
+	else echo 'no tests/pictures.sh yet'; fi
+
+FMT_FILES = $(wildcard *.[ch] lib/*.[ch] check/*.[ch] repair/*.[ch] viz/*.[ch] \
+	tests/*/*.[ch])
+fmt: ## let clang-format lay out every C file
+	$(Q)clang-format -i $(FMT_FILES)
+
+# --- what must be installed ---
+
+DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libmagic-dev \
+	libjansson-dev libssl-dev libcairo2-dev libncurses-dev uthash-dev \
+	libnbd-dev libcmocka-dev qemu-utils qemu-system-common tmux python3 \
+	clang-format git fonts-dejavu-core
+deps: ## install by apt what is missing, and only that
+	@command -v dpkg-query >/dev/null || { \
+		echo 'deps: not a Debian; needed here:' $(DEPS); exit 0; }; \
+	missing=; for p in $(DEPS); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | \
+			grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	test -n "$$missing" || exit 0; \
+	echo "deps: installing$$missing"; \
+	sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
+	{ $$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qy --no-install-recommends $$missing; } </dev/null \
+		|| echo "deps: apt could not install$$missing; going on without" >&2
+
+# --- install, clean, dist ---
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -d $(bindir) $(libdir)/pkgconfig $(includedir) \
+		$(mandir)/man1 $(mandir)/man7
+	install -m 755 $(QFSCK) $(bindir)/qfsck
+	install -m 644 $(LIB_A) $(libdir)/libqfsck.a
+	install -m 755 $(LIB_SO) $(libdir)/libqfsck.so.$(SOVERSION)
+	ln -sf libqfsck.so.$(SOVERSION) $(libdir)/libqfsck.so
+	install -m 644 lib/qfsck.h $(includedir)/qfsck.h
+	printf '%s\n' 'Name: libqfsck' 'Description: reads qcow2 images' \
+		'Version: $(VERSION)' 'Cflags: -I$(PREFIX)/include' \
+		'Libs: -L$(PREFIX)/lib -lqfsck' >$(libdir)/pkgconfig/libqfsck.pc
+	if test -f qfsck.1; then \
+		install -m 644 qfsck.1 $(mandir)/man1/qfsck.1; fi
+	if test -f $(PROBLEMS_MAN); then \
+		install -m 644 $(PROBLEMS_MAN) $(mandir)/man7/qfsck-problems.7; fi
+
+uninstall: ## remove what install put there
+	rm -f $(bindir)/qfsck $(libdir)/libqfsck.a $(libdir)/libqfsck.so \
+		$(libdir)/libqfsck.so.$(SOVERSION) $(includedir)/qfsck.h \
+		$(libdir)/pkgconfig/libqfsck.pc $(mandir)/man1/qfsck.1 \
+		$(mandir)/man7/qfsck-problems.7
+
+# `make clean O=.` must not take the tree along.
+ifneq ($(filter $(CURDIR) $(CURDIR)/..,$(abspath $(O))),)
+$(error O must be a folder of its own)
+endif
+clean: ## remove everything built
+	rm -rf $(O) $(if $(filter .,$(OUT)),$(QFSCK) $(LIB_A) $(LIB_SO))
+
+dist: ## qfsck-VERSION.tar.gz, from the last commit
+	git archive --format=tar --prefix=qfsck-$(VERSION)/ HEAD | \
+		gzip -9n >qfsck-$(VERSION).tar.gz
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
+
+FORCE:
+.PHONY: all tests check test check-built lint bless check-powercut demo .san \
+	asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
+	dist help FORCE
+
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(PROG_OBJ) $(MAIN_OBJ) \
+	$(UNIT_HELP_OBJ) $(call obj,$(UNIT_SRC)) $(FLOOR).o)
