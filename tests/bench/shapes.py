@@ -1,0 +1,322 @@
+"""The image shapes of the bench, and how each is made.
+
+qemu-img and qemu-io make what they make in reasonable time. What would take
+them hours (200,000 scattered writes, fifty snapshots of 16 million clusters)
+is written into the tables, to the same bytes in the fields that a check
+reads; `qemu-img check` calls every undamaged shape clean, and the bench stops
+where it does not.
+
+All images are sparse: only their tables take room.
+"""
+import array
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import qcow2  # noqa: E402  (tests/lib is no package)
+
+MIB = 1 << 20
+GIB = 1 << 30
+TIB = 1 << 40
+# Part of the file names: raise it when a shape changes.
+EDITION = 1
+
+
+def words(raw):
+    values = array.array("Q", raw)
+    values.byteswap()
+    return values
+
+
+def raw_of(values):
+    values = array.array("Q", values)
+    values.byteswap()
+    return values.tobytes()
+
+
+def run(*argv, feed=None):
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL,
+                   input=feed, text=True)
+
+
+# -- ways to make an image: each takes the path to fill ------------------
+
+def mapped(size, **options):
+    options["preallocation"] = "metadata"
+    text = ",".join(f"{k}={v}" for k, v in options.items())
+
+    def make(path, _store):
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-o", text, path,
+            str(size))
+    return make
+
+
+def copy_of(base, then):
+    """Start from another shape, which is made if it is not there."""
+    def make(path, store):
+        shutil.copyfile(os.devnull, path)
+        run("cp", "--sparse=always", "--reflink=auto", store.get(base), path)
+        then(path)
+    return make
+
+
+def snapshots_shared(count):
+    """COUNT snapshots of the same disk: qemu-img takes the first one."""
+    def then(path):
+        run("qemu-img", "snapshot", "-c", "first", path)
+        if count > 1:
+            with qcow2.Image(path) as image:
+                multiply_snapshot(image, count)
+    return then
+
+
+def append(image, data):
+    """A new place at the end of the file, with refcount 1."""
+    where = qcow2.round_up(image.file_size(), image.cluster)
+    used = qcow2.round_up(len(data), image.cluster)
+    image.truncate(where + used)
+    image.write(where, data)
+    for at in range(where, where + used, image.cluster):
+        image.set_refcount(at // image.cluster, 1)
+    return where
+
+
+def snapshot_entry(l1_offset, l1_size, disk, number):
+    ident, name = str(number).encode(), b"s%d" % number
+    fields = ((l1_offset, 8), (l1_size, 4), (len(ident), 2), (len(name), 2),
+              (1700000000 + number, 4), (0, 4), (0, 8), (0, 4), (24, 4),
+              (0, 8), (disk, 8), ((1 << 64) - 1, 8))
+    entry = b"".join(v.to_bytes(n, "big") for v, n in fields) + ident + name
+    return entry.ljust(qcow2.round_up(len(entry), 8), b"\0")
+
+
+def multiply_snapshot(image, count):
+    """From the one snapshot that QEMU took to COUNT that share its tables."""
+    first = image.snapshots()[0]
+    l1_size = image.snapshot(first, "l1_size")
+    l1_first = image.snapshot(first, "l1_table_offset")
+    l1 = image.read(l1_first, 8 * l1_size)
+    old_table = image.get("snapshots_offset")
+    disk = image.get("size")
+    places = [l1_first] + [append(image, l1) for _ in range(count - 1)]
+    table = append(image, b"".join(
+        snapshot_entry(at, l1_size, disk, n)
+        for n, at in enumerate(places, 1)))
+    image.put("snapshots_offset", table)
+    image.put("nb_snapshots", count)
+    image.set_refcount(old_table // image.cluster, 0)
+    raise_shared_refcounts(image, count + 1)
+
+
+def raise_shared_refcounts(image, now):
+    """Every refcount of 2 becomes NOW: 16 bits each, all below 256."""
+    assert image.refcount_bits == 16 and now < 256
+    table = bytes(now if b == 2 else b for b in range(256))
+    for block in image.reftable():
+        if block:
+            raw = image.read(block, image.cluster)
+            image.write(block, raw.translate(table))
+
+
+def snapshots_written(count, writes, size):
+    """A snapshot, then WRITES clusters written at random; COUNT times."""
+    def then(path):
+        dice = random.Random(1)
+        for n in range(count):
+            run("qemu-img", "snapshot", "-c", f"s{n}", path)
+            run("qemu-io", "-f", "qcow2", path, feed="".join(
+                f"write -q -P 0 {dice.randrange(size >> 16) << 16} 64k\n"
+                for _ in range(writes)))
+            # What was written is zeros: give the room back.
+            run("fallocate", "--dig-holes", path)
+    return then
+
+
+def shuffled(part):
+    """Scatter the host clusters of a PART (0 to 1) of the L2 entries."""
+    def then(path):
+        dice = random.Random(2)
+        with qcow2.Image(path) as image:
+            tables = [image.l2_offset(i) for i in image.l1_used()]
+            entries = array.array("Q")
+            for at in tables:
+                entries.extend(words(image.read(at, image.cluster)))
+            scatter(entries, part, dice)
+            per = image.l2_entries
+            for n, at in enumerate(tables):
+                image.write(at, raw_of(entries[n * per:(n + 1) * per]))
+    return then
+
+
+def scatter(entries, part, dice):
+    if part >= 1:
+        dice.shuffle(entries)
+        return
+    chosen = dice.sample(range(len(entries)), int(len(entries) * part))
+    values = [entries[i] for i in chosen]
+    dice.shuffle(values)
+    for i, value in zip(chosen, values):
+        entries[i] = value
+
+
+def random_order(size, writes):
+    """WRITES clusters written in random order to an empty disk."""
+    def make(path, _store):
+        run("qemu-img", "create", "-q", "-f", "qcow2", path, str(size))
+        guests = random.Random(3).sample(range(size >> 16), writes)
+        with qcow2.Image(path) as image:
+            write_in_order(image, guests)
+    return make
+
+
+def write_in_order(image, guests):
+    """What QEMU's allocator makes of writes to the clusters GUESTS.
+
+    It takes the next free cluster of the file; an L2 table is taken at the
+    first write to its range, a refcount block where the ones before it end.
+    """
+    per_block = image.refblock_entries()
+    l1, tables, blocks = {}, {}, {0: image.reftable()[0]}
+    following = image.clusters()
+
+    def take():
+        nonlocal following
+        if following % per_block == 0:
+            blocks[following // per_block] = following << image.cluster_bits
+            following += 1
+        following += 1
+        return (following - 1) << image.cluster_bits
+
+    for guest in guests:
+        index, slot = divmod(guest, image.l2_entries)
+        if index not in l1:
+            l1[index] = take()
+            tables[index] = array.array("Q", bytes(image.cluster))
+        tables[index][slot] = take() | qcow2.COPIED
+    image.truncate(following << image.cluster_bits)
+    for index, at in l1.items():
+        image.put64(image.l1_pos(index), at | qcow2.COPIED)
+        image.write(at, raw_of(tables[index]))
+    for number, at in blocks.items():
+        used = min(per_block, following - number * per_block)
+        image.put64(image.reftable_offset() + 8 * number, at)
+        image.write(at, b"\0\1" * used)
+
+
+def zero_refcount_table(path):
+    with qcow2.Image(path) as image:
+        length = image.get("refcount_table_clusters") * image.cluster
+        image.write(image.reftable_offset(), bytes(length))
+
+
+def zero_l1_entries(path):
+    with qcow2.Image(path) as image:
+        image.write(image.l1_pos(1000), bytes(8 * 100))
+
+
+class Shape:
+    def __init__(self, name, title, make, mib, aim=None, damaged=False,
+                 named_only=False):
+        self.name, self.title, self.make = name, title, make
+        self.mib = mib          # disk room while it is made and kept
+        self.aim = aim          # times faster than qemu-img, from the plan
+        self.damaged = damaged
+        self.named_only = named_only
+
+
+SHAPES = [
+    Shape("mapped-1t", "1 TiB mapped", mapped(TIB), 170, 12),
+    Shape("mapped-8t", "8 TiB mapped", mapped(8 * TIB), 1350, 10),
+    Shape("snap50", "1 TiB, 50 shared snapshots",
+          copy_of("mapped-1t", snapshots_shared(50)), 170, 80),
+    Shape("snap10", "1 TiB, 10 snapshots, writes between",
+          copy_of("mapped-1t", snapshots_written(10, 2000, TIB)), 3000, 12),
+    Shape("small-256g", "256 GiB, 4 KiB clusters",
+          mapped(256 * GIB, cluster_size=4096), 680, 25),
+    Shape("extl2-1t", "1 TiB, extended L2",
+          mapped(TIB, extended_l2="on"), 300, 8),
+    Shape("random-64g", "64 GiB, 200,000 random writes",
+          random_order(64 * GIB, 200000), 10, 100),
+    Shape("mapped-256g", "256 GiB mapped", mapped(256 * GIB), 42,
+          named_only=True),
+    Shape("shuffled-256g", "256 GiB, host clusters shuffled",
+          copy_of("mapped-256g", shuffled(1)), 42, 1000),
+    Shape("reftable-1t", "1 TiB, refcount table zeroed",
+          copy_of("mapped-1t", zero_refcount_table), 170, damaged=True),
+    Shape("l1-1t", "1 TiB, 100 L1 entries zeroed",
+          copy_of("mapped-1t", zero_l1_entries), 170, damaged=True),
+    # 10 GiB of tables: only where it is asked for, and on a file system
+    # that takes a file of this size (XFS, tmpfs).
+    Shape("mapped-64t", "64 TiB mapped", mapped(64 * TIB), 11000,
+          named_only=True),
+]
+QUICK = ("mapped-1t", "small-256g", "snap50")
+
+
+def curve_shapes():
+    """{curve: [(x, Shape)]}: how the cost grows, one thing at a time."""
+    gib = {64: "64 GiB", 256: "256 GiB", 1024: "1 TiB", 4096: "4 TiB"}
+    by_name = {s.name: s for s in SHAPES}
+    sizes = [(g, by_name.get({256: "mapped-256g", 1024: "mapped-1t"}.get(g))
+              or Shape(f"mapped-{g}g", f"{t} mapped", mapped(g * GIB),
+                       g // 6 + 2)) for g, t in gib.items()]
+    snaps = [(n, by_name.get(f"snap{n}" if n == 50 else "")
+              or Shape(f"snap{n}-shared", f"1 TiB, {n} shared snapshots",
+                       copy_of("mapped-1t", snapshots_shared(n)), 200))
+             for n in (1, 10, 50, 200)]
+    parts = [(p, by_name["mapped-256g"] if p == 0 else
+              by_name["shuffled-256g"] if p == 100 else
+              Shape(f"shuffled{p}-256g", f"256 GiB, {p} % shuffled",
+                    copy_of("mapped-256g", shuffled(p / 100)), 42))
+             for p in (0, 1, 10, 100)]
+    return {"size in GiB": sizes, "snapshots": snaps,
+            "% of clusters shuffled": parts}
+
+
+class NoRoom(Exception):
+    pass
+
+
+class Store:
+    """The folder that keeps the images from one run to the next."""
+
+    def __init__(self, folder, most_mib, log):
+        self.folder, self.most_mib, self.log = folder, most_mib, log
+        self.shapes = {s.name: s for s in SHAPES}
+        os.makedirs(folder, exist_ok=True)
+
+    def path(self, name):
+        return os.path.join(self.folder, f"{name}.{EDITION}.qcow2")
+
+    def used_mib(self):
+        return sum(e.stat().st_blocks for e in os.scandir(self.folder)) // 2048
+
+    def check_room(self, shape):
+        free = shutil.disk_usage(self.folder).free // MIB
+        if shape.mib * 1.2 + 512 > free:
+            raise NoRoom(f"{self.folder} has {free} MiB left, "
+                         f"{shape.name} takes {shape.mib}")
+        if self.used_mib() + shape.mib > self.most_mib:
+            raise NoRoom(f"{shape.name} takes {shape.mib} MiB, which passes "
+                         f"--max-mib {self.most_mib}")
+
+    def get(self, name):
+        """The path of a shape's image, made now if it is not there."""
+        shape, path = self.shapes[name], self.path(name)
+        if os.path.exists(path):
+            return path
+        self.check_room(shape)
+        self.log(f"making {name} ({shape.title})")
+        try:
+            shape.make(path + ".part", self)
+            os.rename(path + ".part", path)
+        except (OSError, subprocess.CalledProcessError) as why:
+            raise NoRoom(f"{name} cannot be made: {why}") from why
+        finally:
+            if os.path.exists(path + ".part"):
+                os.unlink(path + ".part")
+        return path
