@@ -36,6 +36,7 @@ HOLDERS = {"snap": "snap", "bm": "bitmap", "zip": "z", "luks": "luks",
 FIGURES = ("image-end-offset", "total-clusters", "allocated-clusters",
            "fragmented-clusters", "compressed-clusters")
 MILD = ("note",)
+STAGED = "staged"       # damage by its real cause, not by an edit
 
 
 class Case:
@@ -44,6 +45,7 @@ class Case:
         self.name = layout if not damage else \
             "%s~%s~%d" % (layout, damage, turn)
         self.said = ""
+        self.edited = damage not in ("", STAGED)
 
 
 class Verdict:
@@ -123,7 +125,8 @@ class Bench:
 
     def make(self, layout):
         if not os.path.exists(self.sound(layout)):
-            qimg.LAYOUTS[layout](self.sound(layout))
+            maker = qimg.LAYOUTS.get(layout) or qimg.STAGES[layout]
+            maker(self.sound(layout))
 
     def damaged(self, case):
         """Path of a damaged copy, or None when the damage does not apply."""
@@ -140,7 +143,7 @@ class Bench:
 
     def judge(self, case):
         """(case, good, lines, path) of one case, or None when void."""
-        if case.damage:
+        if case.edited:
             path = self.damaged(case)
             if not path:
                 return None
@@ -151,7 +154,7 @@ class Bench:
             if not good and self.args.keep:
                 shutil.copy(path, self.args.keep)
         finally:
-            if case.damage:
+            if case.edited:
                 os.remove(path)
         return case, good, lines
 
@@ -251,6 +254,7 @@ def arguments():
 
 def cases_of(args):
     cases = [Case(layout) for layout in qimg.LAYOUTS]
+    cases += [Case(stage, STAGED, 1) for stage in qimg.STAGES]
     cases += plan(args.seed, args.count)
     return [c for c in cases if args.only in c.name]
 

@@ -2,7 +2,7 @@
 
 import os
 
-from crafted import add_vm_state
+from crafted import add_vm_state, drop_vm_state
 from make import apply_steps, build, build_luks, compressed_writes, create, \
     rewrite, rng_of, writes
 from tools import qemu_img, qemu_io
@@ -89,11 +89,14 @@ def snapshot_resized(path):
     return build(path, "1M", steps, cluster_size=4096)
 
 
-def snapshot_vm_state(path):
+def snapshot_vm_state(path, saved):
+    """SAVED: as savevm leaves it; else the active disk has the state too."""
     build(path, "2M", ["write -P 1 0 64k", "write -P 2 1M 64k",
                        "write -b -P 3 0 128k", ("snap", "live")],
           cluster_size=65536)
     add_vm_state(path, 128 * KB)
+    if saved:
+        drop_vm_state(path)
     return path
 
 
@@ -281,7 +284,8 @@ def register():
     for function, name, fixed in (
             (snapshot_deleted, "snap-deleted", {}),
             (snapshot_resized, "snap-resized", {}),
-            (snapshot_vm_state, "snap-vmstate", {}),
+            (snapshot_vm_state, "snap-vmstate", {"saved": True}),
+            (snapshot_vm_state, "snap-vmstate-open", {"saved": False}),
             (compressed_snapshots, "zlib-snap", {}),
             (data_file, "datafile", {}),
             (data_file, "datafile-raw", {"data_file_raw": "on"}),
