@@ -12,8 +12,9 @@ An image is described by options of `qemu-img create` and a list of steps:
 
 import os
 import random
+import time
 
-from tools import SECRET, luks_options, qemu_img, qemu_io
+from tools import SECRET, Refused, luks_options, qemu_img, qemu_io
 
 
 def options_text(options):
@@ -65,6 +66,18 @@ def build(path, size="4M", steps=(), **options):
     return path
 
 
+def patiently(make):
+    """LUKS measures the CPU first, and fails when the machine is busy."""
+    for _ in range(20):
+        try:
+            return make()
+        except Refused as why:
+            if "accurate CPU usage" not in str(why):
+                raise
+            time.sleep(0.5)
+    return make()
+
+
 def build_luks(path, size="1M", steps=(), **options):
     """A LUKS image; the steps are qemu-io commands only."""
     args = ["create", "-q", "-f", "qcow2", *SECRET]
@@ -72,7 +85,7 @@ def build_luks(path, size="1M", steps=(), **options):
                    encrypt__iter_time="10")
     text = options_text(options).replace("_secret", "-secret")
     text = text.replace("_time", "-time")
-    qemu_img(*args, "-o", text, path, size)
+    patiently(lambda: qemu_img(*args, "-o", text, path, size))
     if steps:
         qemu_io(luks_options(path), *steps,
                 options=SECRET + ["--image-opts"])

@@ -91,7 +91,6 @@ DEATHS = (
     ("data-copy", "l2_update", [("snap", "s"), "write -P 2 2M 4k"],
      "aio_write -f -P 1 2049k 150k"),
     ("zip", "l2_update", ["write -c -P 2 3M 4k"], "aio_write -f -P 3 3080k 8k"),
-    ("discard", "refblock_update_part", [], "discard 2M 64k"),
     ("many", "l2_update", ["write -P 3 2176k 1M"],
      "aio_write -f -P 1 2120k 1800k"),
 )
