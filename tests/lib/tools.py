@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 
 TIMEOUT = 20
 SECRET = ["--object", "secret,id=key0,data=qfsck"]
@@ -90,6 +91,25 @@ def qfsck_check(path, *options):
             os.path.basename(path)]
     status, out, err = run(args, cwd=os.path.dirname(path))
     return status, parse(out), err.decode(errors="replace"), out
+
+
+def peak_memory(args, cwd):
+    """KiB of memory that a program held at its peak, resident."""
+    child = subprocess.Popen(args, cwd=cwd, env=environment(),
+                             stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    killer = threading.Timer(TIMEOUT, child.kill)
+    killer.start()
+    _, child.returncode, usage = os.wait4(child.pid, 0)
+    killer.cancel()
+    return usage.ru_maxrss
+
+
+def sanitized(program):
+    """Whether a sanitizer is built in, which takes memory of its own."""
+    with open(program, "rb") as file:
+        return b"__asan_init" in file.read()
 
 
 def last_line(text):
