@@ -43,15 +43,17 @@ def run(*argv, feed=None):
                    input=feed, text=True)
 
 
+def create(path, size, **options):
+    text = ",".join(f"{k}={v}" for k, v in options.items())
+    run("qemu-img", "create", "-q", "-f", "qcow2",
+        *(("-o", text) if text else ()), path, str(size))
+
+
 # -- ways to make an image: each takes the path to fill ------------------
 
 def mapped(size, **options):
-    options["preallocation"] = "metadata"
-    text = ",".join(f"{k}={v}" for k, v in options.items())
-
     def make(path, _store):
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-o", text, path,
-            str(size))
+        create(path, size, preallocation="metadata", **options)
     return make
 
 
@@ -163,48 +165,110 @@ def scatter(entries, part, dice):
         entries[i] = value
 
 
+class Writer:
+    """Fills an empty image as QEMU's allocator does.
+
+    It takes the next free cluster of the file; a refcount block is taken
+    where the ones before it end, an L2 table at the first write to its range.
+    """
+
+    def __init__(self, image):
+        self.image = image
+        self.per_block = image.refblock_entries()
+        self.following = image.clusters()
+        self.blocks = {0: image.reftable()[0]}
+        self.l1 = array.array("Q", bytes(8 * image.l1_size))
+        self.freed = []
+
+    def take(self, most=1):
+        """(first, number) of up to MOST clusters in a row."""
+        if self.following % self.per_block == 0:
+            at = self.following << self.image.cluster_bits
+            self.blocks[self.following // self.per_block] = at
+            self.following += 1
+        first = self.following
+        most = min(most, self.per_block - first % self.per_block)
+        self.following += most
+        return first, most
+
+    def take_table(self, index):
+        """An L2 table of its own for the L1 entry INDEX: its host offset."""
+        at = self.take()[0] << self.image.cluster_bits
+        self.l1[index] = at | qcow2.COPIED
+        return at
+
+    def entries(self, count):
+        """L2 entries for COUNT new clusters."""
+        made = array.array("Q")
+        shift = self.image.cluster_bits
+        while len(made) < count:
+            first, got = self.take(count - len(made))
+            made.extend(range(first << shift | qcow2.COPIED,
+                              (first + got) << shift | qcow2.COPIED,
+                              1 << shift))
+        return made
+
+    def move_reftable(self, clusters):
+        """Room for more refcount blocks, as when QEMU outgrew the table."""
+        old, number = self.image.reftable_offset(), \
+            self.image.get("refcount_table_clusters")
+        shift = self.image.cluster_bits
+        self.freed += range(old >> shift, (old >> shift) + number)
+        first, got = self.take(clusters)
+        assert got == clusters
+        self.image.put("refcount_table_offset", first << shift)
+        self.image.put("refcount_table_clusters", clusters)
+
+    def finish(self):
+        image = self.image
+        image.truncate(self.following << image.cluster_bits)
+        image.write(image.l1_offset, raw_of(self.l1))
+        for number, at in self.blocks.items():
+            used = min(self.per_block,
+                       self.following - number * self.per_block)
+            image.put64(image.reftable_offset() + 8 * number, at)
+            image.write(at, b"\0\1" * used)
+        for cluster in self.freed:
+            image.set_refcount(cluster, 0)
+
+
 def random_order(size, writes):
     """WRITES clusters written in random order to an empty disk."""
     def make(path, _store):
-        run("qemu-img", "create", "-q", "-f", "qcow2", path, str(size))
+        create(path, size)
         guests = random.Random(3).sample(range(size >> 16), writes)
         with qcow2.Image(path) as image:
-            write_in_order(image, guests)
+            write_guests(image, guests)
     return make
 
 
-def write_in_order(image, guests):
-    """What QEMU's allocator makes of writes to the clusters GUESTS.
-
-    It takes the next free cluster of the file; an L2 table is taken at the
-    first write to its range, a refcount block where the ones before it end.
-    """
-    per_block = image.refblock_entries()
-    l1, tables, blocks = {}, {}, {0: image.reftable()[0]}
-    following = image.clusters()
-
-    def take():
-        nonlocal following
-        if following % per_block == 0:
-            blocks[following // per_block] = following << image.cluster_bits
-            following += 1
-        following += 1
-        return (following - 1) << image.cluster_bits
-
+def write_guests(image, guests):
+    writer = Writer(image)
+    places, tables = {}, {}
     for guest in guests:
         index, slot = divmod(guest, image.l2_entries)
-        if index not in l1:
-            l1[index] = take()
+        if index not in tables:
+            places[index] = writer.take_table(index)
             tables[index] = array.array("Q", bytes(image.cluster))
-        tables[index][slot] = take() | qcow2.COPIED
-    image.truncate(following << image.cluster_bits)
-    for index, at in l1.items():
-        image.put64(image.l1_pos(index), at | qcow2.COPIED)
-        image.write(at, raw_of(tables[index]))
-    for number, at in blocks.items():
-        used = min(per_block, following - number * per_block)
-        image.put64(image.reftable_offset() + 8 * number, at)
-        image.write(at, b"\0\1" * used)
+        tables[index][slot] = writer.entries(1)[0]
+    writer.finish()
+    for index, table in tables.items():
+        image.write(places[index], raw_of(table))
+
+
+def mapped_by_hand(size, cluster):
+    """What preallocation=metadata makes, where that takes minutes."""
+    def make(path, _store):
+        create(path, size, cluster_size=cluster)
+        with qcow2.Image(path) as image:
+            writer = Writer(image)
+            blocks = size // cluster // writer.per_block * 11 // 10
+            writer.move_reftable(blocks * 8 // cluster + 1)
+            for index in range(size // cluster // image.l2_entries):
+                at = writer.take_table(index)
+                image.write(at, raw_of(writer.entries(image.l2_entries)))
+            writer.finish()
+    return make
 
 
 def zero_refcount_table(path):
@@ -236,7 +300,7 @@ SHAPES = [
     Shape("snap10", "1 TiB, 10 snapshots, writes between",
           copy_of("mapped-1t", snapshots_written(10, 2000, TIB)), 3000, 12),
     Shape("small-256g", "256 GiB, 4 KiB clusters",
-          mapped(256 * GIB, cluster_size=4096), 680, 25),
+          mapped_by_hand(256 * GIB, 4096), 680, 25),
     Shape("extl2-1t", "1 TiB, extended L2",
           mapped(TIB, extended_l2="on"), 300, 8),
     Shape("random-64g", "64 GiB, 200,000 random writes",
