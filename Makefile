@@ -82,7 +82,8 @@ QF_CFLAGS = -std=c11 -I. $(DEFS) $(CFLAGS) $(WARN) -fopenmp -fPIC \
 # The unit tests and the program see every function of the library.
 VISIBILITY := default
 # The floor has no worse a compiler than what is measured against it.
-HOT := $(call obj,$(wildcard lib/walk*.c lib/ledger*.c tests/bench/floor.c))
+HOT := $(call obj,$(wildcard lib/walk*.c lib/ledger*.c lib/tally*.c \
+	tests/bench/floor.c))
 $(HOT): OPT := -O3
 LINK = $(CC) $(CFLAGS) $(LDFLAGS) -fopenmp -Wl,--as-needed
 
