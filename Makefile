@@ -78,9 +78,7 @@ DEFS = -D_GNU_SOURCE -DQFSCK_VERSION='"$(VERSION)"' \
 # One set of objects serves the archive and the shared library: hence -fPIC,
 # and no interposition, so that calls inside the library can be inlined.
 QF_CFLAGS = -std=c11 -I. $(DEFS) $(CFLAGS) $(WARN) -fopenmp -fPIC \
-	-fno-semantic-interposition -fvisibility=$(VISIBILITY) $(PKG_CFLAGS)
-# The unit tests and the program see every function of the library.
-VISIBILITY := default
+	-fno-semantic-interposition $(PKG_CFLAGS)
 # The floor has no worse a compiler than what is measured against it.
 HOT := $(call obj,$(wildcard lib/walk*.c lib/ledger*.c lib/tally*.c \
 	tests/bench/floor.c))
