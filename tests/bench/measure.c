@@ -59,7 +59,7 @@ int main(int argc, char **argv)
 	}
 	fprintf(out, "%.6f %.6f %ld %d\n", start,
 		seconds(use.ru_utime) + seconds(use.ru_stime), use.ru_maxrss,
-		WIFEXITED(status) ? WEXITSTATUS(status) :
-				    128 + WTERMSIG(status));
+		WIFEXITED(status) ? WEXITSTATUS(status)
+				  : 128 + WTERMSIG(status));
 	return fclose(out) ? 1 : 0;
 }
