@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Runs the passes and sums up. */
+#include "check/check.h"
+#include "check/pass.h"
+#include "lib/mem.h"
+
+#include <string.h>
+
+/* Findings of one problem that are listed before the rest is put together. */
+#define COLLATE_OVER 1000
+/* Troubled runs whose owners are looked for. */
+#define MAX_WANTS 4096
+
+static const struct {
+	qf_pass_fn *run;
+	const char *title;
+} passes[] = {
+#define QF_PASS(NAME, fn, title) { fn, title },
+#include "check/passes.def"
+#undef QF_PASS
+};
+
+static bool needs_detail(const struct qf_tally *t)
+{
+	size_t i;
+
+	for (i = 0; i < QF_ODD_KINDS; i++)
+		if (t->odd[i])
+			return true;
+	/* what is only leaked has no owner to be found */
+	for (i = 0; i < t->n_troubles; i++)
+		if (t->trouble[i].stated < t->trouble[i].counted ||
+		    t->trouble[i].why & (QF_TROUBLE_COPIED | QF_TROUBLE_DOUBLE))
+			return true;
+	return false;
+}
+
+static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
+{
+	size_t limit = c->opts->all ? SIZE_MAX : MAX_WANTS;
+	enum qf_err err = qf_walk_gather(c->img, &c->walk, why);
+
+	if (!err)
+		err = qf_tally_make(&c->walk, c->opts->jobs, &c->tally, why);
+	if (!err && needs_detail(&c->tally))
+		err = qf_detail_make(&c->tally, limit, c->opts->all, &c->detail,
+				     why);
+	return err;
+}
+
+static void take_figures(struct qf_pass_ctx *c, struct qf_report *rep)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	struct qf_report_figures *fig = &rep->fig;
+	uint64_t end = qf_ledger_end(c->tally.ledger);
+
+	if (c->tally.stated_end > end)
+		end = c->tally.stated_end;
+	fig->image_end_bytes = (end ? end : 1) << g->cluster_bits;
+	fig->total = qf_mem_div_up(c->img->hdr.disk_bytes & ~511ull,
+				   g->cluster_bytes);
+	fig->allocated = c->tally.fig.allocated;
+	fig->fragmented = c->tally.fig.fragmented;
+	fig->compressed = c->tally.fig.compressed;
+	fig->file_clusters = c->tally.clusters;
+	fig->used = qf_ledger_used(c->tally.ledger);
+	if (fig->file_clusters > fig->used + c->tally.leaked)
+		fig->free = fig->file_clusters - fig->used - c->tally.leaked;
+}
+
+static void sum_up(struct qf_report *rep)
+{
+	const struct qf_finding *f = rep->findings.at;
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++, f++) {
+		rep->corruptions += f->corruptions;
+		rep->leaks += f->leaks;
+		rep->errors += f->errors;
+		rep->warnings += qf_problem_get(f->problem)->severity ==
+				 QF_SEV_WARNING;
+		/* an error that qemu-img does not count is one all the same */
+		if (qf_problem_get(f->problem)->severity >= QF_SEV_ERROR)
+			rep->verdict = QF_VERDICT_CORRUPT;
+	}
+	if (rep->verdict == QF_VERDICT_CORRUPT)
+		return;
+	if (rep->errors)
+		rep->verdict = QF_VERDICT_UNCHECKED;
+	else if (rep->leaks)
+		rep->verdict = QF_VERDICT_LEAKS;
+}
+
+enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
+			 struct qf_report *rep, struct qf_why *why)
+{
+	struct qf_pass_ctx c = { .img = img,
+				 .opts = opts,
+				 .out = &rep->findings };
+	enum qf_err err;
+	size_t i;
+
+	memset(rep, 0, sizeof(*rep));
+	err = gather(&c, why);
+	for (i = 0; !err && i < sizeof(passes) / sizeof(passes[0]); i++)
+		err = passes[i].run(&c, why);
+	if (!err && rep->findings.failed)
+		err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				 "no memory for the findings");
+	if (!err) {
+		qf_finding_collate(&rep->findings,
+				   opts->all ? 0 : COLLATE_OVER);
+		take_figures(&c, rep);
+		sum_up(rep);
+	}
+	qf_detail_free(&c.detail);
+	qf_tally_free(&c.tally);
+	qf_walk_free(&c.walk);
+	return err;
+}
+
+void qf_check_free(struct qf_report *rep)
+{
+	qf_finding_free(&rep->findings);
+}
+
+const char *qf_check_verdict(enum qf_verdict v)
+{
+	static const char *const names[] = { "clean", "leaks", "corrupt",
+					     "unchecked" };
+
+	return names[v];
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The face of check/: judges an image, and says what is wrong with it. */
+#ifndef QF_CHECK_H
+#define QF_CHECK_H
+
+#include "check/finding.h"
+#include "lib/image.h"
+
+struct qf_check_opts {
+	unsigned int jobs; /* 0: one a processor */
+	bool all;	   /* every entry a finding of its own */
+	bool data;	   /* look into compressed clusters as well */
+	bool shared;	   /* the image may be written meanwhile (-U) */
+};
+
+enum qf_verdict {
+	QF_VERDICT_CLEAN,
+	QF_VERDICT_LEAKS,
+	QF_VERDICT_CORRUPT,
+	QF_VERDICT_UNCHECKED, /* a part could not be read, else nothing */
+};
+
+/* The figures of qemu-img check, in clusters unless named otherwise. */
+struct qf_report_figures {
+	uint64_t image_end_bytes;
+	uint64_t total; /* guest clusters of the disk */
+	uint64_t allocated;
+	uint64_t fragmented;
+	uint64_t compressed;
+	uint64_t file_clusters;
+	uint64_t used; /* host clusters with an owner */
+	uint64_t free; /* host clusters inside the file without one */
+};
+
+struct qf_report {
+	struct qf_findings findings;
+	struct qf_report_figures fig;
+	enum qf_verdict verdict;
+	uint64_t corruptions, leaks, errors, warnings;
+};
+
+/*
+ * Checks IMG. *REP is freed with qf_check_free, also after an error.
+ * Errors: QF_ERR_NOMEM, QF_ERR_STOPPED: no verdict. What cannot be read is
+ * a finding.
+ */
+enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
+			 struct qf_report *rep, struct qf_why *why);
+void qf_check_free(struct qf_report *rep);
+
+const char *qf_check_verdict(enum qf_verdict v);
+
+/* The commands, for the front door. */
+int qf_cmd_check(int argc, char **argv);
+int qf_cmd_explain(int argc, char **argv);
+
+/*
+ * Progress of long work on stderr: a bar with rate and time left where
+ * WANTED (or on a terminal, for work of over a second), and a line on
+ * SIGUSR1. NAME is what is worked on.
+ */
+void qf_progress_start(const char *name, bool wanted);
+void qf_progress_stop(void);
+
+#endif

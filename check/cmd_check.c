@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* qfsck check. */
+#include "check/check.h"
+#include "check/report.h"
+#include "cmd.h"
+#include "lib/open.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct args {
+	struct qf_check_opts check;
+	struct qf_report_style style;
+	bool json, progress, image_opts;
+	const char *format;
+	char **name; /* owned list of borrowed or owned strings */
+	size_t n;
+	char *files0; /* what the names of --files0-from point into */
+};
+
+enum {
+	OPT_OUTPUT = 256,
+	OPT_ALL,
+	OPT_JOBS,
+	OPT_DATA,
+	OPT_CHAIN,
+	OPT_FILES0,
+	OPT_IMAGE_OPTS,
+	OPT_OBJECT,
+	OPT_HELP
+};
+
+static const struct option options[] = {
+	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "format", required_argument, NULL, 'f' },
+	{ "repair", required_argument, NULL, 'r' },
+	{ "force-share", no_argument, NULL, 'U' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "progress", no_argument, NULL, 'p' },
+	{ "cache", required_argument, NULL, 'T' },
+	{ "all", no_argument, NULL, OPT_ALL },
+	{ "jobs", required_argument, NULL, OPT_JOBS },
+	{ "files0-from", required_argument, NULL, OPT_FILES0 },
+	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
+	{ "object", required_argument, NULL, OPT_OBJECT },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 }
+};
+
+static const char help[] =
+	"Usage: qfsck check [OPTION]... IMAGE...\n"
+	"Checks qcow2 images: rebuilds the refcounts from the L1 and L2 tables\n"
+	"and says what is wrong. Never changes a byte.\n\n"
+	"  -f, --format=FMT       the image's format; only qcow2 is checked\n"
+	"      --output=FORMAT    human (the default) or json; several images\n"
+	"                         give one line of JSON each\n"
+	"  -U, --force-share      read an image that another program writes\n"
+	"      --all              list every damaged entry by itself\n"
+	"      --jobs=N           threads to use (default: one a processor)\n"
+	"      --files0-from=F    take the images' names, ended by NUL, from F\n"
+	"                         (- is standard input)\n"
+	"  -q, --quiet            print nothing about a clean image\n"
+	"  -p, --progress         show progress on standard error\n"
+	"      --image-opts       IMAGE is a list driver=qcow2,file.filename=X\n"
+	"  -T, --cache=MODE       accepted for compatibility, without effect\n"
+	"      --help             this text\n\n"
+	"Exit codes, as of qemu-img check: 0 clean, 1 could not be checked,\n"
+	"2 corrupt, 3 leaks only, 63 not a format that is checked. With several\n"
+	"images: 2 if any is corrupt, else 1, else 3, else 63, else 0.\n";
+
+static bool parse_number(const char *s, unsigned int *out)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(s, &end, 10);
+	if (errno || *end || end == s || *s == '-' || v > 4096)
+		return false;
+	*out = (unsigned int)v;
+	return true;
+}
+
+/* Reads NUL-ended names from F and adds them. */
+static bool read_names(struct args *a, const char *file)
+{
+	FILE *f = strcmp(file, "-") ? fopen(file, "re") : stdin;
+	size_t used = 0, room = 0, got, i, start = 0;
+	char *buf = NULL, *grown;
+
+	if (!f) {
+		fprintf(stderr, "qfsck: %s: %s\n", file, strerror(errno));
+		return false;
+	}
+	do {
+		if (used + 4096 + 1 > room) {
+			room = room * 2 + 8192;
+			grown = realloc(buf, room);
+			if (!grown)
+				break;
+			buf = grown;
+		}
+		got = fread(buf + used, 1, 4096, f);
+		used += got;
+	} while (got);
+	if (f != stdin)
+		fclose(f);
+	if (!buf)
+		return false;
+	buf[used] = '\0';
+	a->files0 = buf;
+	for (i = 0; i <= used; i++) {
+		if (buf[i] && i < used)
+			continue;
+		if (i > start) {
+			char **names =
+				realloc(a->name, (a->n + 1) * sizeof(char *));
+
+			if (!names)
+				return false;
+			a->name = names;
+			a->name[a->n++] = buf + start;
+		}
+		start = i + 1;
+	}
+	return true;
+}
+
+/* The file name in "driver=qcow2,file.filename=X,..."; commas are doubled. */
+static char *from_image_opts(const char *opts)
+{
+	static const char *const keys[] = { "file.filename=", "filename=" };
+	const char *p = opts;
+	char *out = malloc(strlen(opts) + 1);
+	size_t k, n;
+
+	while (out && p && *p) {
+		for (k = 0; k < 2; k++) {
+			n = strlen(keys[k]);
+			if (strncmp(p, keys[k], n))
+				continue;
+			p += n;
+			for (n = 0; *p && (*p != ',' || p[1] == ','); p++) {
+				p += *p == ',';
+				out[n++] = *p;
+			}
+			out[n] = '\0';
+			return out;
+		}
+		p = strchr(p, ',');
+		p = p ? p + 1 : NULL;
+	}
+	free(out);
+	return NULL;
+}
+
+static int wrong_use(const char *text, const char *arg)
+{
+	fprintf(stderr, "qfsck check: %s%s%s; see qfsck check --help\n", text,
+		arg ? ": " : "", arg ? arg : "");
+	return QF_EXIT_FAILED;
+}
+
+static int no_repair_here(void)
+{
+	return wrong_use("-r is not there yet in this version; the image is "
+			 "left as it is",
+			 NULL);
+}
+
+/* Takes one option. Returns -1 to go on, else the exit code. */
+static int take_option(struct args *a, int opt)
+{
+	switch (opt) {
+	case 'f':
+		a->format = optarg;
+		return -1;
+	case 'r':
+		return no_repair_here();
+	case 'U':
+		a->check.shared = true;
+		return -1;
+	case 'q':
+		a->style.quiet = true;
+		return -1;
+	case 'p':
+		a->progress = true;
+		return -1;
+	case 'T':
+	case OPT_OBJECT:
+		return -1;
+	case OPT_OUTPUT:
+		a->json = !strcmp(optarg, "json");
+		if (!a->json && strcmp(optarg, "human"))
+			return wrong_use("unknown output format", optarg);
+		return -1;
+	case OPT_ALL:
+		a->check.all = a->style.all = true;
+		return -1;
+	case OPT_JOBS:
+		return parse_number(optarg, &a->check.jobs)
+			       ? -1
+			       : wrong_use("not a number of jobs", optarg);
+	case OPT_FILES0:
+		return read_names(a, optarg) ? -1 : QF_EXIT_FAILED;
+	case OPT_IMAGE_OPTS:
+		a->image_opts = true;
+		return -1;
+	case OPT_HELP:
+		fputs(help, stdout);
+		return QF_EXIT_CLEAN;
+	default:
+		return wrong_use("wrong use", NULL);
+	}
+}
+
+static int parse(struct args *a, int argc, char **argv)
+{
+	int opt, code;
+
+	optind = 1;
+	while ((opt = getopt_long(argc, argv, "f:r:UqpT:h", options, NULL)) !=
+	       -1) {
+		code = take_option(a, opt == 'h' ? OPT_HELP : opt);
+		if (code >= 0)
+			return code;
+	}
+	for (; optind < argc; optind++) {
+		char **names = realloc(a->name, (a->n + 1) * sizeof(char *));
+
+		if (!names)
+			return QF_EXIT_FAILED;
+		a->name = names;
+		a->name[a->n++] = argv[optind];
+	}
+	if (!a->n)
+		return wrong_use("no image given", NULL);
+	return -1;
+}
+
+/* Reports that an image could not be checked; returns the exit code. */
+static int not_checked(const struct args *a, const char *name,
+		       const struct qf_why *why)
+{
+	int code = why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN
+					      : QF_EXIT_FAILED;
+	json_t *o;
+
+	fprintf(stderr, "qfsck: %s: %s%s%s\n", name, why->text,
+		why->next[0] ? "\n  Next: " : "", why->next);
+	if (!a->json || a->n < 2)
+		return code;
+	/* one line an image, also for this one */
+	o = json_object();
+	json_object_set_new(o, "filename", qf_report_string(name));
+	json_object_set_new(o, "verdict", json_string("unchecked"));
+	json_object_set_new(o, "check-errors", json_integer(1));
+	json_object_set_new(o, "error", qf_report_string(why->text));
+	json_dumpf(o, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	putchar('\n');
+	fflush(stdout);
+	json_decref(o);
+	return code;
+}
+
+static void print_report(const struct args *a, const char *name,
+			 const struct qf_image *img,
+			 const struct qf_report *rep)
+{
+	json_t *o;
+
+	if (!a->json) {
+		qf_report_human(stdout, img, name, rep, &a->style);
+		fflush(stdout);
+		return;
+	}
+	o = qf_report_json(img, name, rep);
+	json_dumpf(o, stdout,
+		   (a->n > 1 ? JSON_COMPACT : JSON_INDENT(4)) |
+			   JSON_PRESERVE_ORDER);
+	putchar('\n');
+	fflush(stdout);
+	json_decref(o);
+}
+
+static int check_one(const struct args *a, const char *name)
+{
+	struct qf_image *img;
+	struct qf_report rep;
+	struct qf_why why = { 0 };
+	enum qf_err err;
+	int code;
+
+	if (a->format && strcmp(a->format, "qcow2")) {
+		qf_err_set(&why, QF_ERR_FOREIGN, 0, QF_NOWHERE,
+			   "the format \"%s\" is not one that is checked",
+			   a->format);
+		return not_checked(a, name, &why);
+	}
+	err = qf_open_image(name, QF_LOCK_READ, a->check.shared, &img, &why);
+	if (err)
+		return not_checked(a, name, &why);
+	qf_progress_start(name, a->progress);
+	err = qf_check_run(img, &a->check, &rep, &why);
+	qf_progress_stop();
+	if (err) {
+		code = not_checked(a, name, &why);
+	} else {
+		print_report(a, name, img, &rep);
+		code = qf_report_exit(rep.verdict);
+	}
+	qf_check_free(&rep);
+	qf_image_close(img);
+	return code;
+}
+
+/* The exit code of several: the gravest. */
+static int gravest(int a, int b)
+{
+	static const int order[] = { QF_EXIT_CORRUPT, QF_EXIT_FAILED,
+				     QF_EXIT_LEAKS, QF_EXIT_FOREIGN };
+	size_t i;
+
+	for (i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		if (a == order[i] || b == order[i])
+			return order[i];
+	return QF_EXIT_CLEAN;
+}
+
+static int check_all(const struct args *a)
+{
+	int code = QF_EXIT_CLEAN;
+	char *name;
+	size_t i;
+
+	for (i = 0; i < a->n; i++) {
+		name = a->image_opts ? from_image_opts(a->name[i]) : NULL;
+		if (a->image_opts && !name)
+			return wrong_use("no file.filename in the image "
+					 "options",
+					 a->name[i]);
+		code = gravest(code, check_one(a, name ? name : a->name[i]));
+		free(name);
+	}
+	return code;
+}
+
+int qf_cmd_check(int argc, char **argv)
+{
+	struct args a = { 0 };
+	int code;
+
+	a.style.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+	code = parse(&a, argc, argv);
+	if (code < 0)
+		code = check_all(&a);
+	free(a.name);
+	free(a.files0);
+	return code;
+}

@@ -1,0 +1,623 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "check/detail.h"
+#include "lib/describe.h"
+#include "lib/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One worker's harvest. */
+struct part {
+	struct qf_damage *damage;
+	size_t n_damages, damage_room;
+	struct qf_owner *owner;
+	size_t n_owners, owner_room;
+	struct qf_odd_entry *odd;
+	size_t n_odd, odd_room;
+	/* of the group at hand */
+	const struct qf_group *grp;
+	size_t first_damage; /* its damages begin here */
+	uint64_t sound_all;  /* sound entries of all its tables */
+	uint32_t *slot;	     /* table in group: damage number + 1 */
+	uint64_t *sound;
+	uint32_t room;
+};
+
+struct search {
+	const struct qf_tally *t;
+	struct qf_image *img;
+	struct qf_detail *d;
+	struct part *part;
+	bool all;
+};
+
+static uint32_t first_member(const struct qf_run *r)
+{
+	uint32_t w = 0;
+
+	if (!r->members)
+		return 0;
+	while (!r->members[w])
+		w++;
+	return w * 64 + (uint32_t)__builtin_ctzll(r->members[w]);
+}
+
+static bool is_member(const struct qf_run *r, uint32_t v)
+{
+	return !r->members || r->members[v / 64] >> (v % 64) & 1;
+}
+
+static bool start_group(struct part *p, const struct qf_group *grp)
+{
+	if (p->grp == grp)
+		return true;
+	p->grp = grp;
+	p->first_damage = p->n_damages;
+	p->sound_all = 0;
+	if (grp->n > p->room) {
+		free(p->slot);
+		free(p->sound);
+		p->slot = qf_mem_zalloc(grp->n, sizeof(*p->slot));
+		p->sound = qf_mem_zalloc(grp->n, sizeof(*p->sound));
+		p->room = p->slot && p->sound ? grp->n : 0;
+		return p->room;
+	}
+	memset(p->slot, 0, grp->n * sizeof(*p->slot));
+	memset(p->sound, 0, grp->n * sizeof(*p->sound));
+	return true;
+}
+
+/* The damage record of table V of the group at hand, made if need be. */
+static struct qf_damage *damage_of(struct part *p, uint32_t v)
+{
+	struct qf_damage *d;
+
+	if (p->slot[v])
+		return &p->damage[p->slot[v] - 1];
+	if (!qf_mem_grow((void **)&p->damage, p->n_damages, &p->damage_room,
+			 sizeof(*d)))
+		return NULL;
+	d = &p->damage[p->n_damages++];
+	memset(d, 0, sizeof(*d));
+	d->l1_index = p->grp->l1_index;
+	d->in_group = v;
+	d->table = p->grp->first + v;
+	p->slot[v] = (uint32_t)p->n_damages;
+	return d;
+}
+
+static bool keep_entry(struct search *s, struct part *p, uint32_t v,
+		       const struct qf_run *r, uint32_t i, uint64_t stated)
+{
+	struct qf_odd_entry *e;
+
+	if (!s->all)
+		return true;
+	if (!qf_mem_grow((void **)&p->odd, p->n_odd, &p->odd_room, sizeof(*e)))
+		return false;
+	e = &p->odd[p->n_odd++];
+	memset(e, 0, sizeof(*e));
+	e->table = p->grp->first + v;
+	e->l1_index = p->grp->l1_index;
+	e->index = r->index + i;
+	e->entry = r->entry + ((uint64_t)i << s->img->geo.cluster_bits);
+	e->weight = r->weight;
+	e->odd = stated == UINT64_MAX ? r->odd : 0;
+	e->stated = stated;
+	return true;
+}
+
+static bool see_odd(struct search *s, struct part *p, const struct qf_run *r)
+{
+	uint32_t v = first_member(r);
+	struct qf_damage *d = damage_of(p, v);
+	unsigned int odd, bit;
+
+	if (!d)
+		return false;
+	d->entries++;
+	for (odd = r->odd; odd; odd &= odd - 1) {
+		bit = (unsigned int)__builtin_ctz(odd);
+		if (!d->odd[bit]) {
+			d->first_entry[bit] = r->entry;
+			d->first_index[bit] = r->index;
+		}
+		d->odd[bit] += r->weight;
+	}
+	return keep_entry(s, p, v, r, 0, UINT64_MAX);
+}
+
+/* The active disk's table in the group at hand. */
+static uint32_t active_table(const struct search *s, const struct part *p,
+			     const struct qf_run *r)
+{
+	uint32_t v;
+
+	for (v = 0; v < p->grp->n; v++)
+		if (s->t->walk->table[p->grp->first + v].active &&
+		    is_member(r, v))
+			return v;
+	return first_member(r);
+}
+
+static bool wrong_flag(struct search *s, struct part *p, const struct qf_run *r,
+		       uint32_t from, uint32_t n, uint64_t stated)
+{
+	bool copied = r->entry & QF_ENTRY_COPIED;
+	struct qf_damage *d;
+	uint32_t v, i;
+
+	if ((stated == 1) == copied)
+		return true;
+	v = active_table(s, p, r);
+	d = damage_of(p, v);
+	if (!d)
+		return false;
+	if (!d->copied) {
+		d->copied_index = r->index + from;
+		d->copied_entry =
+			r->entry + ((uint64_t)from << s->img->geo.cluster_bits);
+		d->copied_stated = stated;
+	}
+	d->copied += n;
+	d->copied_set |= copied;
+	for (i = 0; s->all && i < n; i++)
+		if (!keep_entry(s, p, v, r, from + i, stated))
+			return false;
+	return true;
+}
+
+/* The part [FROM, FROM + N) of a run, all in the trouble TR. */
+static bool flags_in_trouble(struct search *s, struct part *p,
+			     const struct qf_run *r, uint64_t cluster,
+			     uint32_t from, uint32_t n,
+			     const struct qf_trouble *tr)
+{
+	uint64_t stated;
+	uint32_t i;
+
+	if (tr->why & QF_TROUBLE_UNKNOWN)
+		return true;
+	if (tr->hits == tr->n)
+		return wrong_flag(s, p, r, from, n, tr->stated);
+	for (i = 0; i < n; i++) /* a run of runs: ask the file */
+		if (!qf_image_refcount(s->img, cluster + from + i, &stated,
+				       NULL) &&
+		    !wrong_flag(s, p, r, from + i, 1, stated))
+			return false;
+	return true;
+}
+
+/* COPIED must be set exactly where the stated refcount is 1. */
+static bool see_flags(struct search *s, struct part *p, const struct qf_run *r)
+{
+	uint64_t off = r->entry & QF_ENTRY_OFFSET_MASK, stated;
+	uint64_t first = off >> s->img->geo.cluster_bits;
+	uint64_t end = first + r->n, at = first, stop;
+	const struct qf_trouble *tr;
+
+	if (r->odd & QF_ODD_PAST_END) /* outside the tally */
+		return qf_image_refcount(s->img, first, &stated, NULL) ||
+		       wrong_flag(s, p, r, 0, 1, stated);
+	for (tr = qf_tally_from(s->t, first); tr && tr->first < end; tr++) {
+		if (tr == s->t->trouble + s->t->n_troubles)
+			break;
+		at = tr->first > first ? tr->first : first;
+		stop = tr->first + tr->n < end ? tr->first + tr->n : end;
+		if (!flags_in_trouble(s, p, r, first, (uint32_t)(at - first),
+				      (uint32_t)(stop - at), tr))
+			return false;
+	}
+	return true;
+}
+
+static size_t first_want(const struct qf_detail *d, uint64_t cluster)
+{
+	size_t lo = 0, hi = d->n_wants, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (d->want[mid] < cluster)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool add_owner(struct part *p, const struct qf_owner *o)
+{
+	if (!qf_mem_grow((void **)&p->owner, p->n_owners, &p->owner_room,
+			 sizeof(*o)))
+		return false;
+	p->owner[p->n_owners++] = *o;
+	return true;
+}
+
+static bool see_owner(struct search *s, struct part *p, const struct qf_run *r)
+{
+	const struct qf_geometry *g = &s->img->geo;
+	uint64_t off = 0, bytes = qf_tally_run_bytes(s->img, r, &off);
+	uint64_t first, n = qf_tally_touched(s->img, off, bytes, &first);
+	struct qf_owner o = { 0 };
+	size_t k;
+
+	if (!bytes || !n)
+		return true;
+	for (k = first_want(s->d, first);
+	     k < s->d->n_wants && s->d->want[k] < first + n; k++) {
+		uint32_t i = r->n > 1 ? (uint32_t)(s->d->want[k] - first) : 0;
+		uint32_t v = r->active ? active_table(s, p, r)
+				       : first_member(r);
+		const struct qf_l2_table *t =
+			&s->t->walk->table[p->grp->first + v];
+
+		o.cluster = s->d->want[k];
+		o.kind = r->kind == QF_ENTRY_KIND_COMPRESSED ? QF_REF_COMPRESSED
+							     : QF_REF_DATA;
+		o.holders = r->weight;
+		o.active = r->active;
+		o.l1_index = p->grp->l1_index;
+		o.l2_index = r->index + i;
+		o.guest_off =
+			(((uint64_t)o.l1_index << g->l2_bits) + o.l2_index)
+			<< g->cluster_bits;
+		o.table_off = t->off;
+		o.pointer_off =
+			t->off + (uint64_t)o.l2_index * g->l2_entry_bytes;
+		o.entry = r->entry + ((uint64_t)i << g->cluster_bits);
+		if (!add_owner(p, &o))
+			return false;
+	}
+	return true;
+}
+
+static void count_sound(struct part *p, const struct qf_run *r)
+{
+	uint32_t v;
+
+	if (!r->members) {
+		p->sound_all += r->n;
+		return;
+	}
+	for (v = 0; v < p->grp->n; v++)
+		if (is_member(r, v))
+			p->sound[v] += r->n;
+}
+
+static bool see_runs(void *ctx, unsigned int me, const struct qf_group *grp,
+		     const struct qf_run *r, size_t n)
+{
+	struct search *s = ctx;
+	struct part *p = &s->part[me];
+	bool flags, ok = start_group(p, grp);
+
+	for (; ok && n; n--, r++) {
+		flags = r->active && !s->img->geo.data_file &&
+			(r->kind == QF_ENTRY_KIND_DATA ||
+			 r->kind == QF_ENTRY_KIND_ZERO_ALLOC);
+		if (r->odd)
+			ok = see_odd(s, p, r);
+		else
+			count_sound(p, r);
+		ok = ok && (!flags || see_flags(s, p, r)) && see_owner(s, p, r);
+	}
+	return ok;
+}
+
+static bool end_group(void *ctx, unsigned int me, struct qf_group *grp)
+{
+	struct search *s = ctx;
+	struct part *p = &s->part[me];
+	size_t i;
+
+	(void)grp;
+	for (i = p->first_damage; p->grp == grp && i < p->n_damages; i++)
+		p->damage[i].sound =
+			p->sound_all + p->sound[p->damage[i].in_group];
+	return true;
+}
+
+/* Metadata and L2 tables as owners. */
+static bool see_claim(void *ctx, const struct qf_claim *c)
+{
+	struct search *s = ctx;
+	struct qf_owner o = { .kind = c->kind,
+			      .holder = c->holder,
+			      .holders = 1,
+			      .guest_off = QF_NOWHERE,
+			      .pointer_off = c->pointer_off,
+			      .active = c->kind == QF_REF_L1 &&
+					c->holder == QF_HOLDER_ACTIVE };
+	uint64_t first, n;
+	size_t k;
+
+	n = qf_tally_touched(s->img, c->off, c->bytes, &first);
+	for (k = first_want(s->d, first);
+	     n && k < s->d->n_wants && s->d->want[k] < first + n; k++) {
+		o.cluster = s->d->want[k];
+		o.l2_index = (uint32_t)c->index;
+		if (!add_owner(&s->part[0], &o))
+			return false;
+	}
+	return true;
+}
+
+static bool see_l2_tables(struct search *s)
+{
+	const struct qf_walk *w = s->t->walk;
+	struct qf_owner o = { .kind = QF_REF_L2 };
+	uint64_t first, n, i;
+	uint32_t g;
+	size_t k;
+
+	for (g = 0; s->d->n_wants && g < w->n_groups; g++) {
+		for (i = 0; i < w->group[g].n; i++) {
+			const struct qf_l2_table *t =
+				&w->table[w->group[g].first + i];
+
+			n = qf_tally_touched(s->img, t->off,
+					     s->img->geo.cluster_bytes, &first);
+			for (k = first_want(s->d, first);
+			     n && k < s->d->n_wants &&
+			     s->d->want[k] < first + n;
+			     k++) {
+				o.cluster = s->d->want[k];
+				o.l1_index = w->group[g].l1_index;
+				o.holders = t->weight;
+				o.active = t->active;
+				o.table_off = t->off;
+				o.guest_off = (uint64_t)o.l1_index
+					      << (s->img->geo.l2_bits +
+						  s->img->geo.cluster_bits);
+				o.pointer_off = QF_NOWHERE;
+				if (!add_owner(&s->part[0], &o))
+					return false;
+			}
+		}
+	}
+	return true;
+}
+
+static int by_table(const void *pa, const void *pb)
+{
+	const struct qf_damage *a = pa, *b = pb;
+
+	return a->table < b->table ? -1 : a->table > b->table;
+}
+
+static int by_cluster(const void *pa, const void *pb)
+{
+	const struct qf_owner *a = pa, *b = pb;
+
+	if (a->cluster != b->cluster)
+		return a->cluster < b->cluster ? -1 : 1;
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->guest_off != b->guest_off)
+		return a->guest_off < b->guest_off ? -1 : 1;
+	if (a->active != b->active)
+		return a->active ? -1 : 1;
+	if (a->table_off != b->table_off)
+		return a->table_off < b->table_off ? -1 : 1;
+	return a->pointer_off < b->pointer_off
+		       ? -1
+		       : a->pointer_off > b->pointer_off;
+}
+
+static int by_entry(const void *pa, const void *pb)
+{
+	const struct qf_odd_entry *a = pa, *b = pb;
+
+	if (a->table != b->table)
+		return a->table < b->table ? -1 : 1;
+	if (a->index != b->index)
+		return a->index < b->index ? -1 : 1;
+	return a->entry < b->entry ? -1 : a->entry > b->entry;
+}
+
+/* One array of one worker. */
+struct piece {
+	const void *at;
+	size_t n;
+};
+
+typedef struct piece piece_fn(const struct part *p);
+typedef int cmp_fn(const void *, const void *);
+
+static struct piece damage_piece(const struct part *p)
+{
+	return (struct piece){ p->damage, p->n_damages };
+}
+
+static struct piece owner_piece(const struct part *p)
+{
+	return (struct piece){ p->owner, p->n_owners };
+}
+
+static struct piece odd_piece(const struct part *p)
+{
+	return (struct piece){ p->odd, p->n_odd };
+}
+
+/* Joins the workers' arrays of one kind, sorted; NULL without memory. */
+static void *join_kind(const struct search *s, piece_fn *piece, size_t size,
+		       cmp_fn *cmp, size_t *n)
+{
+	struct piece pc;
+	unsigned int i;
+	char *all;
+
+	*n = 0;
+	for (i = 0; i < s->t->jobs; i++)
+		*n += piece(&s->part[i]).n;
+	all = qf_mem_zalloc(*n, size);
+	if (!all)
+		return NULL;
+	*n = 0;
+	for (i = 0; i < s->t->jobs; i++) {
+		pc = piece(&s->part[i]);
+		if (pc.n)
+			memcpy(all + *n * size, pc.at, pc.n * size);
+		*n += pc.n;
+	}
+	qsort(all, *n, size, cmp);
+	return all;
+}
+
+static bool join(struct search *s)
+{
+	struct qf_detail *d = s->d;
+
+	d->damage = join_kind(s, damage_piece, sizeof(*d->damage), by_table,
+			      &d->n_damages);
+	d->owner = join_kind(s, owner_piece, sizeof(*d->owner), by_cluster,
+			     &d->n_owners);
+	d->odd = join_kind(s, odd_piece, sizeof(*d->odd), by_entry, &d->n_odd);
+	return d->damage && d->owner && d->odd;
+}
+
+/* The wanted clusters, from the tally's troubles. */
+static bool take_wants(struct search *s, size_t limit)
+{
+	const unsigned int doubled = QF_TROUBLE_DOUBLE;
+	const struct qf_trouble *tr = s->t->trouble;
+	struct qf_detail *d = s->d;
+	size_t i, room = 0;
+
+	for (i = 0; i < s->t->n_troubles && d->n_wants < limit; i++, tr++) {
+		if (!(tr->why & doubled) && tr->stated >= tr->counted)
+			continue;
+		if (!qf_mem_grow((void **)&d->want, d->n_wants, &room,
+				 sizeof(*d->want)))
+			return false;
+		d->want[d->n_wants++] = tr->first;
+	}
+	return true;
+}
+
+/* Names one holder of each owner that an L1 entry leads to. */
+static void name_holders(struct search *s)
+{
+	struct qf_owner *o = s->d->owner;
+	uint32_t holder;
+	size_t i;
+
+	for (i = 0; i < s->d->n_owners; i++, o++) {
+		if (o->kind != QF_REF_DATA && o->kind != QF_REF_COMPRESSED &&
+		    o->kind != QF_REF_L2)
+			continue;
+		o->holder = QF_HOLDER_IMAGE;
+		if (o->active)
+			o->holder = QF_HOLDER_ACTIVE;
+		else if (qf_walk_holders(s->t->walk, o->l1_index, o->table_off,
+					 &holder, 1))
+			o->holder = holder;
+	}
+}
+
+static enum qf_err search(struct search *s, struct qf_why *why)
+{
+	struct qf_visitor v = { .ctx = s, .runs = see_runs, .end = end_group };
+	struct qf_claim_fns fns = { .ctx = s, .claim = see_claim };
+	enum qf_err err;
+
+	err = qf_walk_run(s->t->walk, s->t->jobs, &v, why);
+	if (!err && s->d->n_wants)
+		err = qf_walk_metadata(s->img, &fns);
+	if (!err && (!see_l2_tables(s) || !join(s)))
+		err = QF_ERR_NOMEM;
+	if (err == QF_ERR_STOPPED)
+		err = QF_ERR_NOMEM;
+	if (!err)
+		name_holders(s);
+	return err;
+}
+
+enum qf_err qf_detail_make(const struct qf_tally *t, size_t limit, bool all,
+			   struct qf_detail *d, struct qf_why *why)
+{
+	struct search s = { .t = t, .img = t->walk->img, .d = d, .all = all };
+	enum qf_err err = QF_ERR_NOMEM;
+	unsigned int i;
+
+	memset(d, 0, sizeof(*d));
+	s.part = qf_mem_zalloc(t->jobs, sizeof(*s.part));
+	if (s.part && take_wants(&s, limit))
+		err = search(&s, why);
+	for (i = 0; s.part && i < t->jobs; i++) {
+		free(s.part[i].damage);
+		free(s.part[i].owner);
+		free(s.part[i].odd);
+		free(s.part[i].slot);
+		free(s.part[i].sound);
+	}
+	free(s.part);
+	if (err)
+		qf_err_set(why, err, 0, QF_NOWHERE,
+			   "no memory to find the owners");
+	return err;
+}
+
+void qf_detail_free(struct qf_detail *d)
+{
+	free(d->damage);
+	free(d->owner);
+	free(d->odd);
+	free(d->want);
+	memset(d, 0, sizeof(*d));
+}
+
+const struct qf_owner *qf_detail_owners(const struct qf_detail *d,
+					uint64_t cluster, size_t *n)
+{
+	size_t lo = 0, hi = d->n_owners, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (d->owner[mid].cluster < cluster)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (*n = 0; lo + *n < d->n_owners; (*n)++)
+		if (d->owner[lo + *n].cluster != cluster)
+			break;
+	return *n ? &d->owner[lo] : NULL;
+}
+
+char *qf_detail_describe(const struct qf_image *img, const struct qf_owner *o,
+			 char *buf, size_t room)
+{
+	char who[400], more[48] = "";
+
+	if (o->guest_off == QF_NOWHERE) {
+		if (o->kind == QF_REF_L1)
+			snprintf(buf, room, "L1 table of %s",
+				 qf_describe_holder(img, o->holder, who,
+						    sizeof(who)));
+		else if (o->kind == QF_REF_REFBLOCK)
+			snprintf(buf, room, "refcount block %" PRIu32,
+				 o->l2_index);
+		else
+			snprintf(buf, room, "%s", qf_describe_kind(o->kind));
+		return buf;
+	}
+	if (o->holders > 1)
+		snprintf(more, sizeof(more), " and %" PRIu32 " other%s",
+			 o->holders - 1, o->holders > 2 ? "s" : "");
+	qf_describe_holder(img, o->holder, who, sizeof(who));
+	if (o->kind == QF_REF_L2)
+		snprintf(buf, room,
+			 "L2 table of %s%s (L1 entry %" PRIu32
+			 ", guest offset 0x%" PRIx64 ")",
+			 who, more, o->l1_index, o->guest_off);
+	else
+		snprintf(buf, room,
+			 "%s of %s%s at guest offset 0x%" PRIx64
+			 " (L1 entry %" PRIu32 ", L2 entry %" PRIu32 ")",
+			 qf_describe_kind(o->kind), who, more, o->guest_off,
+			 o->l1_index, o->l2_index);
+	return buf;
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "check/finding.h"
+#include "lib/mem.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void free_texts(struct qf_finding *f)
+{
+	free(f->text);
+	free(f->owner);
+	free(f->other);
+	f->text = f->owner = f->other = NULL;
+}
+
+static void init(struct qf_finding *f, enum qf_problem p)
+{
+	memset(f, 0, sizeof(*f));
+	f->problem = p;
+	f->count = 1;
+	f->collated = 1;
+	f->host_off = QF_NOWHERE;
+	f->guest_off = QF_NOWHERE;
+	switch (qf_problem_get(p)->severity) {
+	case QF_SEV_ERROR:
+	case QF_SEV_FATAL:
+		f->corruptions = 1;
+		break;
+	case QF_SEV_LEAK:
+		f->leaks = 1;
+		break;
+	case QF_SEV_UNREAD:
+		f->errors = 1;
+		break;
+	default:
+		break;
+	}
+}
+
+struct qf_finding *qf_finding_add(struct qf_findings *l, enum qf_problem p)
+{
+	if (!qf_mem_grow((void **)&l->at, l->n, &l->room, sizeof(*l->at))) {
+		l->failed = true;
+		free_texts(&l->spare);
+		init(&l->spare, p);
+		return &l->spare;
+	}
+	init(&l->at[l->n], p);
+	return &l->at[l->n++];
+}
+
+static void set_text(char **where, const char *fmt, va_list ap)
+{
+	free(*where);
+	if (vasprintf(where, fmt, ap) < 0)
+		*where = NULL;
+}
+
+void qf_finding_say(struct qf_finding *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_text(&f->text, fmt, ap);
+	va_end(ap);
+}
+
+void qf_finding_owner(struct qf_finding *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_text(&f->owner, fmt, ap);
+	va_end(ap);
+}
+
+void qf_finding_other(struct qf_finding *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_text(&f->other, fmt, ap);
+	va_end(ap);
+}
+
+static int cmp_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int by_weight(const void *pa, const void *pb)
+{
+	const struct qf_finding *a = pa, *b = pb;
+	const struct qf_problem_row *ra = qf_problem_get(a->problem);
+	const struct qf_problem_row *rb = qf_problem_get(b->problem);
+	int c;
+
+	if (ra->severity != rb->severity)
+		return ra->severity > rb->severity ? -1 : 1;
+	if (a->problem != b->problem)
+		return ra->id < rb->id ? -1 : 1;
+	c = cmp_u64(a->host_off, b->host_off);
+	if (!c)
+		c = cmp_u64(a->guest_off, b->guest_off);
+	if (!c)
+		c = strcmp(a->text ? a->text : "", b->text ? b->text : "");
+	return c;
+}
+
+/* Adds B, which lies behind A in the order, to A. */
+static void put_together(struct qf_finding *a, const struct qf_finding *b)
+{
+	uint64_t end;
+
+	if (a->host_off != QF_NOWHERE && b->host_off != QF_NOWHERE) {
+		end = b->host_off + b->length;
+		if (end > a->host_off + a->length)
+			a->length = end - a->host_off;
+	}
+	a->count += b->count;
+	a->corruptions += b->corruptions;
+	a->leaks += b->leaks;
+	a->errors += b->errors;
+	a->collated += b->collated;
+}
+
+static void say_collated(struct qf_finding *f)
+{
+	if (f->collated < 2)
+		return;
+	if (f->host_off == QF_NOWHERE)
+		qf_finding_say(f, "%" PRIu64 " more of these", f->collated);
+	else
+		qf_finding_say(f,
+			       "%" PRIu64 " more of these between the host "
+			       "offsets 0x%" PRIx64 " and 0x%" PRIx64
+			       " (%" PRIu64 " in all)",
+			       f->collated, f->host_off,
+			       f->host_off + f->length, f->count);
+	free(f->owner);
+	free(f->other);
+	f->owner = f->other = NULL;
+}
+
+void qf_finding_collate(struct qf_findings *l, size_t limit)
+{
+	size_t i, out = 0, same = 0;
+
+	if (!l->n)
+		return;
+	qsort(l->at, l->n, sizeof(*l->at), by_weight);
+	for (i = 0; i < l->n; i++) {
+		same = out && l->at[out - 1].problem == l->at[i].problem
+			       ? same + 1
+			       : 1;
+		if (limit && same > limit + 1) {
+			put_together(&l->at[out - 1], &l->at[i]);
+			free_texts(&l->at[i]);
+			continue;
+		}
+		if (out != i)
+			l->at[out] = l->at[i];
+		out++;
+	}
+	l->n = out;
+	for (i = 0; i < l->n; i++)
+		say_collated(&l->at[i]);
+}
+
+void qf_finding_free(struct qf_findings *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free_texts(&l->at[i]);
+	free_texts(&l->spare);
+	free(l->at);
+	memset(l, 0, sizeof(*l));
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the passes share. A pass reads facts and adds findings. */
+#ifndef QF_PASS_H
+#define QF_PASS_H
+
+#include "check/check.h"
+#include "check/detail.h"
+#include "lib/tally.h"
+
+struct qf_pass_ctx {
+	struct qf_image *img;
+	const struct qf_check_opts *opts;
+	struct qf_walk walk;
+	struct qf_tally tally;
+	struct qf_detail detail;
+	struct qf_findings *out;
+};
+
+typedef enum qf_err qf_pass_fn(struct qf_pass_ctx *c, struct qf_why *why);
+
+#define QF_PASS(NAME, fn, title) qf_pass_fn fn;
+#include "check/passes.def"
+#undef QF_PASS
+
+/* Adds a finding of P at the host range; the text is said by the caller. */
+static inline struct qf_finding *qf_pass_at(struct qf_pass_ctx *c,
+					    enum qf_problem p, uint64_t off,
+					    uint64_t bytes)
+{
+	struct qf_finding *f = qf_finding_add(c->out, p);
+
+	f->host_off = off;
+	f->length = bytes;
+	return f;
+}
+
+/* The guest offset of an entry. */
+static inline uint64_t qf_pass_guest(const struct qf_image *img,
+				     uint32_t l1_index, uint64_t l2_index)
+{
+	return (((uint64_t)l1_index << img->geo.l2_bits) + l2_index)
+	       << img->geo.cluster_bits;
+}
+
+#endif

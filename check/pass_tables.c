@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* L1 and L2 entries that break the format's rules; tables not readable. */
+#include "check/pass.h"
+#include "lib/describe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A table with at least this many odd entries, and a quarter of all, holds
+ * something else than L2 entries. */
+#define GARBAGE_MIN 8
+
+static const enum qf_problem l2_problems[QF_ODD_KINDS] = {
+	QF_P_L2_RESERVED,
+	QF_P_L2_UNALIGNED,
+	QF_P_L2_OUTSIDE,
+	QF_P_L2_COMPRESSED_COPIED,
+	QF_P_L2_COMPRESSED_DATA_FILE,
+	QF_P_L2_COMPRESSED_BITMAP,
+	QF_P_L2_SUB_BOTH,
+	QF_P_L2_SUB_NO_CLUSTER,
+	QF_P_L2_ZERO_V2,
+	QF_P_L2_ZERO_EXTL2,
+	QF_P_L2_NOT_GUEST_OFFSET,
+	QF_P_COPIED_L2,
+};
+
+/* "the active disk", "snapshot 1 ("x") and 3 others": who uses a table. */
+static void own_table(struct qf_pass_ctx *c, struct qf_finding *f,
+		      uint32_t l1_index, const struct qf_l2_table *t)
+{
+	uint32_t holder = QF_HOLDER_IMAGE, n;
+	char who[400], more[48] = "";
+
+	n = qf_walk_holders(&c->walk, l1_index, t->off, &holder, 1);
+	if (n > 1)
+		snprintf(more, sizeof(more), " and %" PRIu32 " other%s", n - 1,
+			 n > 2 ? "s" : "");
+	qf_finding_owner(f, "%s%s, L1 entry %" PRIu32,
+			 qf_describe_holder(c->img, holder, who, sizeof(who)),
+			 more, l1_index);
+}
+
+static void check_l1_gaps(struct qf_pass_ctx *c)
+{
+	const struct qf_walk_gap *g = c->walk.gap;
+	struct qf_finding *f;
+	char who[400];
+	size_t i;
+
+	for (i = 0; i < c->walk.n_gaps; i++, g++) {
+		f = qf_pass_at(
+			c, g->crossing ? QF_P_L1_CROSSING : QF_P_L1_UNREADABLE,
+			g->off, g->bytes);
+		qf_finding_say(f, "%" PRIu64 " bytes at 0x%" PRIx64 "%s%s",
+			       g->bytes, g->off, g->sys ? ": " : "",
+			       g->sys ? strerror(g->sys) : "");
+		qf_finding_owner(f, "%s",
+				 qf_describe_holder(c->img, g->holder, who,
+						    sizeof(who)));
+	}
+}
+
+static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
+		     const struct qf_l2_table *t)
+{
+	static const enum qf_problem problems[] = { QF_P_L1_RESERVED,
+						    QF_P_L1_UNALIGNED,
+						    QF_P_L1_OUTSIDE };
+	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
+	uint64_t left = t->odd_count;
+	struct qf_finding *f;
+	unsigned int k;
+
+	for (k = 0; k < 3; k++) {
+		if (!(t->odd >> k & 1))
+			continue;
+		f = qf_pass_at(c, problems[k], t->off,
+			       c->img->geo.cluster_bytes);
+		/* as often as L1 entries say so; the last takes the rest */
+		f->count = t->odd >> (k + 1) ? t->weight : left;
+		if (f->count > left)
+			f->count = left;
+		left -= f->count;
+		f->corruptions = f->count;
+		f->guest_off = g->l1_index * span;
+		qf_finding_say(f,
+			       "it points to 0x%" PRIx64 "; it maps %" PRIu64
+			       " MiB of the disk from "
+			       "guest offset 0x%" PRIx64 " on",
+			       t->off, span >> 20, f->guest_off);
+		own_table(c, f, g->l1_index, t);
+	}
+}
+
+static void unreadable(struct qf_pass_ctx *c, const struct qf_group *g,
+		       const struct qf_l2_table *t)
+{
+	struct qf_finding *f = qf_pass_at(c, QF_P_L2_UNREADABLE, t->off,
+					  c->img->geo.cluster_bytes);
+
+	f->guest_off = qf_pass_guest(c->img, g->l1_index, 0);
+	qf_finding_say(f, "the table at 0x%" PRIx64 ": %s", t->off,
+		       strerror(t->unread));
+	own_table(c, f, g->l1_index, t);
+}
+
+static void check_l1_entries(struct qf_pass_ctx *c)
+{
+	const struct qf_group *g;
+	uint32_t i, v;
+
+	for (i = 0; i < c->walk.n_groups; i++) {
+		g = &c->walk.group[i];
+		for (v = 0; v < g->n; v++) {
+			const struct qf_l2_table *t =
+				&c->walk.table[g->first + v];
+
+			if (t->odd)
+				l1_entry(c, g, t);
+			if (t->unread)
+				unreadable(c, g, t);
+		}
+	}
+}
+
+/* "5000 reserved bits set, 40 past the end of the file" */
+static void list_odd(const struct qf_damage *d, char *buf, size_t room)
+{
+	unsigned int k;
+	size_t n = 0;
+
+	buf[0] = '\0';
+	for (k = 0; k < QF_ODD_KINDS && n < room; k++)
+		if (d->odd[k])
+			n += (size_t)snprintf(buf + n, room - n,
+					      "%s%" PRIu64 " %s", n ? ", " : "",
+					      d->odd[k],
+					      qf_describe_odd(1u << k));
+}
+
+static bool is_garbage(const struct qf_damage *d)
+{
+	return d->entries >= GARBAGE_MIN &&
+	       d->entries * 4 >= d->entries + d->sound;
+}
+
+static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
+{
+	const struct qf_l2_table *t = &c->walk.table[d->table];
+	struct qf_finding *f = qf_pass_at(c, QF_P_L2_GARBAGE, t->off,
+					  c->img->geo.cluster_bytes);
+	char odd[400];
+	unsigned int k;
+
+	f->count = d->entries;
+	f->corruptions = 0;
+	for (k = 0; k < QF_ODD_KINDS; k++)
+		f->corruptions += d->odd[k];
+	f->guest_off = qf_pass_guest(c->img, d->l1_index, 0);
+	list_odd(d, odd, sizeof(odd));
+	qf_finding_say(f,
+		       "the table at 0x%" PRIx64 ": %" PRIu64 " of %" PRIu64
+		       " entries in use are no L2 entries (%s)",
+		       t->off, d->entries, d->entries + d->sound, odd);
+	own_table(c, f, d->l1_index, t);
+}
+
+static void one_kind(struct qf_pass_ctx *c, const struct qf_damage *d,
+		     unsigned int k)
+{
+	const struct qf_l2_table *t = &c->walk.table[d->table];
+	uint64_t at = t->off +
+		      (uint64_t)d->first_index[k] * c->img->geo.l2_entry_bytes;
+	struct qf_finding *f =
+		qf_pass_at(c, l2_problems[k], at, c->img->geo.l2_entry_bytes);
+
+	f->count = d->odd[k];
+	f->corruptions = d->odd[k];
+	f->guest_off = qf_pass_guest(c->img, d->l1_index, d->first_index[k]);
+	qf_finding_say(f,
+		       "%s%" PRIu64 " in the L2 table at 0x%" PRIx64
+		       ": entry %" PRIu32 " is 0x%016" PRIx64,
+		       d->odd[k] > 1 ? "first of " : "", d->odd[k], t->off,
+		       d->first_index[k], d->first_entry[k]);
+	own_table(c, f, d->l1_index, t);
+}
+
+/* --all: every entry by itself. */
+static void every_entry(struct qf_pass_ctx *c)
+{
+	const struct qf_odd_entry *e = c->detail.odd;
+	struct qf_finding *f;
+	unsigned int odd, k;
+	size_t i;
+
+	for (i = 0; i < c->detail.n_odd; i++, e++) {
+		const struct qf_l2_table *t = &c->walk.table[e->table];
+
+		for (odd = e->odd; odd; odd &= odd - 1) {
+			k = (unsigned int)__builtin_ctz(odd);
+			f = qf_pass_at(
+				c, l2_problems[k],
+				t->off + (uint64_t)e->index *
+						 c->img->geo.l2_entry_bytes,
+				c->img->geo.l2_entry_bytes);
+			f->count = e->weight;
+			f->corruptions = e->weight;
+			f->guest_off =
+				qf_pass_guest(c->img, e->l1_index, e->index);
+			qf_finding_say(f,
+				       "entry %" PRIu32
+				       " of the L2 table at 0x%" PRIx64
+				       " is 0x%016" PRIx64,
+				       e->index, t->off, e->entry);
+			own_table(c, f, e->l1_index, t);
+		}
+	}
+}
+
+enum qf_err qf_pass_tables(struct qf_pass_ctx *c, struct qf_why *why)
+{
+	const struct qf_damage *d = c->detail.damage;
+	unsigned int k;
+	size_t i;
+
+	(void)why;
+	check_l1_gaps(c);
+	check_l1_entries(c);
+	if (c->opts->all) {
+		every_entry(c);
+		return QF_OK;
+	}
+	for (i = 0; i < c->detail.n_damages; i++, d++) {
+		if (is_garbage(d)) {
+			garbage(c, d);
+			continue;
+		}
+		for (k = 0; k < QF_ODD_KINDS; k++)
+			if (d->odd[k])
+				one_kind(c, d, k);
+	}
+	return QF_OK;
+}

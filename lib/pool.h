@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The only place with threads. A loop of N independent items is spread over
+ * JOBS OpenMP threads; each item is handled by exactly one of them.
+ */
+#ifndef QF_POOL_H
+#define QF_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * DO is called for every item 0 <= i < N, in no promised order, with WORKER
+ * the number of the calling thread (0 <= WORKER < qf_pool_jobs(JOBS)), so
+ * that DO can keep a state per worker without a lock. When DO returns false,
+ * items not yet started are left out, and the loop returns false.
+ */
+typedef bool qf_pool_fn(void *ctx, uint64_t i, unsigned int worker);
+
+bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
+		 void *ctx);
+
+/*
+ * Lets TICK see how far the loops are: it is called by the first worker only,
+ * before each of its items, with the items done in this loop and their
+ * number. NULL ends it. For the whole process.
+ */
+typedef void qf_pool_tick(uint64_t done, uint64_t n);
+void qf_pool_watch(qf_pool_tick *tick);
+
+/* The number of workers that JOBS means: 0 is one a processor. */
+unsigned int qf_pool_jobs(unsigned int jobs);
+
+#endif

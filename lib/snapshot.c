@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lib/snapshot.h"
+#include "lib/mem.h"
+
+#include <stdlib.h>
+
+/*
+ * The table is read whole, in steps, up to QEMU's limit or the end of the
+ * file, and never further than its entries reach.
+ */
+struct window {
+	struct qf_io *io;
+	uint64_t base; /* host offset of buf[0] */
+	uint64_t have; /* bytes in buf */
+	uint64_t room;
+	unsigned char *buf;
+};
+
+#define STEP 65536ull
+
+/* Makes the bytes [0, end) of the table available in w->buf. */
+static enum qf_err need(struct window *w, uint64_t end, struct qf_why *why)
+{
+	unsigned char *p;
+	uint64_t want, limit;
+	enum qf_err err;
+
+	if (end <= w->have)
+		return QF_OK;
+	limit = w->base < w->io->size ? w->io->size - w->base : 0;
+	if (limit > QF_MAX_SNAPSHOT_TABLE_BYTES)
+		limit = QF_MAX_SNAPSHOT_TABLE_BYTES;
+	if (end > limit)
+		return QF_ERR_OUTSIDE;
+	want = qf_mem_round_up(end, STEP);
+	if (want < w->room * 2)
+		want = w->room * 2;
+	if (want > limit)
+		want = limit;
+	p = realloc(w->buf, (size_t)want);
+	if (!p)
+		return QF_ERR_NOMEM;
+	w->buf = p;
+	w->room = want;
+	err = qf_io_read(w->io, w->buf + w->have, want - w->have,
+			 w->base + w->have, why);
+	if (err) /* perhaps only what lies behind is unreadable */
+		err = qf_io_read(w->io, w->buf + w->have, end - w->have,
+				 w->base + w->have, why);
+	else
+		end = want;
+	if (!err)
+		w->have = end;
+	return err;
+}
+
+static char *take_string(const unsigned char *p, uint16_t bytes)
+{
+	char *s = qf_mem_zalloc(1, (size_t)bytes + 1);
+
+	if (s)
+		memcpy(s, p, bytes);
+	return s;
+}
+
+static void take_fixed(const struct qf_wire_snapshot *f, struct qf_snapshot *s)
+{
+	s->l1_off = qf_be_get64(f->l1_table_offset);
+	s->l1_entries = qf_be_get32(f->l1_size);
+	s->id_bytes = qf_be_get16(f->id_len);
+	s->name_bytes = qf_be_get16(f->name_len);
+	s->date_sec = qf_be_get32(f->date_sec);
+	s->date_nsec = qf_be_get32(f->date_nsec);
+	s->vm_clock_nsec = qf_be_get64(f->vm_clock_nsec);
+	s->vm_state_small = qf_be_get32(f->vm_state_size);
+	s->extra_bytes = qf_be_get32(f->extra_len);
+}
+
+static void take_extra(const unsigned char *p, const struct qf_header *h,
+		       struct qf_snapshot *s)
+{
+	struct qf_wire_snapshot_extra x;
+	size_t n = s->extra_bytes < sizeof(x) ? s->extra_bytes : sizeof(x);
+
+	memset(&x, 0, sizeof(x));
+	memcpy(&x, p, n);
+	s->vm_state_bytes = n >= 8 ? qf_be_get64(x.vm_state_size)
+				   : s->vm_state_small;
+	s->disk_bytes = n >= 16 ? qf_be_get64(x.disk_size) : h->disk_bytes;
+	s->icount = n >= 24 ? qf_be_get64(x.icount) : UINT64_MAX;
+}
+
+/* Reads the entry at AT (relative to the table) and moves AT behind it. */
+static enum qf_err read_entry(struct window *w, const struct qf_header *h,
+			      struct qf_snapshot *s, uint64_t *at,
+			      struct qf_why *why)
+{
+	struct qf_wire_snapshot f;
+	const unsigned char *p;
+	uint64_t start = qf_mem_round_up(*at, 8);
+	enum qf_err err = need(w, start + sizeof(f), why);
+
+	if (err)
+		return err;
+	memcpy(&f, w->buf + start, sizeof(f));
+	memset(s, 0, sizeof(*s));
+	take_fixed(&f, s);
+	s->entry_off = w->base + start;
+	/* QEMU takes up to 1024 bytes of extra data as it is */
+	if (s->extra_bytes > QF_MAX_SNAPSHOT_TABLE_BYTES)
+		return QF_ERR_FORMAT;
+	s->entry_bytes = (uint32_t)sizeof(f) + s->extra_bytes + s->id_bytes +
+			 s->name_bytes;
+	err = need(w, start + s->entry_bytes, why);
+	if (err)
+		return err;
+	p = w->buf + start + sizeof(f);
+	take_extra(p, h, s);
+	p += s->extra_bytes;
+	s->id = take_string(p, s->id_bytes);
+	s->name = take_string(p + s->id_bytes, s->name_bytes);
+	*at = start + s->entry_bytes;
+	return s->id && s->name ? QF_OK : QF_ERR_NOMEM;
+}
+
+static enum qf_snapshot_state state_of(enum qf_err err)
+{
+	switch (err) {
+	case QF_OK:
+		return QF_SNAPSHOTS_OK;
+	case QF_ERR_IO:
+		return QF_SNAPSHOTS_UNREADABLE;
+	case QF_ERR_FORMAT:
+		return QF_SNAPSHOTS_GARBLED;
+	default:
+		return QF_SNAPSHOTS_CUT;
+	}
+}
+
+static bool start_table(struct qf_io *io, const struct qf_header *h,
+			struct qf_snapshot_table *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->off = h->snapshots_off;
+	t->stated = h->snapshot_count;
+	t->bad_off = h->snapshots_off;
+	if (!h->snapshot_count)
+		return false;
+	if (h->snapshots_off & ((1ull << h->cluster_bits) - 1) ||
+	    h->snapshots_off >= io->size || !h->snapshots_off) {
+		t->state = QF_SNAPSHOTS_OFFSET;
+		return false;
+	}
+	if (h->snapshot_count > QF_MAX_SNAPSHOTS)
+		t->state = QF_SNAPSHOTS_COUNT;
+	return true;
+}
+
+enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,
+			     struct qf_snapshot_table *t, struct qf_why *why)
+{
+	struct window w = { .io = io, .base = h->snapshots_off };
+	enum qf_err err = QF_OK;
+	size_t room = 0;
+	uint32_t limit;
+
+	if (!start_table(io, h, t))
+		return QF_OK;
+	limit = t->stated < QF_MAX_SNAPSHOTS ? t->stated : QF_MAX_SNAPSHOTS;
+	while (t->n < limit) {
+		if (!qf_mem_grow((void **)&t->snap, t->n, &room,
+				 sizeof(*t->snap))) {
+			err = QF_ERR_NOMEM;
+			break;
+		}
+		err = read_entry(&w, h, &t->snap[t->n], &t->bytes, why);
+		if (err) {
+			t->bad_off = w.base + qf_mem_round_up(t->bytes, 8);
+			free(t->snap[t->n].id);
+			free(t->snap[t->n].name);
+			break;
+		}
+		t->n++;
+	}
+	free(w.buf);
+	if (err == QF_ERR_NOMEM) {
+		qf_snapshot_free(t);
+		return qf_err_set(why, err, 0, t->off,
+				  "no memory for the snapshot table");
+	}
+	if (t->state == QF_SNAPSHOTS_OK)
+		t->state = state_of(err);
+	return QF_OK;
+}
+
+void qf_snapshot_free(struct qf_snapshot_table *t)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->n; i++) {
+		free(t->snap[i].id);
+		free(t->snap[i].name);
+	}
+	free(t->snap);
+	t->snap = NULL;
+	t->n = 0;
+}
+
+int64_t qf_snapshot_find(const struct qf_snapshot_table *t,
+			 const char *id_or_name)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->n; i++)
+		if (!strcmp(t->snap[i].id, id_or_name))
+			return i;
+	for (i = 0; i < t->n; i++)
+		if (!strcmp(t->snap[i].name, id_or_name))
+			return i;
+	return -1;
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lib/tally.h"
+#include "lib/mem.h"
+#include "lib/pool.h"
+#include "lib/tally_compare.h"
+
+#include <stdlib.h>
+
+/* A worker's part of the figures. */
+struct part {
+	struct qf_tally_figures fig;
+	uint64_t odd[QF_ODD_KINDS];
+	const struct qf_group *grp; /* whose runs come in at present */
+	uint64_t next_off;	    /* where the active disk would go on */
+	char apart[64];		    /* no two workers in one cache line */
+};
+
+struct counting {
+	struct qf_tally *t;
+	struct qf_image *img;
+	struct part *part;
+};
+
+uint64_t qf_tally_touched(const struct qf_image *img, uint64_t off,
+			  uint64_t bytes, uint64_t *first)
+{
+	const struct qf_geometry *g = &img->geo;
+	uint64_t end;
+
+	if (!bytes || __builtin_add_overflow(off, bytes, &end))
+		return 0;
+	if (qf_entry_past_end(g, img->io->size, off, bytes))
+		return 0;
+	*first = off >> g->cluster_bits;
+	return ((end - 1) >> g->cluster_bits) - *first + 1;
+}
+
+uint64_t qf_tally_run_bytes(const struct qf_image *img, const struct qf_run *r,
+			    uint64_t *off)
+{
+	const unsigned int skipped = QF_ODD_COMPRESSED_DATA_FILE |
+				     QF_ODD_COMPRESSED_BITMAP;
+	uint64_t bytes;
+
+	if (r->odd & skipped || img->geo.data_file ||
+	    r->kind == QF_ENTRY_KIND_ZERO || r->kind == QF_ENTRY_KIND_NONE)
+		return 0;
+	if (r->kind == QF_ENTRY_KIND_COMPRESSED) {
+		qf_entry_compressed(&img->geo, r->entry, off, &bytes);
+		return bytes;
+	}
+	*off = r->entry & QF_ENTRY_OFFSET_MASK;
+	return (uint64_t)r->n << img->geo.cluster_bits;
+}
+
+static void count_figures(struct part *p, const struct qf_geometry *g,
+			  const struct qf_run *r)
+{
+	uint64_t off = r->entry & QF_ENTRY_OFFSET_MASK;
+
+	if (r->kind == QF_ENTRY_KIND_COMPRESSED) {
+		if (r->odd &
+		    (QF_ODD_COMPRESSED_DATA_FILE | QF_ODD_COMPRESSED_BITMAP))
+			return;
+		p->fig.allocated++;
+		p->fig.compressed++;
+		p->fig.fragmented++;
+		return;
+	}
+	if (r->kind == QF_ENTRY_KIND_ZERO || r->kind == QF_ENTRY_KIND_NONE)
+		return;
+	p->fig.allocated += r->n;
+	if (p->next_off && p->next_off != off)
+		p->fig.fragmented++;
+	p->next_off = off + ((uint64_t)r->n << g->cluster_bits);
+}
+
+static unsigned int run_flags(const struct qf_run *r)
+{
+	unsigned int flags = r->again ? QF_LEDGER_AGAIN : 0;
+
+	if (r->kind == QF_ENTRY_KIND_COMPRESSED)
+		return flags | QF_LEDGER_PACKED;
+	if (r->active)
+		flags |= r->entry & QF_ENTRY_COPIED ? QF_LEDGER_COPIED
+						    : QF_LEDGER_PLAIN;
+	return flags;
+}
+
+static void count_odd(struct part *p, const struct qf_run *r)
+{
+	unsigned int odd = r->odd, bit;
+
+	for (; odd; odd &= odd - 1) {
+		bit = (unsigned int)__builtin_ctz(odd);
+		p->odd[bit] += r->weight;
+	}
+}
+
+static bool count_runs(void *ctx, unsigned int me, const struct qf_group *grp,
+		       const struct qf_run *r, size_t n)
+{
+	struct counting *c = ctx;
+	struct part *p = &c->part[me];
+	uint64_t off = 0, bytes, first, clusters;
+	size_t i;
+
+	if (p->grp != grp) {
+		p->grp = grp;
+		p->next_off = 0;
+	}
+	for (i = 0; i < n; i++, r++) {
+		if (r->active)
+			count_figures(p, &c->img->geo, r);
+		if (r->odd)
+			count_odd(p, r);
+		bytes = qf_tally_run_bytes(c->img, r, &off);
+		if (!bytes)
+			continue;
+		clusters = qf_tally_touched(c->img, off, bytes, &first);
+		if (clusters &&
+		    !qf_ledger_add(c->t->ledger, me, first, clusters, r->weight,
+				   run_flags(r)))
+			return false;
+	}
+	return true;
+}
+
+static bool count_claim(void *ctx, const struct qf_claim *cl)
+{
+	struct counting *c = ctx;
+	uint64_t first, clusters;
+
+	clusters = qf_tally_touched(c->img, cl->off, cl->bytes, &first);
+	if (!clusters) {
+		c->t->past_end++;
+		return true;
+	}
+	return qf_ledger_add(c->t->ledger, 0, first, clusters, 1, 0);
+}
+
+static bool count_l2_tables(struct counting *c)
+{
+	struct qf_walk *w = c->t->walk;
+	uint64_t i, first, clusters;
+	unsigned int flags;
+
+	for (i = 0; i < w->n_tables; i++) {
+		const struct qf_l2_table *t = &w->table[i];
+
+		clusters = qf_tally_touched(c->img, t->off,
+					    c->img->geo.cluster_bytes, &first);
+		flags = 0;
+		if (t->active)
+			flags = t->copied ? QF_LEDGER_COPIED : QF_LEDGER_PLAIN;
+		if (clusters && !qf_ledger_add(c->t->ledger, 0, first, clusters,
+					       t->weight, flags))
+			return false;
+	}
+	return true;
+}
+
+/* Adds the workers' parts up. */
+static void sum_parts(struct counting *c)
+{
+	struct qf_tally *t = c->t;
+	unsigned int i, k;
+
+	for (i = 0; i < t->jobs; i++) {
+		struct part *p = &c->part[i];
+
+		t->fig.allocated += p->fig.allocated;
+		t->fig.fragmented += p->fig.fragmented;
+		t->fig.compressed += p->fig.compressed;
+		for (k = 0; k < QF_ODD_KINDS; k++)
+			t->odd[k] += p->odd[k];
+	}
+}
+
+static enum qf_err count(struct qf_tally *t, struct qf_why *why)
+{
+	struct counting c = { .t = t, .img = t->walk->img };
+	struct qf_visitor v = { .ctx = &c, .runs = count_runs };
+	struct qf_claim_fns fns = { .ctx = &c, .claim = count_claim };
+	enum qf_err err = QF_ERR_NOMEM;
+	bool flushed = true;
+	unsigned int i;
+
+	c.part = qf_mem_zalloc(t->jobs, sizeof(*c.part));
+	if (!c.part || !count_l2_tables(&c))
+		goto out;
+	err = qf_walk_metadata(c.img, &fns);
+	if (!err)
+		err = qf_walk_run(t->walk, t->jobs, &v, why);
+	for (i = 0; i < t->jobs; i++)
+		flushed &= qf_ledger_flush(t->ledger, i);
+	/* the visitors stop for one reason only */
+	if (err == QF_ERR_STOPPED || (!err && !flushed))
+		err = QF_ERR_NOMEM;
+	sum_parts(&c);
+out:
+	free(c.part);
+	if (err)
+		qf_err_set(why, err, 0, QF_NOWHERE,
+			   "no memory to count the references");
+	return err;
+}
+
+enum qf_err qf_tally_make(struct qf_walk *w, unsigned int jobs,
+			  struct qf_tally *t, struct qf_why *why)
+{
+	enum qf_err err;
+
+	memset(t, 0, sizeof(*t));
+	t->walk = w;
+	t->jobs = qf_pool_jobs(jobs);
+	t->clusters = qf_image_clusters(w->img);
+	/* one more: a reference may begin in the file and end behind it */
+	err = qf_ledger_new(0, t->clusters + 1, t->jobs, &t->ledger, why);
+	if (!err)
+		err = count(t, why);
+	if (!err)
+		err = qf_tally_compare(t, why);
+	if (err)
+		qf_tally_free(t);
+	return err;
+}
+
+void qf_tally_free(struct qf_tally *t)
+{
+	qf_ledger_free(t->ledger);
+	free(t->trouble);
+	memset(t, 0, sizeof(*t));
+}
+
+const struct qf_trouble *qf_tally_from(const struct qf_tally *t,
+				       uint64_t cluster)
+{
+	size_t lo = 0, hi = t->n_troubles, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (t->trouble[mid].first + t->trouble[mid].n <= cluster)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < t->n_troubles ? &t->trouble[lo] : NULL;
+}
+
+const struct qf_trouble *qf_tally_at(const struct qf_tally *t, uint64_t cluster)
+{
+	const struct qf_trouble *tr = qf_tally_from(t, cluster);
+
+	return tr && tr->first <= cluster ? tr : NULL;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Text for people: hostile names made harmless, sizes with their unit. */
+#ifndef QF_TEXT_H
+#define QF_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Copies S to BUF for a terminal or a report: what is not printable ASCII or
+ * well-formed UTF-8 becomes \xNN. Cuts at ROOM. Returns BUF.
+ */
+char *qf_text_safe(const char *s, char *buf, size_t room);
+
+/* "1.5 GiB", "512 B". */
+char *qf_text_bytes(uint64_t bytes, char *buf, size_t room);
+
+#endif

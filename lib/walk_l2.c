@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * From L2 tables to runs.
+ *
+ * One version of a table: entries that go on (next = previous + cluster) are
+ * found in vectors. Several versions: in blocks of BLOCK entries, the tables
+ * that agree form a class. If no two classes have an entry in common, each
+ * is decoded like one table; else the block is merged slot by slot.
+ */
+#include "lib/walk_l2.h"
+#include "lib/simd.h"
+
+#include <stdlib.h>
+
+#define BLOCK 32u
+#define MAX_CLASSES 16u
+
+/* The tables that agree on a stretch. */
+struct cls {
+	uint32_t rep; /* the table whose bytes are decoded */
+	uint32_t weight;
+	bool active;
+	const uint64_t *members;
+};
+
+void qf_l2_flush(struct qf_l2_out *out)
+{
+	if (out->n && !out->stopped &&
+	    !out->v->runs(out->v->ctx, out->worker, out->grp, out->run, out->n))
+		out->stopped = true;
+	out->n = 0;
+}
+
+static inline struct qf_run *emit(struct qf_l2_out *out, const struct cls *c,
+				  uint64_t entry, uint32_t index, uint32_t n)
+{
+	struct qf_run *r;
+
+	if (out->n == QF_L2_BATCH)
+		qf_l2_flush(out);
+	r = &out->run[out->n];
+	r->entry = entry;
+	r->bitmap = 0;
+	r->members = NULL;
+	if (c->members) {
+		r->members = memcpy(out->members + out->n * out->words,
+				    c->members, out->words * sizeof(uint64_t));
+	}
+	r->index = index;
+	r->n = n;
+	r->weight = c->weight;
+	r->odd = 0;
+	r->kind = QF_ENTRY_KIND_DATA;
+	r->active = c->active;
+	r->again = false;
+	out->n++;
+	return r;
+}
+
+static inline uint64_t word(const unsigned char *p, uint64_t i)
+{
+	struct qf_be64 w;
+
+	memcpy(&w, p + i * 8, sizeof(w));
+	return qf_be_get64(w);
+}
+
+/* How many of the MAX words at P are FIRST, FIRST + STEP, ... */
+QF_CLONES
+static uint32_t count_run(const unsigned char *p, uint32_t max, uint64_t first,
+			  uint64_t step)
+{
+	uint32_t n = 0, j;
+	uint64_t bad, next = first;
+
+	while (n + 16 <= max) {
+		bad = 0;
+		for (j = 0; j < 16; j++)
+			bad |= word(p, n + j) ^ (next + j * step);
+		if (bad)
+			break;
+		n += 16;
+		next += 16 * step;
+	}
+	for (; n < max && word(p, n) == next; n++)
+		next += step;
+	return n;
+}
+
+/* The same with extended entries: the BITMAP must be equal too. */
+QF_CLONES
+static uint32_t count_run_ext(const unsigned char *p, uint32_t max,
+			      uint64_t first, uint64_t step, uint64_t bitmap)
+{
+	uint32_t n = 0, j;
+	uint64_t bad, next = first;
+
+	while (n + 8 <= max) {
+		bad = 0;
+		for (j = 0; j < 8; j++) {
+			bad |= word(p, 2 * (n + j)) ^ (next + j * step);
+			bad |= word(p, 2 * (n + j) + 1) ^ bitmap;
+		}
+		if (bad)
+			break;
+		n += 8;
+		next += 8 * step;
+	}
+	for (;
+	     n < max && word(p, 2 * n) == next && word(p, 2 * n + 1) == bitmap;
+	     n++)
+		next += step;
+	return n;
+}
+
+QF_CLONES
+bool qf_l2_is_zero(const void *p, uint64_t bytes)
+{
+	const unsigned char *b = p;
+	uint64_t i, j, any;
+
+	for (i = 0; i + 128 <= bytes; i += 128) {
+		any = 0;
+		for (j = 0; j < 16; j++)
+			any |= word(b + i, j);
+		if (any)
+			return false;
+	}
+	for (; i < bytes; i++)
+		if (b[i])
+			return false;
+	return true;
+}
+
+/* True if A and B are equal but for COPIED. STRIDE: words an entry. */
+QF_CLONES
+static bool alike(const unsigned char *a, const unsigned char *b, uint32_t n,
+		  uint32_t stride)
+{
+	const uint64_t copied = stride == 1 ? QF_ENTRY_COPIED : 0;
+	uint64_t bad = 0;
+	uint32_t i;
+
+	for (i = 0; i < n * stride; i++)
+		bad |= (word(a, i) ^ word(b, i)) & ~copied;
+	if (!bad || stride == 1)
+		return !bad;
+	for (i = 0; i < n; i++) {
+		if ((word(a, 2 * i) ^ word(b, 2 * i)) & ~QF_ENTRY_COPIED)
+			return false;
+		if (word(a, 2 * i + 1) != word(b, 2 * i + 1))
+			return false;
+	}
+	return true;
+}
+
+#define SAME_HOST (~(QF_ENTRY_COPIED | QF_ENTRY_ZERO))
+
+/* True if A and B name one host cluster at one index. */
+QF_CLONES
+static bool have_common(const unsigned char *a, const unsigned char *b,
+			uint32_t n, uint32_t stride)
+{
+	uint32_t i, common = 0;
+	uint64_t x;
+
+	for (i = 0; i < n; i++) {
+		x = word(a, i * stride) & SAME_HOST;
+		common |= x && x == (word(b, i * stride) & SAME_HOST);
+	}
+	return common;
+}
+
+/* What a plain entry must not have: the fast path takes the others. */
+static uint64_t plain_mask(const struct qf_geometry *g)
+{
+	return QF_L2_RESERVED_MASK | QF_ENTRY_COMPRESSED | QF_ENTRY_ZERO |
+	       (g->cluster_bytes - 1);
+}
+
+static uint64_t guest_off(const struct qf_l2_slice *s,
+			  const struct qf_group *grp, uint32_t index)
+{
+	return (((uint64_t)grp->l1_index << s->img->geo.l2_bits) + index)
+	       << s->img->geo.cluster_bits;
+}
+
+/* One entry that is not plain: classified in full. */
+static void slow_entry(const struct qf_l2_slice *s, const struct cls *c,
+		       uint64_t entry, uint64_t bitmap, uint32_t index,
+		       bool again, struct qf_l2_out *out)
+{
+	const struct qf_geometry *g = &s->img->geo;
+	enum qf_entry_kind kind = qf_entry_kind(g, entry);
+	unsigned int odd = qf_entry_l2_odd(g, s->img->hdr.version,
+					   s->img->io->size, entry, bitmap);
+	struct qf_run *r;
+
+	if (g->data_file &&
+	    (kind == QF_ENTRY_KIND_DATA || kind == QF_ENTRY_KIND_ZERO_ALLOC)) {
+		if ((entry & QF_ENTRY_OFFSET_MASK) !=
+		    guest_off(s, out->grp, index))
+			odd |= QF_ODD_NOT_GUEST_OFF;
+		if (!(entry & QF_ENTRY_COPIED))
+			odd |= QF_ODD_DATA_FILE_PLAIN;
+	}
+	if (kind == QF_ENTRY_KIND_NONE && !odd)
+		return;
+	r = emit(out, c, entry, index, 1);
+	r->bitmap = bitmap;
+	r->kind = (uint8_t)kind;
+	r->odd = (uint16_t)odd;
+	r->again = again;
+}
+
+static inline bool is_plain(const struct qf_l2_slice *s, uint64_t entry,
+			    uint64_t mask, const struct qf_group *grp,
+			    uint32_t index)
+{
+	uint64_t off = entry & QF_ENTRY_OFFSET_MASK;
+
+	if (entry & mask)
+		return false;
+	if (s->img->geo.data_file)
+		return entry & QF_ENTRY_COPIED &&
+		       off == guest_off(s, grp, index);
+	return off && off < s->img->io->size;
+}
+
+/* Cuts a run where it would pass the end of the file. */
+static inline uint32_t cut_run(const struct qf_l2_slice *s, uint64_t off,
+			       uint32_t n)
+{
+	uint64_t room;
+
+	if (s->img->geo.data_file)
+		return n;
+	room = (s->img->io->size - off + s->img->geo.cluster_bytes - 1) >>
+	       s->img->geo.cluster_bits;
+	return n < room ? n : (uint32_t)room;
+}
+
+static void decode_plain(const struct qf_l2_slice *s, const struct cls *c,
+			 uint32_t from, uint32_t n, struct qf_l2_out *out)
+{
+	const unsigned char *p = s->at[c->rep] + from * 8ull;
+	const uint64_t step = s->img->geo.cluster_bytes;
+	const uint64_t mask = plain_mask(&s->img->geo);
+	uint32_t index = s->from + from, i, k;
+	uint64_t e;
+
+	for (i = 0; i < n; i += k) {
+		k = 1;
+		e = word(p, i);
+		if (!e) {
+			while (i + k + 16 <= n &&
+			       qf_l2_is_zero(p + (i + k) * 8ull, 128))
+				k += 16;
+			continue;
+		}
+		if (!is_plain(s, e, mask, out->grp, index + i)) {
+			slow_entry(s, c, e, 0, index + i, false, out);
+			continue;
+		}
+		if (i + 1 < n && word(p, i + 1) == e + step)
+			k = count_run(p + i * 8ull, n - i, e, step);
+		k = cut_run(s, e & QF_ENTRY_OFFSET_MASK, k);
+		emit(out, c, e, index + i, k);
+	}
+}
+
+static void decode_ext(const struct qf_l2_slice *s, const struct cls *c,
+		       uint32_t from, uint32_t n, struct qf_l2_out *out)
+{
+	const unsigned char *p = s->at[c->rep] + from * 16ull;
+	const uint64_t step = s->img->geo.cluster_bytes;
+	const uint64_t mask = plain_mask(&s->img->geo);
+	uint32_t index = s->from + from, i, k;
+	uint64_t e, b;
+
+	for (i = 0; i < n; i += k) {
+		k = 1;
+		e = word(p, 2 * i);
+		b = word(p, 2 * i + 1);
+		if (!e && !b)
+			continue;
+		if (!is_plain(s, e, mask, out->grp, index + i) ||
+		    (b >> 32) & b) {
+			slow_entry(s, c, e, b, index + i, false, out);
+			continue;
+		}
+		k = count_run_ext(p + i * 16ull, n - i, e, step, b);
+		k = cut_run(s, e & QF_ENTRY_OFFSET_MASK, k);
+		emit(out, c, e, index + i, k)->bitmap = b;
+	}
+}
+
+static void decode_class(const struct qf_l2_slice *s, const struct cls *c,
+			 uint32_t from, uint32_t n, struct qf_l2_out *out)
+{
+	if (s->img->geo.extl2)
+		decode_ext(s, c, from, n, out);
+	else
+		decode_plain(s, c, from, n, out);
+}
+
+static void class_add(const struct qf_l2_slice *s, struct cls *c, uint32_t v)
+{
+	c->weight += s->table[v].weight;
+	if (s->table[v].active) {
+		c->active = true;
+		c->rep = v; /* its COPIED flags are the ones that count */
+	}
+}
+
+static int by_host(const void *pa, const void *pb)
+{
+	const struct qf_l2_scratch *a = pa, *b = pb;
+	uint64_t ae = a->entry & SAME_HOST, be = b->entry & SAME_HOST;
+
+	if (ae != be)
+		return ae < be ? -1 : 1;
+	ae = a->entry & QF_ENTRY_ZERO;
+	be = b->entry & QF_ENTRY_ZERO;
+	if (ae != be)
+		return ae < be ? -1 : 1;
+	if (a->bitmap != b->bitmap)
+		return a->bitmap < b->bitmap ? -1 : 1;
+	return a->table < b->table ? -1 : a->table > b->table;
+}
+
+static bool same_word(const struct qf_l2_scratch *a,
+		      const struct qf_l2_scratch *b)
+{
+	return !((a->entry ^ b->entry) & ~QF_ENTRY_COPIED) &&
+	       a->bitmap == b->bitmap;
+}
+
+/* Merges one slot: equal entries of all tables to one run each. */
+static void merge_slot(const struct qf_l2_slice *s, uint32_t slot,
+		       uint64_t *members, struct qf_l2_out *out)
+{
+	uint32_t stride = s->img->geo.l2_entry_bytes / 8, v, i, j;
+	struct qf_l2_scratch *w = s->scratch;
+	uint64_t entry;
+	struct cls c;
+	bool again;
+
+	for (v = 0; v < s->n_tables; v++) {
+		w[v].entry = word(s->at[v], (uint64_t)slot * stride);
+		w[v].bitmap = stride == 1 ? 0 : word(s->at[v], 2ull * slot + 1);
+		w[v].table = v;
+	}
+	qsort(w, s->n_tables, sizeof(*w), by_host);
+	for (i = 0; i < s->n_tables; i = j) {
+		memset(&c, 0, sizeof(c));
+		memset(members, 0, out->words * sizeof(*members));
+		c.members = members;
+		entry = w[i].entry;
+		for (j = i; j < s->n_tables && same_word(&w[i], &w[j]); j++) {
+			v = w[j].table;
+			class_add(s, &c, v);
+			if (s->table[v].active)
+				entry = w[j].entry;
+			members[v / 64] |= 1ull << (v % 64);
+		}
+		again = i &&
+			(w[i - 1].entry & SAME_HOST) == (entry & SAME_HOST);
+		if (entry || w[i].bitmap)
+			slow_entry(s, &c, entry, w[i].bitmap, s->from + slot,
+				   again, out);
+	}
+}
+
+/* Sorts the tables into classes by their block at FROM; 0: too many. */
+static uint32_t classify(const struct qf_l2_slice *s, uint32_t from, uint32_t n,
+			 struct cls *cls, uint64_t *members, uint32_t words)
+{
+	uint32_t stride = s->img->geo.l2_entry_bytes / 8, v, k, used = 0;
+	uint64_t at = (uint64_t)from * stride * 8;
+
+	for (v = 0; v < s->n_tables; v++) {
+		for (k = 0; k < used; k++)
+			if (alike(s->at[cls[k].rep] + at, s->at[v] + at, n,
+				  stride))
+				break;
+		if (k == MAX_CLASSES)
+			return 0;
+		if (k == used) {
+			cls[k] = (struct cls){ .rep = v,
+					       .members = members + k * words };
+			memset(members + k * words, 0,
+			       words * sizeof(*members));
+			used++;
+		}
+		class_add(s, &cls[k], v);
+		members[k * words + v / 64] |= 1ull << (v % 64);
+	}
+	return used;
+}
+
+static bool disjoint(const struct qf_l2_slice *s, uint32_t from, uint32_t n,
+		     const struct cls *cls, uint32_t used)
+{
+	uint32_t stride = s->img->geo.l2_entry_bytes / 8, a, b;
+	uint64_t at = (uint64_t)from * stride * 8;
+
+	for (a = 0; a < used; a++)
+		for (b = a + 1; b < used; b++)
+			if (have_common(s->at[cls[a].rep] + at,
+					s->at[cls[b].rep] + at, n, stride))
+				return false;
+	return true;
+}
+
+/* The classes' members while a block is worked on. */
+static uint64_t *class_members(const struct qf_l2_out *out)
+{
+	return out->members + (uint64_t)QF_L2_BATCH * out->words;
+}
+
+static void decode_block(const struct qf_l2_slice *s, uint32_t from, uint32_t n,
+			 const struct cls *cls, uint32_t used,
+			 struct qf_l2_out *out)
+{
+	uint32_t i;
+
+	if (used && disjoint(s, from, n, cls, used)) {
+		for (i = 0; i < used; i++)
+			decode_class(s, &cls[i], from, n, out);
+		return;
+	}
+	for (i = 0; i < n; i++)
+		merge_slot(s, from + i, class_members(out), out);
+}
+
+static void all_tables(const struct qf_l2_slice *s, struct cls *c)
+{
+	uint32_t v;
+
+	memset(c, 0, sizeof(*c));
+	for (v = 0; v < s->n_tables; v++)
+		class_add(s, c, v);
+}
+
+void qf_l2_decode(const struct qf_l2_slice *s, struct qf_l2_out *out)
+{
+	struct cls all, cls[MAX_CLASSES];
+	uint32_t from, n, used, alike_from = 0;
+
+	all_tables(s, &all);
+	if (s->n_tables == 1) {
+		decode_class(s, &all, 0, s->n, out);
+		return;
+	}
+	for (from = 0; from < s->n && !out->stopped; from += n) {
+		n = s->n - from < BLOCK ? s->n - from : BLOCK;
+		used = classify(s, from, n, cls, class_members(out),
+				out->words);
+		if (used == 1)
+			continue; /* grows the stretch on which all agree */
+		if (from > alike_from)
+			decode_class(s, &all, alike_from, from - alike_from,
+				     out);
+		decode_block(s, from, n, cls, used, out);
+		alike_from = from + n;
+	}
+	if (s->n > alike_from)
+		decode_class(s, &all, alike_from, s->n - alike_from, out);
+}

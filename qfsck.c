@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* qfsck: fsck for QEMU disk images. The front door. */
+#include "check/check.h"
+#include "cmd.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifndef QFSCK_VERSION
+#define QFSCK_VERSION "0.1"
+#endif
+
+static const struct qf_cmd commands[] = {
+	{ "check", "[OPTION]... IMAGE...", "find what is wrong with images",
+	  qf_cmd_check },
+	{ "explain", "[NUMBER|NAME]...", "tell what a finding means",
+	  qf_cmd_explain },
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	size_t i;
+
+	fprintf(out, "Usage: qfsck COMMAND [OPTION]... [ARGUMENT]...\n"
+		     "fsck for QEMU disk images (qcow2).\n\n");
+	for (i = 0; i < N_COMMANDS; i++)
+		fprintf(out, "  qfsck %-9s%-28s %s\n", commands[i].name,
+			commands[i].synopsis, commands[i].help);
+	fprintf(out, "\n\"qfsck COMMAND --help\" tells the options. "
+		     "The manual: man qfsck.\n");
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+			 !strcmp(argv[1], "help"))) {
+		usage(stdout);
+		return 0;
+	}
+	if (argc > 1 && !strcmp(argv[1], "--version")) {
+		printf("qfsck %s\n", QFSCK_VERSION);
+		return 0;
+	}
+	for (i = 0; argc > 1 && i < N_COMMANDS; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	if (argc > 1)
+		fprintf(stderr, "qfsck: there is no command \"%s\"\n", argv[1]);
+	usage(stderr);
+	return QF_EXIT_FAILED;
+}
