@@ -71,10 +71,12 @@ static void take_figures(struct qf_pass_ctx *c, struct qf_report *rep)
 static void sum_up(struct qf_report *rep)
 {
 	const struct qf_finding *f = rep->findings.at;
+	uint64_t extra = 0;
 	size_t i;
 
 	for (i = 0; i < rep->findings.n; i++, f++) {
 		rep->corruptions += f->corruptions;
+		extra += f->extra;
 		rep->leaks += f->leaks;
 		rep->errors += f->errors;
 		rep->warnings += qf_problem_get(f->problem)->severity ==
@@ -83,6 +85,9 @@ static void sum_up(struct qf_report *rep)
 		if (qf_problem_get(f->problem)->severity >= QF_SEV_ERROR)
 			rep->verdict = QF_VERDICT_CORRUPT;
 	}
+	/* qemu-img's number where it has one; else what we alone have seen */
+	if (!rep->corruptions)
+		rep->corruptions = extra;
 	if (rep->verdict == QF_VERDICT_CORRUPT)
 		return;
 	if (rep->errors)

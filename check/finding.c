@@ -122,6 +122,7 @@ static void put_together(struct qf_finding *a, const struct qf_finding *b)
 	}
 	a->count += b->count;
 	a->corruptions += b->corruptions;
+	a->extra += b->extra;
 	a->leaks += b->leaks;
 	a->errors += b->errors;
 	a->collated += b->collated;
@@ -143,6 +144,12 @@ static void say_collated(struct qf_finding *f)
 	free(f->owner);
 	free(f->other);
 	f->owner = f->other = NULL;
+}
+
+void qf_finding_unseen(struct qf_finding *f)
+{
+	f->extra += f->corruptions;
+	f->corruptions = 0;
 }
 
 void qf_finding_collate(struct qf_findings *l, size_t limit)

@@ -17,6 +17,7 @@ struct qf_finding {
 	enum qf_problem problem;
 	uint64_t count;	      /* entries, clusters, ...: what TEXT counts */
 	uint64_t corruptions; /* as qemu-img check counts them */
+	uint64_t extra;	      /* those that it does not see */
 	uint64_t leaks;
 	uint64_t errors;	   /* places that could not be checked */
 	uint64_t host_off, length; /* QF_NOWHERE, 0: none */
@@ -48,6 +49,12 @@ void qf_finding_owner(struct qf_finding *f, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void qf_finding_other(struct qf_finding *f, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/*
+ * Says that qemu-img check does not count this: so that the number of
+ * corruptions stays the same as its, where it has one.
+ */
+void qf_finding_unseen(struct qf_finding *f);
 
 /*
  * Sorts by severity, id and place, and puts what is over LIMIT findings of

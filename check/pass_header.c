@@ -116,6 +116,7 @@ static void check_reftable(struct qf_pass_ctx *c)
 	const struct qf_header *h = &img->hdr;
 	uint64_t bytes = (uint64_t)h->reftable_clusters
 			 << img->geo.cluster_bits;
+	struct qf_finding *f;
 
 	switch (img->reftable_state) {
 	case QF_PART_OK:
@@ -133,10 +134,11 @@ static void check_reftable(struct qf_pass_ctx *c)
 			       "the refcount table");
 		return;
 	default:
-		qf_finding_say(qf_pass_at(c, QF_P_HEADER_REFTABLE_OFFSET,
-					  h->reftable_off, bytes),
-			       "offset 0x%" PRIx64 ", %" PRIu32 " clusters",
+		f = qf_pass_at(c, QF_P_HEADER_REFTABLE_OFFSET, h->reftable_off,
+			       bytes);
+		qf_finding_say(f, "offset 0x%" PRIx64 ", %" PRIu32 " clusters",
 			       h->reftable_off, h->reftable_clusters);
+		qf_finding_unseen(f); /* with "no clusters" it goes on */
 	}
 }
 

@@ -30,9 +30,23 @@ static enum qf_problem problem_of(const struct qf_owner *a,
 
 /*
  * QEMU counts one corruption for each refcount block whose cluster has
- * another owner, and none for other clusters whose refcount agrees; what it
- * leaves out is counted here as one.
+ * another owner, and none for other clusters whose refcount agrees.
  */
+static void set_counts(struct qf_finding *f, const struct qf_trouble *tr,
+		       const struct qf_owner *o, size_t n)
+{
+	uint64_t blocks = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		blocks += o[i].kind == QF_REF_REFBLOCK;
+	f->count = tr->hits;
+	f->corruptions = tr->hits;
+	qf_finding_unseen(f);
+	/* QEMU counts blocks last: the first alone on its cluster is fine */
+	f->corruptions = blocks && blocks == n ? blocks - 1 : blocks;
+}
+
 static void report(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 {
 	uint64_t off = tr->first << c->img->geo.cluster_bits;
@@ -57,12 +71,7 @@ static void report(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 				 qf_detail_describe(c->img, &o[1], b,
 						    sizeof(b)));
 	}
-	f->count = tr->hits;
-	/* a refcount that is too low has been counted with the refcounts */
-	if (f->problem != QF_P_REFBLOCK_SHARED && tr->stated < tr->counted)
-		f->corruptions = 0;
-	else if (f->problem == QF_P_REFBLOCK_SHARED)
-		f->corruptions = tr->hits;
+	set_counts(f, tr, o, n);
 	qf_finding_say(f,
 		       "%" PRIu64 " cluster%s at 0x%" PRIx64
 		       ", refcount %" PRIu64 ", %zu owners%s",
@@ -78,9 +87,8 @@ static bool outside(void *ctx, const struct qf_claim *cl)
 	struct qf_finding *f;
 	uint64_t first;
 
-	/* refcount blocks, the L1 and the snapshots' L1 have their own words */
-	if (cl->kind == QF_REF_REFBLOCK || cl->kind == QF_REF_L1 ||
-	    cl->kind == QF_REF_REFTABLE ||
+	/* the others have words of their own */
+	if (cl->kind != QF_REF_BITMAP_DATA ||
 	    qf_tally_touched(c->img, cl->off, cl->bytes, &first))
 		return true;
 	f = qf_pass_at(c, QF_P_OUTSIDE, cl->off, cl->bytes);

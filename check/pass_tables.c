@@ -24,7 +24,13 @@ static const enum qf_problem l2_problems[QF_ODD_KINDS] = {
 	QF_P_L2_ZERO_EXTL2,
 	QF_P_L2_NOT_GUEST_OFFSET,
 	QF_P_COPIED_L2,
+	QF_P_L2_COPIED_NOTHING,
 };
+
+/* What qemu-img check does not see. */
+#define UNSEEN                                                       \
+	(QF_ODD_ZERO_V2 | QF_ODD_ZERO_EXTL2 | QF_ODD_NOT_GUEST_OFF | \
+	 QF_ODD_COPIED_NOTHING)
 
 /* "the active disk", "snapshot 1 ("x") and 3 others": who uses a table. */
 static void own_table(struct qf_pass_ctx *c, struct qf_finding *f,
@@ -94,6 +100,20 @@ static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 	}
 }
 
+/* Flags without an offset: what was there is not known any more. */
+static void l1_nothing(struct qf_pass_ctx *c, const struct qf_group *g,
+		       const struct qf_l2_table *t)
+{
+	struct qf_finding *f = qf_finding_add(c->out, QF_P_L1_NOTHING);
+
+	f->count = t->weight;
+	qf_finding_unseen(f);
+	f->guest_off = qf_pass_guest(c->img, g->l1_index, 0);
+	qf_finding_say(f, "L1 entry %" PRIu32 ", guest offset 0x%" PRIx64,
+		       g->l1_index, f->guest_off);
+	own_table(c, f, g->l1_index, t);
+}
+
 static void unreadable(struct qf_pass_ctx *c, const struct qf_group *g,
 		       const struct qf_l2_table *t)
 {
@@ -119,6 +139,8 @@ static void check_l1_entries(struct qf_pass_ctx *c)
 
 			if (t->odd)
 				l1_entry(c, g, t);
+			if (!t->off)
+				l1_nothing(c, g, t);
 			if (t->unread)
 				unreadable(c, g, t);
 		}
@@ -157,7 +179,8 @@ static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
 	f->count = d->entries;
 	f->corruptions = 0;
 	for (k = 0; k < QF_ODD_KINDS; k++)
-		f->corruptions += d->odd[k];
+		if (!(UNSEEN >> k & 1))
+			f->corruptions += d->odd[k];
 	f->guest_off = qf_pass_guest(c->img, d->l1_index, 0);
 	list_odd(d, odd, sizeof(odd));
 	qf_finding_say(f,
@@ -165,6 +188,15 @@ static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
 		       " entries in use are no L2 entries (%s)",
 		       t->off, d->entries, d->entries + d->sound, odd);
 	own_table(c, f, d->l1_index, t);
+}
+
+static void set_corruptions(struct qf_finding *f, unsigned int k, uint64_t n)
+{
+	if (!f->corruptions)
+		return; /* a warning */
+	f->corruptions = n;
+	if (UNSEEN >> k & 1)
+		qf_finding_unseen(f);
 }
 
 static void one_kind(struct qf_pass_ctx *c, const struct qf_damage *d,
@@ -177,7 +209,7 @@ static void one_kind(struct qf_pass_ctx *c, const struct qf_damage *d,
 		qf_pass_at(c, l2_problems[k], at, c->img->geo.l2_entry_bytes);
 
 	f->count = d->odd[k];
-	f->corruptions = d->odd[k];
+	set_corruptions(f, k, d->odd[k]);
 	f->guest_off = qf_pass_guest(c->img, d->l1_index, d->first_index[k]);
 	qf_finding_say(f,
 		       "%s%" PRIu64 " in the L2 table at 0x%" PRIx64
@@ -206,7 +238,7 @@ static void every_entry(struct qf_pass_ctx *c)
 						 c->img->geo.l2_entry_bytes,
 				c->img->geo.l2_entry_bytes);
 			f->count = e->weight;
-			f->corruptions = e->weight;
+			set_corruptions(f, k, e->weight);
 			f->guest_off =
 				qf_pass_guest(c->img, e->l1_index, e->index);
 			qf_finding_say(f,

@@ -66,6 +66,7 @@ const char *qf_describe_odd(unsigned int odd)
 		"bit 0 set with extended entries",
 		"not at its guest offset",
 		"COPIED missing with a data file",
+		"COPIED without a cluster",
 	};
 	unsigned int bit = (unsigned int)__builtin_ctz(odd ? odd : 1);
 

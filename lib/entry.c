@@ -37,6 +37,8 @@ unsigned int qf_entry_l2_odd(const struct qf_geometry *g, uint32_t version,
 	if (kind == QF_ENTRY_KIND_NONE) {
 		if (bitmap & UINT32_MAX)
 			odd |= QF_ODD_SUB_NO_CLUSTER;
+		if (entry & QF_ENTRY_COPIED)
+			odd |= QF_ODD_COPIED_NOTHING;
 		return odd;
 	}
 	if (kind == QF_ENTRY_KIND_ZERO)

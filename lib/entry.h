@@ -31,7 +31,8 @@ enum qf_entry_odd {
 	QF_ODD_ZERO_EXTL2 = 1u << 9,	   /* bit 0 with extended L2 entries */
 	QF_ODD_NOT_GUEST_OFF = 1u << 10,   /* data file: not the guest offset */
 	QF_ODD_DATA_FILE_PLAIN = 1u << 11, /* data file: COPIED is missing */
-	QF_ODD_KINDS = 12
+	QF_ODD_COPIED_NOTHING = 1u << 12,  /* COPIED, but no host cluster */
+	QF_ODD_KINDS = 13
 };
 
 static inline enum qf_entry_kind qf_entry_kind(const struct qf_geometry *g,

@@ -108,8 +108,8 @@ enum qf_err qf_header_parse(const void *buf, uint64_t bytes,
 				  bytes);
 	if (h->version < 2 || h->version > 3)
 		return qf_err_set(why,
-				  h->version == 1 ? QF_ERR_FOREIGN
-						  : QF_ERR_UNSUPPORTED,
+				  h->version < 2 ? QF_ERR_FOREIGN
+						 : QF_ERR_UNSUPPORTED,
 				  0, 4,
 				  "is of qcow version %" PRIu32
 				  "; only versions 2 and 3 are checked",

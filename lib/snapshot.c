@@ -58,7 +58,7 @@ static char *take_string(const unsigned char *p, uint16_t bytes)
 {
 	char *s = qf_mem_zalloc(1, (size_t)bytes + 1);
 
-	if (s)
+	if (s && bytes)
 		memcpy(s, p, bytes);
 	return s;
 }
@@ -90,6 +90,16 @@ static void take_extra(const unsigned char *p, const struct qf_header *h,
 	s->icount = n >= 24 ? qf_be_get64(x.icount) : UINT64_MAX;
 }
 
+static bool keep_nameless(struct qf_snapshot *s, const struct qf_header *h)
+{
+	s->vm_state_bytes = s->vm_state_small;
+	s->disk_bytes = h->disk_bytes;
+	s->icount = UINT64_MAX;
+	s->id = take_string(NULL, 0);
+	s->name = take_string(NULL, 0);
+	return s->id && s->name;
+}
+
 /* Reads the entry at AT (relative to the table) and moves AT behind it. */
 static enum qf_err read_entry(struct window *w, const struct qf_header *h,
 			      struct qf_snapshot *s, uint64_t *at,
@@ -112,8 +122,8 @@ static enum qf_err read_entry(struct window *w, const struct qf_header *h,
 	s->entry_bytes = (uint32_t)sizeof(f) + s->extra_bytes + s->id_bytes +
 			 s->name_bytes;
 	err = need(w, start + s->entry_bytes, why);
-	if (err)
-		return err;
+	if (err) /* the L1 pointer is worth keeping without a name */
+		return keep_nameless(s, h) ? err : QF_ERR_NOMEM;
 	p = w->buf + start + sizeof(f);
 	take_extra(p, h, s);
 	p += s->extra_bytes;
@@ -173,14 +183,13 @@ enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,
 			err = QF_ERR_NOMEM;
 			break;
 		}
+		memset(&t->snap[t->n], 0, sizeof(*t->snap));
 		err = read_entry(&w, h, &t->snap[t->n], &t->bytes, why);
+		t->n += t->snap[t->n].id && t->snap[t->n].name;
 		if (err) {
 			t->bad_off = w.base + qf_mem_round_up(t->bytes, 8);
-			free(t->snap[t->n].id);
-			free(t->snap[t->n].name);
 			break;
 		}
-		t->n++;
 	}
 	free(w.buf);
 	if (err == QF_ERR_NOMEM) {

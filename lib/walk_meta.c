@@ -132,6 +132,10 @@ static bool claim_refcounts(struct meta *m)
 		   img->reftable_entries * 8, 48, 0))
 		return false;
 	for (i = 0; i < img->reftable_entries; i++) {
+		/* as QEMU does: a pointer that breaks the rules owns nothing */
+		if (img->reftable[i] &
+		    (QF_REFT_RESERVED_MASK | (img->geo.cluster_bytes - 1)))
+			continue;
 		off = img->reftable[i] & QF_REFT_OFFSET_MASK;
 		if (off && !claim(m, QF_REF_REFBLOCK, QF_HOLDER_IMAGE, off,
 				  img->geo.cluster_bytes,
