@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "lib/pool.h"
+#include "tests/unit/unit.h"
+
+#include <stdatomic.h>
+
+#define ITEMS 5000
+
+struct seen {
+	atomic_uint times[ITEMS];
+	atomic_bool bad_worker;
+	unsigned int workers;
+	uint64_t stop_at;
+};
+
+static bool see(void *ctx, uint64_t i, unsigned int worker)
+{
+	struct seen *s = ctx;
+
+	if (worker >= s->workers || i >= ITEMS)
+		atomic_store(&s->bad_worker, true);
+	else
+		atomic_fetch_add(&s->times[i], 1);
+	return i != s->stop_at;
+}
+
+static void every_item_once(void **state)
+{
+	static const unsigned int jobs[] = { 0, 1, 2, 7 };
+	static const uint64_t chunks[] = { 0, 1, 3, 100, ITEMS, ITEMS * 2 };
+	struct seen *s = calloc(1, sizeof(*s));
+	size_t j, c, i;
+
+	(void)state;
+	assert_non_null(s);
+	for (j = 0; j < ARRAY_SIZE(jobs); j++)
+		for (c = 0; c < ARRAY_SIZE(chunks); c++) {
+			memset(s, 0, sizeof(*s));
+			s->workers = qf_pool_jobs(jobs[j]);
+			s->stop_at = UINT64_MAX;
+			assert_true(
+				qf_pool_for(jobs[j], ITEMS, chunks[c], see, s));
+			assert_false(atomic_load(&s->bad_worker));
+			for (i = 0; i < ITEMS; i++)
+				assert_int_equal(s->times[i], 1);
+		}
+	free(s);
+}
+
+static void a_false_stops_the_loop(void **state)
+{
+	struct seen *s = calloc(1, sizeof(*s));
+	uint64_t i;
+
+	(void)state;
+	assert_non_null(s);
+	s->workers = 1;
+	s->stop_at = 10;
+	assert_false(qf_pool_for(1, ITEMS, 4, see, s));
+	for (i = 0; i < ITEMS; i++)
+		assert_int_equal(s->times[i], i <= 10);
+	memset(s, 0, sizeof(*s));
+	s->workers = 4;
+	s->stop_at = 0;
+	assert_false(qf_pool_for(4, ITEMS, 1, see, s));
+	assert_int_equal(s->times[0], 1);
+	free(s);
+}
+
+static void no_items_is_no_work(void **state)
+{
+	struct seen *s = calloc(1, sizeof(*s));
+
+	(void)state;
+	assert_non_null(s);
+	assert_true(qf_pool_for(4, 0, 1, see, s));
+	assert_false(atomic_load(&s->bad_worker));
+	free(s);
+}
+
+static void jobs_are_bounded(void **state)
+{
+	(void)state;
+	assert_true(qf_pool_jobs(0) >= 1);
+	assert_int_equal(qf_pool_jobs(3), 3);
+	assert_int_equal(qf_pool_jobs(UINT32_MAX), 256);
+}
+
+static uint64_t ticks, tick_last, tick_n;
+
+static void tick(uint64_t done, uint64_t n)
+{
+	ticks++;
+	assert_true(done >= tick_last && done < n);
+	tick_last = done;
+	tick_n = n;
+}
+
+static void a_watcher_sees_it_go_on(void **state)
+{
+	struct seen *s = calloc(1, sizeof(*s));
+
+	(void)state;
+	assert_non_null(s);
+	s->workers = 1;
+	s->stop_at = UINT64_MAX;
+	qf_pool_watch(tick);
+	assert_true(qf_pool_for(1, 100, 1, see, s));
+	qf_pool_watch(NULL);
+	assert_int_equal(ticks, 100);
+	assert_int_equal(tick_last, 99);
+	assert_int_equal(tick_n, 100);
+	assert_true(qf_pool_for(1, 100, 1, see, s));
+	assert_int_equal(ticks, 100);
+	free(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_item_once),
+		cmocka_unit_test(a_false_stops_the_loop),
+		cmocka_unit_test(no_items_is_no_work),
+		cmocka_unit_test(jobs_are_bounded),
+		cmocka_unit_test(a_watcher_sees_it_go_on),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
