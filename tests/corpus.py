@@ -163,6 +163,8 @@ def verdict_faults(case, status, errors):
     verdict = case.text("verdict").strip()
     if verdict not in CODES:
         return ["no verdict, or an unknown one: '%s'" % verdict]
+    if "wrong use" in errors:
+        return ["qfsck does not know the options"]
     if status != CODES[verdict]:
         return ["the verdict is %s (exit %d), qfsck says %s: %s" % (
             verdict, CODES[verdict], status, tools.last_line(errors))]

@@ -10,7 +10,8 @@ A rule is a stanza of `key: value` lines ended by an empty line:
     finding: NAME NAME ...      one of these must be raised by qfsck
     numbers: more               ours may count more corruptions, or
              fewer leaks        that, and fewer leaks, or
-             any                anything (default: the same numbers)
+             any                anything (default: the same numbers; the same leaks
+                                where the verdicts differ)
     why: ...                    why ours is the truth (may run on, indented)
 """
 
@@ -65,6 +66,8 @@ def numbers_fit(rule, qemu, ours):
     if how == "more":
         return ours.corruptions >= qemu.corruptions and \
             ours.leaks == qemu.leaks
+    if qemu.verdict != ours.verdict:
+        return qemu.leaks == ours.leaks
     return (qemu.corruptions, qemu.leaks) == (ours.corruptions, ours.leaks)
 
 
