@@ -2,6 +2,7 @@
 /* qfsck: fsck for QEMU disk images. The front door. */
 #include "check/check.h"
 #include "cmd.h"
+#include "viz/viz.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 static const struct qf_cmd commands[] = {
 	{ "check", "[OPTION]... IMAGE...", "find what is wrong with images",
 	  qf_cmd_check },
+	{ "info", "[OPTION]... IMAGE", "tell what an image says of itself",
+	  qf_cmd_info },
 	{ "explain", "[NUMBER|NAME]...", "tell what a finding means",
 	  qf_cmd_explain },
 };

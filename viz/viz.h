@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The face of viz/: shows the same image, and changes nothing. */
+#ifndef QF_VIZ_H
+#define QF_VIZ_H
+
+/* The commands, for the front door. */
+int qf_cmd_info(int argc, char **argv);
+
+#endif
