@@ -166,11 +166,18 @@ static bool start_table(struct qf_io *io, const struct qf_header *h,
 	return true;
 }
 
+static void free_names(struct qf_snapshot *s)
+{
+	free(s->id);
+	free(s->name);
+}
+
 enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,
 			     struct qf_snapshot_table *t, struct qf_why *why)
 {
 	struct window w = { .io = io, .base = h->snapshots_off };
 	enum qf_err err = QF_OK;
+	struct qf_snapshot *s;
 	size_t room = 0;
 	uint32_t limit;
 
@@ -183,9 +190,13 @@ enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,
 			err = QF_ERR_NOMEM;
 			break;
 		}
-		memset(&t->snap[t->n], 0, sizeof(*t->snap));
-		err = read_entry(&w, h, &t->snap[t->n], &t->bytes, why);
-		t->n += t->snap[t->n].id && t->snap[t->n].name;
+		s = &t->snap[t->n];
+		memset(s, 0, sizeof(*s));
+		err = read_entry(&w, h, s, &t->bytes, why);
+		if (s->id && s->name)
+			t->n++;
+		else
+			free_names(s);
 		if (err) {
 			t->bad_off = w.base + qf_mem_round_up(t->bytes, 8);
 			break;
@@ -206,10 +217,8 @@ void qf_snapshot_free(struct qf_snapshot_table *t)
 {
 	uint32_t i;
 
-	for (i = 0; i < t->n; i++) {
-		free(t->snap[i].id);
-		free(t->snap[i].name);
-	}
+	for (i = 0; i < t->n; i++)
+		free_names(&t->snap[i]);
 	free(t->snap);
 	t->snap = NULL;
 	t->n = 0;
