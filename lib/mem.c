@@ -21,9 +21,11 @@ void qf_mem_fail_at(long n)
 
 void *qf_mem_zalloc(size_t n, size_t size)
 {
-	if (must_fail())
+	size_t bytes;
+
+	if (must_fail() || __builtin_mul_overflow(n, size, &bytes))
 		return NULL;
-	return calloc(n ? n : 1, size ? size : 1);
+	return calloc(1, bytes ? bytes : 1);
 }
 
 void *qf_mem_map(uint64_t bytes)

@@ -33,7 +33,7 @@ static inline uint64_t qf_refblock_get(const void *block, uint32_t order,
 		memcpy(&w64, b + i * 8, sizeof(w64));
 		return qf_be_get64(w64);
 	default: /* 0 to 2: 1, 2 or 4 bits */
-		return (b[i >> (3 - order)] >>
+		return ((unsigned int)b[i >> (3 - order)] >>
 			((i & ((8u >> order) - 1)) << order)) &
 		       ((1u << (1u << order)) - 1);
 	}

@@ -75,7 +75,7 @@ uint64_t mini_refcount(const struct mini *m, uint64_t off)
 	if (!block)
 		return 0;
 	if (width < 8)
-		return m->buf[block + bit / 8] >> (bit % 8) &
+		return (uint32_t)m->buf[block + bit / 8] >> (bit % 8) &
 		       ((1u << width) - 1);
 	for (i = 0; i < width / 8; i++)
 		v = v << 8 | m->buf[block + bit / 8 + i];
