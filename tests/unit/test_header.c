@@ -82,7 +82,7 @@ static void what_has_no_meaning(void **state)
 		uint64_t where;
 	} rows[] = {
 		{ 0, 0x7f454c46, QF_ERR_FOREIGN, QF_NOWHERE },
-		{ 4, 0, QF_ERR_UNSUPPORTED, 4 },
+		{ 4, 0, QF_ERR_FOREIGN, 4 },
 		{ 4, 1, QF_ERR_FOREIGN, 4 },
 		{ 4, 4, QF_ERR_UNSUPPORTED, 4 },
 		{ 20, 0, QF_ERR_FORMAT, 20 },

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "lib/text.h"
+#include "tests/unit/unit.h"
+
+static void hostile_names(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} rows[] = {
+		{ "", "" },
+		{ "before upgrade", "before upgrade" },
+		{ "Grüße", "Grüße" },
+		{ "日本語", "日本語" },
+		{ "\360\237\222\276", "\360\237\222\276" },
+		{ "a\nb\033[2J", "a\\x0ab\\x1b[2J" },
+		{ "\177", "\\x7f" },
+		{ "\xff\xfe", "\\xff\\xfe" },
+		{ "\xc0\xaf", "\\xc0\\xaf" },	       /* overlong */
+		{ "\xed\xa0\x80", "\\xed\\xa0\\x80" }, /* a surrogate */
+		{ "\xc2\x9b"
+		  "1m",
+		  "\\xc2\\x9b"
+		  "1m" }, /* a C1 control */
+		{ "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" },
+		{ "\xe6\x97", "\\xe6\\x97" }, /* cut */
+	};
+	char buf[100];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_string_equal(qf_text_safe(rows[i].in, buf, sizeof(buf)),
+				    rows[i].out);
+}
+
+static void nothing_past_the_room(void **state)
+{
+	struct dice d = { 9 };
+	char in[64], buf[64];
+	size_t i, k, room;
+
+	(void)state;
+	for (i = 0; i < 20000; i++) {
+		for (k = 0; k < 63; k++)
+			in[k] = (char)dice_roll(&d);
+		in[dice_below(&d, 64)] = '\0';
+		in[63] = '\0';
+		room = dice_below(&d, 64);
+		memset(buf, 'Z', sizeof(buf));
+		qf_text_safe(in, buf, room);
+		for (k = room; k < 64; k++)
+			assert_int_equal(buf[k], 'Z');
+		if (!room)
+			continue;
+		assert_true(memchr(buf, 0, room) != NULL);
+		for (k = 0; buf[k]; k++)
+			assert_true((unsigned char)buf[k] >= 0x20 &&
+				    buf[k] != 0x7f);
+	}
+}
+
+static void sizes(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *out;
+	} rows[] = {
+		{ 0, "0 B" },
+		{ 512, "512 B" },
+		{ 1023, "1023 B" },
+		{ 1024, "1 KiB" },
+		{ 1536, "1.50 KiB" },
+		{ 65536, "64 KiB" },
+		{ 10752, "10.5 KiB" },
+		{ 1ull << 30, "1 GiB" },
+		{ 3ull << 39, "1.50 TiB" },
+		{ UINT64_MAX, "16 EiB" },
+	};
+	char buf[32];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_string_equal(qf_text_bytes(rows[i].bytes, buf,
+						  sizeof(buf)),
+				    rows[i].out);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hostile_names),
+		cmocka_unit_test(nothing_past_the_room),
+		cmocka_unit_test(sizes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
