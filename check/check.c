@@ -4,6 +4,7 @@
 #include "check/pass.h"
 #include "lib/mem.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Findings of one problem that are listed before the rest is put together. */
@@ -45,6 +46,8 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
 	if (!err && needs_detail(&c->tally))
 		err = qf_detail_make(&c->tally, limit, c->opts->all, &c->detail,
 				     why);
+	if (!err)
+		err = qf_lost_find(&c->walk, &c->tally, &c->lost, why);
 	return err;
 }
 
@@ -101,7 +104,8 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 {
 	struct qf_pass_ctx c = { .img = img,
 				 .opts = opts,
-				 .out = &rep->findings };
+				 .out = &rep->findings,
+				 .lost_ranges = &rep->lost };
 	enum qf_err err;
 	size_t i;
 
@@ -118,6 +122,8 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 		take_figures(&c, rep);
 		sum_up(rep);
 	}
+	rep->withhold = c.withhold;
+	qf_lost_free(&c.lost);
 	qf_detail_free(&c.detail);
 	qf_tally_free(&c.tally);
 	qf_walk_free(&c.walk);
@@ -127,6 +133,8 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 void qf_check_free(struct qf_report *rep)
 {
 	qf_finding_free(&rep->findings);
+	free(rep->lost.at);
+	memset(&rep->lost, 0, sizeof(rep->lost));
 }
 
 const char *qf_check_verdict(enum qf_verdict v)

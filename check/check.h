@@ -32,8 +32,23 @@ struct qf_report_figures {
 	uint64_t free; /* host clusters inside the file without one */
 };
 
+/* A part of a disk that its holder has lost. */
+struct qf_lost_range {
+	uint32_t holder; /* QF_HOLDER_...; _IMAGE: see id */
+	uint64_t guest_off, bytes;
+	char id[40]; /* of a snapshot that the header does not name */
+};
+
+struct qf_lost_list {
+	struct qf_lost_range *at; /* by holder and offset, not overlapping */
+	size_t n, room;
+	bool failed;
+};
+
 struct qf_report {
 	struct qf_findings findings;
+	struct qf_lost_list lost;
+	bool withhold; /* leaked clusters may be lost data: never free them */
 	struct qf_report_figures fig;
 	enum qf_verdict verdict;
 	uint64_t corruptions, leaks, errors, warnings;

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/detail.h"
-#include "lib/describe.h"
 #include "lib/mem.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* One worker's harvest. */
@@ -92,7 +89,8 @@ static bool keep_entry(struct search *s, struct part *p, uint32_t v,
 {
 	struct qf_odd_entry *e;
 
-	if (!s->all)
+	if (!s->all && (stated != UINT64_MAX ||
+			p->damage[p->slot[v] - 1].entries > QF_DETAIL_KEPT))
 		return true;
 	if (!qf_mem_grow((void **)&p->odd, p->n_odd, &p->odd_room, sizeof(*e)))
 		return false;
@@ -585,39 +583,4 @@ const struct qf_owner *qf_detail_owners(const struct qf_detail *d,
 		if (d->owner[lo + *n].cluster != cluster)
 			break;
 	return *n ? &d->owner[lo] : NULL;
-}
-
-char *qf_detail_describe(const struct qf_image *img, const struct qf_owner *o,
-			 char *buf, size_t room)
-{
-	char who[400], more[48] = "";
-
-	if (o->guest_off == QF_NOWHERE) {
-		if (o->kind == QF_REF_L1)
-			snprintf(buf, room, "L1 table of %s",
-				 qf_describe_holder(img, o->holder, who,
-						    sizeof(who)));
-		else if (o->kind == QF_REF_REFBLOCK)
-			snprintf(buf, room, "refcount block %" PRIu32,
-				 o->l2_index);
-		else
-			snprintf(buf, room, "%s", qf_describe_kind(o->kind));
-		return buf;
-	}
-	if (o->holders > 1)
-		snprintf(more, sizeof(more), " and %" PRIu32 " other%s",
-			 o->holders - 1, o->holders > 2 ? "s" : "");
-	qf_describe_holder(img, o->holder, who, sizeof(who));
-	if (o->kind == QF_REF_L2)
-		snprintf(buf, room,
-			 "L2 table of %s%s (L1 entry %" PRIu32
-			 ", guest offset 0x%" PRIx64 ")",
-			 who, more, o->l1_index, o->guest_off);
-	else
-		snprintf(buf, room,
-			 "%s of %s%s at guest offset 0x%" PRIx64
-			 " (L1 entry %" PRIu32 ", L2 entry %" PRIu32 ")",
-			 qf_describe_kind(o->kind), who, more, o->guest_off,
-			 o->l1_index, o->l2_index);
-	return buf;
 }

@@ -40,7 +40,7 @@ struct qf_owner {
 	bool active;
 };
 
-/* With --all: one odd or wrongly flagged entry. */
+/* One odd entry; with --all, also one that is wrongly flagged. */
 struct qf_odd_entry {
 	uint64_t table;
 	uint32_t l1_index, index;
@@ -49,12 +49,18 @@ struct qf_odd_entry {
 	unsigned int odd; /* 0: the COPIED flag is wrong */
 };
 
+/* Odd entries that are kept for each table, without --all. */
+#define QF_DETAIL_KEPT 64
+
+/* True if the table holds something else than L2 entries. */
+bool qf_detail_is_garbage(const struct qf_damage *d);
+
 struct qf_detail {
 	struct qf_damage *damage; /* by L1 index and table */
 	size_t n_damages;
 	struct qf_owner *owner; /* by cluster */
 	size_t n_owners;
-	struct qf_odd_entry *odd; /* only if asked for */
+	struct qf_odd_entry *odd; /* by table and index */
 	size_t n_odd;
 	uint64_t *want; /* clusters, ascending */
 	size_t n_wants;

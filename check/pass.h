@@ -5,6 +5,7 @@
 
 #include "check/check.h"
 #include "check/detail.h"
+#include "check/lost.h"
 #include "lib/tally.h"
 
 struct qf_pass_ctx {
@@ -13,6 +14,9 @@ struct qf_pass_ctx {
 	struct qf_walk walk;
 	struct qf_tally tally;
 	struct qf_detail detail;
+	struct qf_lost lost;
+	struct qf_lost_list *lost_ranges; /* the report's */
+	bool withhold; /* leaks may be lost data: they must not be freed */
 	struct qf_findings *out;
 };
 
@@ -33,6 +37,10 @@ static inline struct qf_finding *qf_pass_at(struct qf_pass_ctx *c,
 	f->length = bytes;
 	return f;
 }
+
+/* Names who uses the L2 table T of L1 index L1_INDEX as F's owner. */
+void qf_pass_own_table(struct qf_pass_ctx *c, struct qf_finding *f,
+		       uint32_t l1_index, const struct qf_l2_table *t);
 
 /* The guest offset of an entry. */
 static inline uint64_t qf_pass_guest(const struct qf_image *img,

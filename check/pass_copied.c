@@ -94,7 +94,8 @@ enum qf_err qf_pass_copied(struct qf_pass_ctx *c, struct qf_why *why)
 		return QF_OK;
 	}
 	for (k = 0; k < c->detail.n_damages; k++)
-		if (c->detail.damage[k].copied)
+		if (c->detail.damage[k].copied &&
+		    !qf_detail_is_garbage(&c->detail.damage[k]))
 			check_l2(c, &c->detail.damage[k]);
 	return QF_OK;
 }

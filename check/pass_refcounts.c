@@ -55,6 +55,14 @@ static void own(struct qf_pass_ctx *c, struct qf_finding *f, uint64_t cluster)
 						    sizeof(buf)));
 }
 
+static enum qf_problem leak_problem(const struct qf_pass_ctx *c,
+				    uint64_t counted)
+{
+	if (c->withhold)
+		return QF_P_REFCOUNT_WITHHELD;
+	return counted ? QF_P_REFCOUNT_HIGH : QF_P_REFCOUNT_LEAK;
+}
+
 /* One run of clusters with the same wrong refcount. */
 static void one_run(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 {
@@ -63,7 +71,7 @@ static void one_run(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 	struct qf_finding *f;
 
 	if (tr->stated > tr->counted)
-		p = tr->counted ? QF_P_REFCOUNT_HIGH : QF_P_REFCOUNT_LEAK;
+		p = leak_problem(c, tr->counted);
 	else if (tr->counted > c->img->geo.refcount_max)
 		p = QF_P_REFCOUNT_OVERFLOW;
 	else
@@ -110,7 +118,7 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 		else
 			low += tr->hits;
 	}
-	f = qf_pass_at(c, low ? QF_P_REFBLOCK_WRONG : QF_P_REFCOUNT_LEAK,
+	f = qf_pass_at(c, low ? QF_P_REFBLOCK_WRONG : leak_problem(c, 0),
 		       off ? off : QF_NOWHERE, c->img->geo.cluster_bytes);
 	f->count = low + high;
 	f->corruptions = low;

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* L1 and L2 entries that break the format's rules; tables not readable. */
 #include "check/pass.h"
+#include "check/whatis.h"
 #include "lib/describe.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A table with at least this many odd entries, and a quarter of all, holds
- * something else than L2 entries. */
-#define GARBAGE_MIN 8
 
 static const enum qf_problem l2_problems[QF_ODD_KINDS] = {
 	QF_P_L2_RESERVED,
@@ -31,22 +28,6 @@ static const enum qf_problem l2_problems[QF_ODD_KINDS] = {
 #define UNSEEN                                                       \
 	(QF_ODD_ZERO_V2 | QF_ODD_ZERO_EXTL2 | QF_ODD_NOT_GUEST_OFF | \
 	 QF_ODD_COPIED_NOTHING)
-
-/* "the active disk", "snapshot 1 ("x") and 3 others": who uses a table. */
-static void own_table(struct qf_pass_ctx *c, struct qf_finding *f,
-		      uint32_t l1_index, const struct qf_l2_table *t)
-{
-	uint32_t holder = QF_HOLDER_IMAGE, n;
-	char who[400], more[48] = "";
-
-	n = qf_walk_holders(&c->walk, l1_index, t->off, &holder, 1);
-	if (n > 1)
-		snprintf(more, sizeof(more), " and %" PRIu32 " other%s", n - 1,
-			 n > 2 ? "s" : "");
-	qf_finding_owner(f, "%s%s, L1 entry %" PRIu32,
-			 qf_describe_holder(c->img, holder, who, sizeof(who)),
-			 more, l1_index);
-}
 
 static void check_l1_gaps(struct qf_pass_ctx *c)
 {
@@ -96,7 +77,7 @@ static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 			       " MiB of the disk from "
 			       "guest offset 0x%" PRIx64 " on",
 			       t->off, span >> 20, f->guest_off);
-		own_table(c, f, g->l1_index, t);
+		qf_pass_own_table(c, f, g->l1_index, t);
 	}
 }
 
@@ -111,7 +92,7 @@ static void l1_nothing(struct qf_pass_ctx *c, const struct qf_group *g,
 	f->guest_off = qf_pass_guest(c->img, g->l1_index, 0);
 	qf_finding_say(f, "L1 entry %" PRIu32 ", guest offset 0x%" PRIx64,
 		       g->l1_index, f->guest_off);
-	own_table(c, f, g->l1_index, t);
+	qf_pass_own_table(c, f, g->l1_index, t);
 }
 
 static void unreadable(struct qf_pass_ctx *c, const struct qf_group *g,
@@ -123,7 +104,7 @@ static void unreadable(struct qf_pass_ctx *c, const struct qf_group *g,
 	f->guest_off = qf_pass_guest(c->img, g->l1_index, 0);
 	qf_finding_say(f, "the table at 0x%" PRIx64 ": %s", t->off,
 		       strerror(t->unread));
-	own_table(c, f, g->l1_index, t);
+	qf_pass_own_table(c, f, g->l1_index, t);
 }
 
 static void check_l1_entries(struct qf_pass_ctx *c)
@@ -162,32 +143,27 @@ static void list_odd(const struct qf_damage *d, char *buf, size_t room)
 					      qf_describe_odd(1u << k));
 }
 
-static bool is_garbage(const struct qf_damage *d)
-{
-	return d->entries >= GARBAGE_MIN &&
-	       d->entries * 4 >= d->entries + d->sound;
-}
-
 static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
 {
 	const struct qf_l2_table *t = &c->walk.table[d->table];
 	struct qf_finding *f = qf_pass_at(c, QF_P_L2_GARBAGE, t->off,
 					  c->img->geo.cluster_bytes);
-	char odd[400];
+	char odd[400], what[256];
 	unsigned int k;
 
 	f->count = d->entries;
-	f->corruptions = 0;
+	f->corruptions = d->copied;
 	for (k = 0; k < QF_ODD_KINDS; k++)
 		if (!(UNSEEN >> k & 1))
 			f->corruptions += d->odd[k];
 	f->guest_off = qf_pass_guest(c->img, d->l1_index, 0);
 	list_odd(d, odd, sizeof(odd));
 	qf_finding_say(f,
-		       "the table at 0x%" PRIx64 ": %" PRIu64 " of %" PRIu64
-		       " entries in use are no L2 entries (%s)",
-		       t->off, d->entries, d->entries + d->sound, odd);
-	own_table(c, f, d->l1_index, t);
+		       "the table at 0x%" PRIx64 " now looks like %s: %" PRIu64
+		       " of %" PRIu64 " entries in use are no L2 entries (%s)",
+		       t->off, qf_whatis(c->img, t->off, what, sizeof(what)),
+		       d->entries, d->entries + d->sound, odd);
+	qf_pass_own_table(c, f, d->l1_index, t);
 }
 
 static void set_corruptions(struct qf_finding *f, unsigned int k, uint64_t n)
@@ -216,7 +192,7 @@ static void one_kind(struct qf_pass_ctx *c, const struct qf_damage *d,
 		       ": entry %" PRIu32 " is 0x%016" PRIx64,
 		       d->odd[k] > 1 ? "first of " : "", d->odd[k], t->off,
 		       d->first_index[k], d->first_entry[k]);
-	own_table(c, f, d->l1_index, t);
+	qf_pass_own_table(c, f, d->l1_index, t);
 }
 
 /* --all: every entry by itself. */
@@ -246,7 +222,7 @@ static void every_entry(struct qf_pass_ctx *c)
 				       " of the L2 table at 0x%" PRIx64
 				       " is 0x%016" PRIx64,
 				       e->index, t->off, e->entry);
-			own_table(c, f, e->l1_index, t);
+			qf_pass_own_table(c, f, e->l1_index, t);
 		}
 	}
 }
@@ -265,7 +241,7 @@ enum qf_err qf_pass_tables(struct qf_pass_ctx *c, struct qf_why *why)
 		return QF_OK;
 	}
 	for (i = 0; i < c->detail.n_damages; i++, d++) {
-		if (is_garbage(d)) {
+		if (qf_detail_is_garbage(d)) {
 			garbage(c, d);
 			continue;
 		}

@@ -4,6 +4,7 @@
  * what to type next; then the findings; then the figures.
  */
 #include "check/report.h"
+#include "lib/describe.h"
 #include "lib/text.h"
 
 #include <inttypes.h>
@@ -81,6 +82,7 @@ static void verdict(FILE *out, const struct qf_image *img, const char *name,
 		    const struct qf_report *rep,
 		    const struct qf_report_style *st)
 {
+	uint64_t n;
 	char bytes[32];
 
 	switch (rep->verdict) {
@@ -101,10 +103,11 @@ static void verdict(FILE *out, const struct qf_image *img, const char *name,
 			bytes, name);
 		break;
 	case QF_VERDICT_CORRUPT:
-		fprintf(out, "%s: %scorrupt%s: %" PRIu64 " errors\n", name,
-			paint(st, "\033[1;31m"), paint(st, "\033[0m"),
-			count_severity(rep, QF_SEV_ERROR) +
-				count_severity(rep, QF_SEV_FATAL));
+		n = count_severity(rep, QF_SEV_ERROR) +
+		    count_severity(rep, QF_SEV_FATAL);
+		fprintf(out, "%s: %scorrupt%s: %" PRIu64 " error%s\n", name,
+			paint(st, "\033[1;31m"), paint(st, "\033[0m"), n,
+			n == 1 ? "" : "s");
 		verdict_corrupt(out, name, rep);
 		break;
 	case QF_VERDICT_UNCHECKED:
@@ -118,6 +121,39 @@ static void verdict(FILE *out, const struct qf_image *img, const char *name,
 			name, paint(st, "\033[1;31m"), paint(st, "\033[0m"));
 		break;
 	}
+}
+
+static const char *name_holder(const struct qf_image *img,
+			       const struct qf_lost_range *r, char *buf,
+			       size_t room)
+{
+	if (!r->id[0])
+		return qf_describe_holder(img, r->holder, buf, room);
+	snprintf(buf, room, "snapshot %s", r->id);
+	return buf;
+}
+
+/* Which parts of which disk are out of reach. */
+static void lost(FILE *out, const struct qf_image *img,
+		 const struct qf_report *rep, const struct qf_report_style *st)
+{
+	const struct qf_lost_range *r = rep->lost.at;
+	size_t i, shown = st->all ? rep->lost.n : SHOWN;
+	char who[400], bytes[32];
+
+	if (!rep->lost.n)
+		return;
+	fprintf(out, "\n  Lost, or out of reach until repaired:\n");
+	for (i = 0; i < rep->lost.n && i < shown; i++, r++)
+		fprintf(out,
+			"    %s: up to %s from guest offset 0x%" PRIx64
+			" to 0x%" PRIx64 "\n",
+			name_holder(img, r, who, sizeof(who)),
+			qf_text_bytes(r->bytes, bytes, sizeof(bytes)),
+			r->guest_off, r->guest_off + r->bytes);
+	if (i < rep->lost.n)
+		fprintf(out, "    ... and %zu more ranges; --all lists them\n",
+			rep->lost.n - i);
 }
 
 static void one_finding(FILE *out, const struct qf_finding *f)
@@ -195,6 +231,7 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 	if (st->quiet && rep->verdict == QF_VERDICT_CLEAN)
 		return;
 	verdict(out, img, name, rep, st);
+	lost(out, img, rep, st);
 	while (n) {
 		same = one_problem(out, f, n, st);
 		f += same;

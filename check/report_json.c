@@ -80,13 +80,40 @@ json_t *qf_report_findings(const struct qf_findings *l)
 	return a;
 }
 
+/* Whose: "active", or the snapshot's id. */
+static json_t *holder(const struct qf_image *img, const struct qf_lost_range *r)
+{
+	uint32_t h = r->holder;
+
+	if (r->id[0])
+		return qf_report_string(r->id);
+	if (h == QF_HOLDER_ACTIVE || h > img->snapshots.n)
+		return json_string("active");
+	return qf_report_string(img->snapshots.snap[h - 1].id);
+}
+
+static json_t *lost_ranges(const struct qf_image *img,
+			   const struct qf_lost_list *l)
+{
+	json_t *a = json_array(), *o;
+	size_t i;
+
+	for (i = 0; i < l->n; i++) {
+		o = json_object();
+		json_object_set_new(o, "holder", holder(img, &l->at[i]));
+		set_int(o, "guest-offset", l->at[i].guest_off);
+		set_int(o, "length", l->at[i].bytes);
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
 json_t *qf_report_json(const struct qf_image *img, const char *name,
 		       const struct qf_report *rep)
 {
 	const struct qf_report_figures *fig = &rep->fig;
 	json_t *o = json_object();
 
-	(void)img;
 	set_str(o, "filename", name);
 	set_str(o, "format", "qcow2");
 	set_str(o, "verdict", qf_check_verdict(rep->verdict));
@@ -103,7 +130,7 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 	set_int(o, "free-clusters", fig->free);
 	json_object_set_new(o, "findings", qf_report_findings(&rep->findings));
 	json_object_set_new(o, "diagnosis", json_array());
-	json_object_set_new(o, "lost", json_array());
+	json_object_set_new(o, "lost", lost_ranges(img, &rep->lost));
 	return o;
 }
 

@@ -100,13 +100,13 @@ def neutral(value, folder, key=""):
     return value
 
 
-def rendered(out, folder):
-    """The report as it stands in expect.1."""
+def rendered(out, errors, folder):
+    """The report as it stands in expect.1; without one, what was said."""
     text = out.decode(errors="replace")
     try:
         report = json.loads(text)
     except ValueError:
-        return "no report\n" if not text.strip() else "not JSON:\n" + text
+        report = {"stdout": text, "stderr": errors.splitlines()}
     return json.dumps(neutral(report, folder), indent=2,
                       ensure_ascii=False) + "\n"
 
@@ -146,7 +146,7 @@ def judge(case, args):
         lines += memory_faults(image, options)
         if digest(folder) != before:
             lines.append("the check changed a file")
-        lines += report_faults(case, rendered(out, folder),
+        lines += report_faults(case, rendered(out, errors, folder),
                                args.bless and not lines)
         return case, not lines, lines
 

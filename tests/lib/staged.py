@@ -71,12 +71,17 @@ def killed_lazy_writer(path, **options):
     return path
 
 
-def killed_between(path, event, command, steps=(), **options):
-    """kill -9 in the midst of COMMAND, when it comes to EVENT."""
+def killed_between(path, event, command, steps=(), second=False, **options):
+    """kill -9 in the midst of COMMAND, when it comes to EVENT.
+
+    SECOND: when it comes there for the second time.
+    """
     build(path, "4M", ["write -P 9 2M 64k", *steps], **options)
     run(["qemu-io", "--image-opts",
          "driver=qcow2,file.driver=blkdebug,file.image.filename=" + path,
          "-c", "break %s A" % event, "-c", command, "-c", "wait_break A",
+         *(["-c", "break %s B" % event, "-c", "resume A",
+            "-c", "wait_break B"] if second else []),
          "-c", "sigraise 9"])
     return path
 
@@ -93,11 +98,14 @@ DEATHS = (
     ("zip", "l2_update", ["write -c -P 2 3M 4k"], "aio_write -f -P 3 3080k 8k"),
     ("many", "l2_update", ["write -P 3 2176k 1M"],
      "aio_write -f -P 1 2120k 1800k"),
+    ("new-l2-data", "l2_update", [], "aio_write -f -P 1 0 300k", True),
+    ("copy-l2-data", "l2_update", [("snap", "s")],
+     "aio_write -f -P 1 2M 300k", True),
 )
 
 
-def killed_at(path, event, steps, command):
-    return killed_between(path, event, command, steps=steps,
+def killed_at(path, event, steps, command, second=False):
+    return killed_between(path, event, command, steps=steps, second=second,
                           cluster_size=4096)
 
 

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Lost mappings: clusters that look like leaks, but are the guest's data
+ * whose table was erased or overwritten. What is lost, and which clusters
+ * without an owner must therefore never be freed.
+ *
+ * A writer that was killed leaves leaks too, and tables that are still
+ * empty; see killed_tail() in lost.c for how the two are told apart.
+ */
+#ifndef QF_LOST_H
+#define QF_LOST_H
+
+#include "check/check.h"
+#include "lib/tally.h"
+
+struct qf_pass_ctx;
+
+/* An L2 table without an L1 entry, found among the leaks. */
+struct qf_orphan {
+	uint64_t off;	  /* host offset of the table */
+	uint64_t entries; /* that are in use */
+	uint64_t leaked;  /* of them, pointing to clusters without an owner */
+};
+
+/* A snapshot table that the header does not name. */
+struct qf_orphan_snapshot {
+	char id[40];
+	char name[80];
+	uint64_t disk_bytes;
+};
+
+struct qf_orphan_snapshots {
+	uint64_t off;
+	size_t n, room;
+	struct qf_orphan_snapshot *at;
+};
+
+struct qf_lost {
+	struct qf_orphan *orphan;
+	size_t n_orphans, orphan_room;
+	struct qf_orphan_snapshots snapshots; /* n is 0: none */
+	uint64_t *erased; /* numbers in walk->table of emptied L2 tables */
+	size_t n_erased, erased_room;
+};
+
+/*
+ * Looks for erased and orphaned tables, given the tally. Reads only where
+ * there are leaks. Errors: QF_ERR_NOMEM.
+ */
+enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_tally *t,
+			 struct qf_lost *l, struct qf_why *why);
+void qf_lost_free(struct qf_lost *l);
+
+#endif

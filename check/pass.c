@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What several passes say in the same words. */
+#include "check/pass.h"
+#include "lib/describe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* "the active disk", "snapshot 1 ("x") and 3 others": who uses a table. */
+void qf_pass_own_table(struct qf_pass_ctx *c, struct qf_finding *f,
+		       uint32_t l1_index, const struct qf_l2_table *t)
+{
+	uint32_t holder = QF_HOLDER_IMAGE, n;
+	char who[400], more[48] = "";
+
+	n = qf_walk_holders(&c->walk, l1_index, t->off, &holder, 1);
+	if (n > 1)
+		snprintf(more, sizeof(more), " and %" PRIu32 " other%s", n - 1,
+			 n > 2 ? "s" : "");
+	qf_finding_owner(f, "%s%s, L1 entry %" PRIu32,
+			 qf_describe_holder(c->img, holder, who, sizeof(who)),
+			 more, l1_index);
+}

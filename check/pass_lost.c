@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the guest has lost: tables that were erased, orphaned, overwritten or
+ * cannot be reached. Names each holder's guest ranges, and withholds the
+ * clusters without an owner from the leak fix where they may be the lost
+ * data.
+ */
+#include "check/pass.h"
+#include "check/whatis.h"
+#include "lib/mem.h"
+#include "lib/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_HOLDERS 256u
+
+static uint64_t span_bytes(const struct qf_image *img)
+{
+	return img->geo.cluster_bytes << img->geo.l2_bits;
+}
+
+static uint64_t holder_disk(const struct qf_image *img, uint32_t holder)
+{
+	if (holder == QF_HOLDER_ACTIVE || holder > img->snapshots.n)
+		return img->hdr.disk_bytes;
+	return img->snapshots.snap[holder - 1].disk_bytes;
+}
+
+/* Adds a lost guest range, cut at the end of the holder's disk. */
+static void lose(struct qf_pass_ctx *c, uint32_t holder, uint64_t guest,
+		 uint64_t bytes)
+{
+	uint64_t disk = holder_disk(c->img, holder);
+	struct qf_lost_list *l = c->lost_ranges;
+	struct qf_lost_range *r;
+
+	if (guest >= disk)
+		return;
+	if (bytes > disk - guest)
+		bytes = disk - guest;
+	r = l->n ? &l->at[l->n - 1] : NULL;
+	if (r && r->holder == holder && r->guest_off + r->bytes == guest) {
+		r->bytes += bytes;
+		return;
+	}
+	if (!qf_mem_grow((void **)&l->at, l->n, &l->room, sizeof(*r))) {
+		l->failed = true;
+		return;
+	}
+	l->at[l->n++] = (struct qf_lost_range){ holder, guest, bytes, "" };
+}
+
+/* Loses BYTES at GUEST for every holder of the table at OFF. */
+static void lose_for_all(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,
+			 uint64_t guest, uint64_t bytes)
+{
+	uint32_t holder[MAX_HOLDERS], n, i;
+
+	n = qf_walk_holders(&c->walk, l1_index, off, holder, MAX_HOLDERS);
+	for (i = 0; i < n && i < MAX_HOLDERS; i++)
+		lose(c, holder[i], guest, bytes);
+}
+
+static void lose_span(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off)
+{
+	lose_for_all(c, l1_index, off, l1_index * span_bytes(c->img),
+		     span_bytes(c->img));
+}
+
+static const struct qf_group *group_of(const struct qf_walk *w, uint64_t table)
+{
+	uint32_t lo = 0, hi = w->n_groups, mid;
+
+	while (hi - lo > 1) {
+		mid = lo + (hi - lo) / 2;
+		if (w->group[mid].first <= table)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return &w->group[lo];
+}
+
+/* What fills the erased table's file range: zeros on disk, or a hole. */
+static const char *erased_how(struct qf_pass_ctx *c, uint64_t off)
+{
+	uint64_t end, bytes = c->img->geo.cluster_bytes;
+
+	if (qf_io_extent(c->img->io, off, off + bytes, &end) == QF_IO_HOLE &&
+	    end >= off + bytes)
+		return "lies in a hole of the file";
+	return "holds nothing but zeros";
+}
+
+static void erased_tables(struct qf_pass_ctx *c)
+{
+	const struct qf_group *g;
+	struct qf_finding *f;
+	char span[32];
+	size_t i;
+
+	for (i = 0; i < c->lost.n_erased; i++) {
+		const struct qf_l2_table *t = &c->walk.table[c->lost.erased[i]];
+
+		g = group_of(&c->walk, c->lost.erased[i]);
+		f = qf_pass_at(c, QF_P_L2_ERASED, t->off,
+			       c->img->geo.cluster_bytes);
+		qf_finding_unseen(f);
+		f->guest_off = qf_pass_guest(c->img, g->l1_index, 0);
+		qf_finding_say(f,
+			       "the table at 0x%" PRIx64 " %s; it mapped %s of "
+			       "the disk from guest offset 0x%" PRIx64 " on",
+			       t->off, erased_how(c, t->off),
+			       qf_text_bytes(span_bytes(c->img), span,
+					     sizeof(span)),
+			       f->guest_off);
+		qf_pass_own_table(c, f, g->l1_index, t);
+		lose_span(c, g->l1_index, t->off);
+	}
+}
+
+/* Which L1 entries of the active disk are empty: [*FROM, *TO). */
+static bool next_unmapped(struct qf_pass_ctx *c, uint64_t *from, uint64_t *to)
+{
+	const struct qf_walk *w = &c->walk;
+	uint64_t needed = c->img->geo.l1_needed, at = *from;
+	uint32_t i, v;
+	bool active;
+
+	for (i = 0; i < w->n_groups && at < needed; i++) {
+		active = false;
+		for (v = 0; v < w->group[i].n; v++)
+			active |= w->table[w->group[i].first + v].active;
+		if (!active || w->group[i].l1_index < at)
+			continue;
+		if (w->group[i].l1_index > at)
+			break;
+		at++;
+	}
+	if (at >= needed)
+		return false;
+	*from = at;
+	*to = i < w->n_groups ? w->group[i].l1_index : needed;
+	return true;
+}
+
+/*
+ * An orphan is the table of an L1 entry that is empty now; which one cannot
+ * be known, so all of them are named. If none is empty, it is what remains
+ * of a snapshot whose deletion did not come to its end.
+ */
+static void orphan_tables(struct qf_pass_ctx *c)
+{
+	uint64_t from = 0, to;
+	struct qf_finding *f;
+	size_t i;
+
+	if (c->walk.l1_entries_used >= c->img->geo.l1_needed &&
+	    !c->lost.snapshots.n && c->img->l1_state == QF_PART_OK)
+		return;
+	for (i = 0; i < c->lost.n_orphans; i++) {
+		const struct qf_orphan *o = &c->lost.orphan[i];
+
+		f = qf_pass_at(c, QF_P_L2_ORPHAN, o->off,
+			       c->img->geo.cluster_bytes);
+		qf_finding_unseen(f);
+		qf_finding_say(f,
+			       "the table at 0x%" PRIx64 " has %" PRIu64
+			       " entries, of which %" PRIu64
+			       " point to clusters without an owner",
+			       o->off, o->entries, o->leaked);
+	}
+	if (!c->lost.n_orphans || c->lost.snapshots.n)
+		return;
+	while (next_unmapped(c, &from, &to)) {
+		lose(c, QF_HOLDER_ACTIVE, from * span_bytes(c->img),
+		     (to - from) * span_bytes(c->img));
+		from = to;
+	}
+}
+
+static void orphan_snapshots(struct qf_pass_ctx *c)
+{
+	const struct qf_orphan_snapshots *o = &c->lost.snapshots;
+	struct qf_finding *f;
+	size_t i;
+
+	if (!o->n)
+		return;
+	f = qf_pass_at(c, QF_P_SNAP_ORPHANS, o->off, c->img->geo.cluster_bytes);
+	f->count = o->n;
+	qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "the table at 0x%" PRIx64 " has %zu snapshot%s, the "
+		       "first is %s (\"%s\"); the header counts %" PRIu32,
+		       o->off, o->n, o->n == 1 ? "" : "s", o->at[0].id,
+		       o->at[0].name, c->img->hdr.snapshot_count);
+	for (i = 0; i < o->n; i++) {
+		struct qf_lost_list *l = c->lost_ranges;
+
+		if (!qf_mem_grow((void **)&l->at, l->n, &l->room,
+				 sizeof(*l->at))) {
+			l->failed = true;
+			return;
+		}
+		l->at[l->n] = (struct qf_lost_range){ QF_HOLDER_IMAGE, 0,
+						      o->at[i].disk_bytes, "" };
+		memcpy(l->at[l->n++].id, o->at[i].id, sizeof(o->at[i].id));
+	}
+}
+
+/* L1 entries that lead nowhere, and tables that cannot be read. */
+static void lost_entries(struct qf_pass_ctx *c)
+{
+	const unsigned int nowhere = QF_ODD_UNALIGNED | QF_ODD_PAST_END;
+	const struct qf_group *g;
+	uint32_t i, v;
+
+	for (i = 0; i < c->walk.n_groups; i++) {
+		g = &c->walk.group[i];
+		for (v = 0; v < g->n; v++) {
+			const struct qf_l2_table *t =
+				&c->walk.table[g->first + v];
+
+			if (t->odd & nowhere || t->unread || !t->off)
+				lose_span(c, g->l1_index, t->off);
+		}
+	}
+}
+
+/* Parts of L1 tables that could not be read. */
+static void lost_gaps(struct qf_pass_ctx *c)
+{
+	const struct qf_walk_gap *g = c->walk.gap;
+	uint64_t off, first, end;
+	uint32_t h, entries;
+	size_t i;
+
+	for (i = 0; i < c->walk.n_gaps; i++, g++) {
+		for (h = 0; h < qf_image_holders(c->img); h++) {
+			if (!qf_image_l1(c->img, h, &off, &entries) ||
+			    g->off < off || g->off >= off + entries * 8ull)
+				continue;
+			first = (g->off - off) / 8;
+			end = (g->off + g->bytes - off) / 8;
+			lose(c, h, first * span_bytes(c->img),
+			     (end - first) * span_bytes(c->img));
+		}
+	}
+}
+
+/* Single entries that lead nowhere; a garbage table loses its whole span. */
+static void lost_damage(struct qf_pass_ctx *c)
+{
+	const unsigned int nowhere =
+		QF_ODD_UNALIGNED | QF_ODD_PAST_END | QF_ODD_COPIED_NOTHING |
+		QF_ODD_COMPRESSED_DATA_FILE | QF_ODD_SUB_NO_CLUSTER;
+	const struct qf_odd_entry *e = c->detail.odd;
+	const struct qf_damage *d = c->detail.damage;
+	size_t i, k = 0;
+
+	for (i = 0; i < c->detail.n_damages; i++, d++) {
+		uint64_t off = c->walk.table[d->table].off;
+
+		if (qf_detail_is_garbage(d) || d->entries > QF_DETAIL_KEPT) {
+			lose_span(c, d->l1_index, off);
+			continue;
+		}
+		while (k < c->detail.n_odd && e[k].table < d->table)
+			k++;
+		for (; k < c->detail.n_odd && e[k].table == d->table; k++)
+			if (e[k].odd & nowhere)
+				lose_for_all(c, d->l1_index, off,
+					     qf_pass_guest(c->img, d->l1_index,
+							   e[k].index),
+					     c->img->geo.cluster_bytes);
+	}
+}
+
+/* Disks whose whole L1 table is out of reach. */
+static void lost_disks(struct qf_pass_ctx *c)
+{
+	const struct qf_image *img = c->img;
+	uint64_t off, kept;
+	uint32_t h, entries;
+
+	for (h = 0; h < qf_image_holders(img); h++) {
+		if (!qf_image_l1(img, h, &off, &entries)) {
+			if (h || img->l1_state != QF_PART_ABSENT)
+				lose(c, h, 0, holder_disk(img, h));
+			continue;
+		}
+		if (off >= img->io->size)
+			kept = 0;
+		else
+			kept = (img->io->size - off) / 8;
+		if (kept < entries)
+			lose(c, h, kept * span_bytes(img), UINT64_MAX);
+	}
+}
+
+static int by_place(const void *pa, const void *pb)
+{
+	const struct qf_lost_range *a = pa, *b = pb;
+
+	if (a->holder != b->holder)
+		return a->holder < b->holder ? -1 : 1;
+	if (strcmp(a->id, b->id))
+		return strcmp(a->id, b->id);
+	if (a->guest_off != b->guest_off)
+		return a->guest_off < b->guest_off ? -1 : 1;
+	return a->bytes > b->bytes ? -1 : a->bytes < b->bytes;
+}
+
+/* Sorts the ranges and joins those that touch or overlap. */
+static void join_ranges(struct qf_lost_list *l)
+{
+	struct qf_lost_range *r;
+	size_t i, n = 0;
+	uint64_t end;
+
+	if (!l->n)
+		return;
+	qsort(l->at, l->n, sizeof(*l->at), by_place);
+	for (i = 1; i < l->n; i++) {
+		r = &l->at[n];
+		if (r->holder == l->at[i].holder &&
+		    !strcmp(r->id, l->at[i].id) &&
+		    l->at[i].guest_off <= r->guest_off + r->bytes) {
+			end = l->at[i].guest_off + l->at[i].bytes;
+			if (end > r->guest_off + r->bytes)
+				r->bytes = end - r->guest_off;
+			continue;
+		}
+		l->at[++n] = l->at[i];
+	}
+	l->n = n + 1;
+}
+
+enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
+{
+	size_t before = c->out->n;
+
+	erased_tables(c);
+	orphan_snapshots(c);
+	orphan_tables(c);
+	c->withhold = c->out->n > before;
+	lost_entries(c);
+	lost_gaps(c);
+	lost_damage(c);
+	lost_disks(c);
+	/* where a map is lost, what has no owner may be what it mapped */
+	c->withhold |= c->lost_ranges->n > 0;
+	join_ranges(c->lost_ranges);
+	if (c->lost_ranges->failed)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for what is lost");
+	return QF_OK;
+}
