@@ -266,7 +266,8 @@ static enum qf_err gather(struct gather *g, struct qf_why *why)
 	}
 	if (err)
 		return err;
-	qsort(g->ref, g->n_refs, sizeof(*g->ref), by_group);
+	if (g->n_refs)
+		qsort(g->ref, g->n_refs, sizeof(*g->ref), by_group);
 	err = form_groups(g);
 	return err ? err : order_groups(g->w);
 }
