@@ -9,6 +9,9 @@
 #define MAX_READS 1024u
 /* Metadata that may stand between a new L2 table and its first data. */
 #define MAX_BETWEEN 4u
+/* No writer has more clusters on their way than this. */
+#define MAX_TAIL 65536u
+#define MANY_TABLES 8u
 
 struct search {
 	struct qf_walk *w;
@@ -74,36 +77,46 @@ static bool sibling_is_high(const struct search *s, const struct qf_group *g,
 	return false;
 }
 
-/* True if a cluster in [FROM, END) has an owner. */
-static bool any_used(const struct search *s, uint64_t from, uint64_t end)
+/* L2 tables behind CLUSTER, and those of the image that hold entries. */
+static void count_tables(const struct search *s, uint64_t cluster,
+			 uint64_t *behind, uint64_t *filled)
 {
-	for (; from < end; from++)
-		if (qf_ledger_count(s->t->ledger, from, NULL))
-			return true;
-	return false;
+	uint64_t i;
+
+	*behind = *filled = 0;
+	for (i = 0; i < s->w->n_tables; i++) {
+		*behind += s->w->table[i].off >> s->img->geo.cluster_bits >
+			   cluster;
+		*filled += s->w->table[i].filled;
+	}
 }
 
 /*
- * A writer that is killed leaves this: its newest L2 table is still empty,
- * all behind it is data on its way, and more of that stands before it, or
- * the file reaches past the last cluster that any refcount knows. A table
- * that was emptied later shows none of these signs.
+ * A writer that is killed leaves this: its newest L2 tables are still empty,
+ * and next to nothing behind them has an owner, for it is data on its way.
+ * More of that stands before the table, or the file reaches past the last
+ * cluster that any refcount knows; or there are so many other tables that
+ * the one which is empty is hardly by chance the newest. A table that was
+ * emptied later shows none of these signs.
  */
 static bool killed_tail(const struct search *s, uint64_t table_cluster)
 {
 	const struct qf_tally *t = s->t;
-	const struct qf_trouble *last;
-	uint64_t end = qf_ledger_end(t->ledger), behind;
+	const struct qf_trouble *last = &t->trouble[t->n_troubles - 1];
+	uint64_t c, used = 0, leaked = 0, tables, filled;
 
-	if (t->stated_end > end)
-		end = t->stated_end;
-	if (any_used(s, table_cluster + 1, end))
+	if (t->clusters - table_cluster > MAX_TAIL)
 		return false;
-	if (!t->n_troubles)
+	for (c = table_cluster + 1; c < t->clusters; c++) {
+		used += qf_ledger_count(t->ledger, c, NULL) != 0;
+		leaked += is_leaked(t, c);
+	}
+	count_tables(s, table_cluster, &tables, &filled);
+	used -= used < tables ? used : tables;
+	if (used * 8 > leaked + 8)
 		return false;
-	last = &t->trouble[t->n_troubles - 1];
-	behind = last->first + last->n;
-	return t->trouble[0].first < table_cluster || behind < t->clusters;
+	return t->trouble[0].first < table_cluster ||
+	       last->first + last->n < t->clusters || filled >= MANY_TABLES;
 }
 
 static bool is_erased(const struct search *s, const struct qf_group *g,
