@@ -122,6 +122,8 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 		take_figures(&c, rep);
 		sum_up(rep);
 	}
+	if (!err)
+		rep->n_diagnoses = qf_diagnose(&c, rep->diagnosis);
 	rep->withhold = c.withhold;
 	qf_lost_free(&c.lost);
 	qf_detail_free(&c.detail);

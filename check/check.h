@@ -3,6 +3,7 @@
 #ifndef QF_CHECK_H
 #define QF_CHECK_H
 
+#include "check/diagnose.h"
 #include "check/finding.h"
 #include "lib/image.h"
 
@@ -48,6 +49,8 @@ struct qf_lost_list {
 struct qf_report {
 	struct qf_findings findings;
 	struct qf_lost_list lost;
+	struct qf_diagnosis diagnosis[QF_CAUSES];
+	unsigned int n_diagnoses;
 	bool withhold; /* leaked clusters may be lost data: never free them */
 	struct qf_report_figures fig;
 	enum qf_verdict verdict;

@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 
+/* How many refcounts of entries past the end are asked for, a table. */
+#define MAX_ASKED 64
+
 /* One worker's harvest. */
 struct part {
 	struct qf_damage *damage;
@@ -84,32 +87,88 @@ static struct qf_damage *damage_of(struct part *p, uint32_t v)
 	return d;
 }
 
-static bool keep_entry(struct search *s, struct part *p, uint32_t v,
-		       const struct qf_run *r, uint32_t i, uint64_t stated)
+static struct qf_odd_entry *new_entry(struct part *p)
 {
-	struct qf_odd_entry *e;
+	if (!qf_mem_grow((void **)&p->odd, p->n_odd, &p->odd_room,
+			 sizeof(*p->odd)))
+		return NULL;
+	memset(&p->odd[p->n_odd], 0, sizeof(*p->odd));
+	return &p->odd[p->n_odd++];
+}
 
-	if (!s->all && (stated != UINT64_MAX ||
-			p->damage[p->slot[v] - 1].entries > QF_DETAIL_KEPT))
+/* Keeps an odd entry: by itself with --all, else as a part of a run. */
+static bool keep_odd(struct search *s, struct part *p, struct qf_damage *d,
+		     const struct qf_run *r)
+{
+	struct qf_odd_entry *e = p->n_odd ? &p->odd[p->n_odd - 1] : NULL;
+
+	if (!s->all && e && e->table == d->table && e->odd == r->odd &&
+	    e->index + e->n == r->index) {
+		e->n++;
 		return true;
-	if (!qf_mem_grow((void **)&p->odd, p->n_odd, &p->odd_room, sizeof(*e)))
+	}
+	if (!s->all && d->kept++ >= QF_DETAIL_KEPT) {
+		d->more = true;
+		return true;
+	}
+	e = new_entry(p);
+	if (!e)
 		return false;
-	e = &p->odd[p->n_odd++];
-	memset(e, 0, sizeof(*e));
-	e->table = p->grp->first + v;
-	e->l1_index = p->grp->l1_index;
+	e->table = d->table;
+	e->l1_index = d->l1_index;
+	e->index = r->index;
+	e->n = 1;
+	e->entry = r->entry;
+	e->weight = r->weight;
+	e->odd = r->odd;
+	return true;
+}
+
+/* Keeps a wrong COPIED flag; only with --all. */
+static bool keep_flag(struct search *s, struct part *p,
+		      const struct qf_damage *d, const struct qf_run *r,
+		      uint32_t i, uint64_t stated)
+{
+	struct qf_odd_entry *e = new_entry(p);
+
+	if (!e)
+		return false;
+	e->table = d->table;
+	e->l1_index = d->l1_index;
 	e->index = r->index + i;
+	e->n = 1;
 	e->entry = r->entry + ((uint64_t)i << s->img->geo.cluster_bits);
 	e->weight = r->weight;
-	e->odd = stated == UINT64_MAX ? r->odd : 0;
 	e->stated = stated;
 	return true;
 }
 
+/*
+ * An entry past the end of the file is believed if the refcount blocks know
+ * its cluster, or if it goes on from the one before: then the file was cut,
+ * and not the table damaged.
+ */
+static void see_outside(struct search *s, struct qf_damage *d,
+			const struct qf_run *r)
+{
+	uint64_t off = r->entry & QF_ENTRY_OFFSET_MASK, stated = 0;
+
+	if (r->odd != QF_ODD_PAST_END || r->kind == QF_ENTRY_KIND_COMPRESSED)
+		return;
+	d->outside++;
+	if (d->next_outside && off == d->next_outside)
+		d->believed++;
+	else if (d->outside - d->believed < MAX_ASKED &&
+		 !qf_image_refcount(s->img, off >> s->img->geo.cluster_bits,
+				    &stated, NULL) &&
+		 stated)
+		d->believed++;
+	d->next_outside = off + s->img->geo.cluster_bytes;
+}
+
 static bool see_odd(struct search *s, struct part *p, const struct qf_run *r)
 {
-	uint32_t v = first_member(r);
-	struct qf_damage *d = damage_of(p, v);
+	struct qf_damage *d = damage_of(p, first_member(r));
 	unsigned int odd, bit;
 
 	if (!d)
@@ -123,7 +182,8 @@ static bool see_odd(struct search *s, struct part *p, const struct qf_run *r)
 		}
 		d->odd[bit] += r->weight;
 	}
-	return keep_entry(s, p, v, r, 0, UINT64_MAX);
+	see_outside(s, d, r);
+	return keep_odd(s, p, d, r);
 }
 
 /* The active disk's table in the group at hand. */
@@ -161,7 +221,7 @@ static bool wrong_flag(struct search *s, struct part *p, const struct qf_run *r,
 	d->copied += n;
 	d->copied_set |= copied;
 	for (i = 0; s->all && i < n; i++)
-		if (!keep_entry(s, p, v, r, from + i, stated))
+		if (!keep_flag(s, p, d, r, from + i, stated))
 			return false;
 	return true;
 }

@@ -16,7 +16,15 @@ struct qf_damage {
 	uint64_t table;		    /* number in walk->table */
 	uint64_t odd[QF_ODD_KINDS]; /* weighted, as struct qf_tally.odd */
 	uint64_t entries;	    /* odd entries */
-	uint64_t sound;		    /* other entries that are not zero */
+	/* of them, whose only fault is that they lie past the end; */
+	uint64_t outside;
+	/* so many of those the refcount blocks know, or the one before leads
+	 * to: then the file was cut, and the table is sound */
+	uint64_t believed;
+	uint64_t next_outside; /* where the next one would lie */
+	uint32_t kept;	       /* runs of odd entries that are kept */
+	bool more;	       /* ... and there are others */
+	uint64_t sound;	       /* other entries that are not zero */
 	uint64_t first_entry[QF_ODD_KINDS]; /* the first one of the kind */
 	uint32_t first_index[QF_ODD_KINDS];
 	uint64_t copied;       /* entries whose COPIED flag is wrong */
@@ -44,12 +52,13 @@ struct qf_owner {
 struct qf_odd_entry {
 	uint64_t table;
 	uint32_t l1_index, index;
+	uint32_t n; /* entries from index on, alike in oddness */
 	uint64_t entry, weight;
 	uint64_t stated;  /* the refcount, if copied */
 	unsigned int odd; /* 0: the COPIED flag is wrong */
 };
 
-/* Odd entries that are kept for each table, without --all. */
+/* Runs of odd entries that are kept for each table, without --all. */
 #define QF_DETAIL_KEPT 64
 
 /* True if the table holds something else than L2 entries. */

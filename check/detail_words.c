@@ -12,8 +12,11 @@
 
 bool qf_detail_is_garbage(const struct qf_damage *d)
 {
-	return d->entries >= GARBAGE_MIN &&
-	       d->entries * 4 >= d->entries + d->sound;
+	uint64_t odd = d->entries;
+
+	if (d->believed * 2 >= d->outside)
+		odd -= d->outside;
+	return odd >= GARBAGE_MIN && odd * 4 >= d->entries + d->sound;
 }
 
 char *qf_detail_describe(const struct qf_image *img, const struct qf_owner *o,

@@ -264,7 +264,7 @@ static void lost_damage(struct qf_pass_ctx *c)
 	for (i = 0; i < c->detail.n_damages; i++, d++) {
 		uint64_t off = c->walk.table[d->table].off;
 
-		if (qf_detail_is_garbage(d) || d->entries > QF_DETAIL_KEPT) {
+		if (qf_detail_is_garbage(d) || d->more) {
 			lose_span(c, d->l1_index, off);
 			continue;
 		}
@@ -275,7 +275,8 @@ static void lost_damage(struct qf_pass_ctx *c)
 				lose_for_all(c, d->l1_index, off,
 					     qf_pass_guest(c->img, d->l1_index,
 							   e[k].index),
-					     c->img->geo.cluster_bytes);
+					     c->img->geo.cluster_bytes *
+						     e[k].n);
 	}
 }
 

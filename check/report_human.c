@@ -156,6 +156,44 @@ static void lost(FILE *out, const struct qf_image *img,
 			rep->lost.n - i);
 }
 
+/* TEXT in lines of at most 76 columns, each after INDENT spaces. */
+static void wrap(FILE *out, const char *text, int indent)
+{
+	size_t room = (size_t)(76 - indent), n;
+
+	while (*text) {
+		n = strlen(text);
+		if (n > room) {
+			for (n = room; n && text[n] != ' '; n--)
+				;
+			if (!n)
+				n = room;
+		}
+		fprintf(out, "%*s%.*s\n", indent, "", (int)n, text);
+		text += n;
+		while (*text == ' ')
+			text++;
+	}
+}
+
+static void diagnoses(FILE *out, const struct qf_report *rep)
+{
+	const struct qf_diagnosis *d;
+	unsigned int i, k;
+
+	for (i = 0; i < rep->n_diagnoses; i++) {
+		d = &rep->diagnosis[i];
+		fprintf(out, "\n  What happened (%s; see",
+			qf_diagnose_name(d->cause));
+		for (k = 0; k < d->n; k++)
+			fprintf(out, "%s %u", k ? "," : "",
+				qf_problem_get(d->evidence[k])->id);
+		fprintf(out, " below):\n");
+		wrap(out, qf_diagnose_story(d->cause), 4);
+		wrap(out, qf_diagnose_advice(d->cause), 4);
+	}
+}
+
 static void one_finding(FILE *out, const struct qf_finding *f)
 {
 	fprintf(out, "    %s\n", f->text ? f->text : "(no memory)");
@@ -231,6 +269,7 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 	if (st->quiet && rep->verdict == QF_VERDICT_CLEAN)
 		return;
 	verdict(out, img, name, rep, st);
+	diagnoses(out, rep);
 	lost(out, img, rep, st);
 	while (n) {
 		same = one_problem(out, f, n, st);

@@ -108,6 +108,30 @@ static json_t *lost_ranges(const struct qf_image *img,
 	return a;
 }
 
+static json_t *diagnoses(const struct qf_report *rep)
+{
+	json_t *a = json_array(), *o, *ids;
+	const struct qf_diagnosis *d;
+	unsigned int i, k;
+
+	for (i = 0; i < rep->n_diagnoses; i++) {
+		d = &rep->diagnosis[i];
+		o = json_object();
+		ids = json_array();
+		for (k = 0; k < d->n; k++)
+			json_array_append_new(
+				ids, json_integer((json_int_t)qf_problem_get(
+							  d->evidence[k])
+							  ->id));
+		set_str(o, "cause", qf_diagnose_name(d->cause));
+		set_str(o, "story", qf_diagnose_story(d->cause));
+		json_object_set_new(o, "evidence", ids);
+		set_str(o, "advice", qf_diagnose_advice(d->cause));
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
 json_t *qf_report_json(const struct qf_image *img, const char *name,
 		       const struct qf_report *rep)
 {
@@ -129,7 +153,7 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 	set_int(o, "compressed-clusters", fig->compressed);
 	set_int(o, "free-clusters", fig->free);
 	json_object_set_new(o, "findings", qf_report_findings(&rep->findings));
-	json_object_set_new(o, "diagnosis", json_array());
+	json_object_set_new(o, "diagnosis", diagnoses(rep));
 	json_object_set_new(o, "lost", lost_ranges(img, &rep->lost));
 	return o;
 }

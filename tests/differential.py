@@ -192,6 +192,9 @@ class Bench:
 
 def broken(ours):
     """What no verdict may look like."""
+    if "Sanitizer" in ours.errors or "runtime error" in ours.errors:
+        return ["a sanitizer stopped qfsck: " + qimg.last_line(
+            ours.errors.split("SUMMARY")[-1].split("\n")[0])]
     if ours.status not in qimg.CLASSES:
         return ["qfsck ended with %s: %s" % (
             ours.status, qimg.last_line(ours.errors))]

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Stories that damage tells. Each is a rule over the findings and the facts
+ * behind them; a rule asks for signs that no other cause leaves.
+ */
+#include "check/diagnose.h"
+#include "check/pass.h"
+
+static const struct {
+	const char *name, *story, *advice;
+} causes[QF_CAUSES] = {
+	[QF_CAUSE_TWO_WRITERS] = { "two-writers",
+				   "Two programs have written to the image at the same time: each "
+				   "gave out the same clusters.",
+				   "Find the second writer (a VM that was started twice, a tool run "
+				   "beside the VM, locking switched off) and keep it off. Then "
+				   "repair; check the guest's file systems afterwards, as the one "
+				   "writer has overwritten data of the other." },
+	[QF_CAUSE_SNAPSHOT_UNDER_WRITER] = { "snapshot-under-writer",
+					     "A snapshot was taken or deleted by another program while a VM "
+					     "was writing: the VM went on writing into clusters that the "
+					     "snapshot holds too.",
+					     "Shut the VM down. The active disk is what the VM wrote; the "
+					     "snapshots have been written into and are not to be trusted. "
+					     "Take snapshots through the VM's monitor (savevm, "
+					     "virsh snapshot-create) in future." },
+	[QF_CAUSE_TRUNCATED] = { "truncated",
+				 "The file was cut off: its refcounts know of clusters behind its "
+				 "end.",
+				 "Look for the missing rest before anything else: an interrupted "
+				 "copy, a full disk, a file system that was not checked. A whole "
+				 "copy of the file is the only way to get these data back." },
+	[QF_CAUSE_PUNCH_HOLE] = { "punch-hole",
+				  "A hole was punched into the file exactly where a table was: a "
+				  "discard that came too late, or went to the wrong place.",
+				  "Look for what trims or digs holes on this host (fstrim, "
+				  "fallocate, a storage layer with stale discards), stop it, then "
+				  "\"qfsck salvage\"." },
+	[QF_CAUSE_HOST_CRASH] = { "host-crash",
+				  "The host went down while the image was written: a part of the "
+				  "file was never filled.",
+				  "Check the host's file system and its log first. Then "
+				  "\"qfsck salvage\" for what the tables mapped." },
+	[QF_CAUSE_LAZY_REFCOUNTS] = { "lazy-refcounts",
+				      "A writer with lazy refcounts was killed. This is the expected "
+				      "state after that, and harmless: the refcounts can be counted "
+				      "anew from the tables.",
+				      "\"qfsck repair\"; or open the image once with QEMU, which does "
+				      "the same." },
+	[QF_CAUSE_NO_REFCOUNTS] = { "writer-without-refcounts",
+				    "A program that does not keep refcounts has written to the image: "
+				    "its clusters are mapped, but count as free.",
+				    "Do not open the image for writing before it is repaired. Then "
+				    "do not use that program for writing again." },
+};
+
+const char *qf_diagnose_name(enum qf_cause c)
+{
+	return causes[c].name;
+}
+
+const char *qf_diagnose_story(enum qf_cause c)
+{
+	return causes[c].story;
+}
+
+const char *qf_diagnose_advice(enum qf_cause c)
+{
+	return causes[c].advice;
+}
+
+/* The clusters or entries of all findings of a problem. */
+static uint64_t count(const struct qf_pass_ctx *c, enum qf_problem p)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < c->out->n; i++)
+		if (c->out->at[i].problem == p)
+			n += c->out->at[i].count;
+	return n;
+}
+
+static void add(const struct qf_pass_ctx *c, struct qf_diagnosis *d,
+		enum qf_problem p)
+{
+	if (d->n < 8 && count(c, p))
+		d->evidence[d->n++] = p;
+}
+
+/* Clusters that the active disk may write in place, though shared. */
+static uint64_t copied_though_shared(const struct qf_pass_ctx *c)
+{
+	uint64_t n = 0, i;
+	size_t k;
+
+	for (k = 0; k < c->detail.n_damages; k++)
+		if (c->detail.damage[k].copied_set &&
+		    c->detail.damage[k].copied_stated > 1 &&
+		    !qf_detail_is_garbage(&c->detail.damage[k]))
+			n += c->detail.damage[k].copied;
+	for (i = 0; i < c->walk.n_tables; i++)
+		if (c->walk.table[i].active && c->walk.table[i].copied &&
+		    c->walk.table[i].weight > 1)
+			n++;
+	return n;
+}
+
+/* Clusters that the active disk and a snapshot share, but are counted as
+ * if one had them alone. */
+static uint64_t low_though_shared(const struct qf_pass_ctx *c)
+{
+	const struct qf_trouble *tr = c->tally.trouble;
+	const struct qf_owner *o;
+	uint64_t n = 0;
+	size_t i, owners;
+
+	for (i = 0; i < c->tally.n_troubles; i++, tr++) {
+		if (!tr->stated || tr->stated >= tr->counted ||
+		    tr->why & QF_TROUBLE_DOUBLE)
+			continue;
+		o = qf_detail_owners(&c->detail, tr->first, &owners);
+		if (owners && o->active && o->holders > 1)
+			n += tr->hits;
+	}
+	return n;
+}
+
+static bool two_writers(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
+{
+	uint64_t doubled =
+		count(c, QF_P_DOUBLE_DATA) + count(c, QF_P_DOUBLE_META) +
+		count(c, QF_P_DOUBLE_TABLES) + count(c, QF_P_REFBLOCK_SHARED) +
+		count(c, QF_P_DOUBLE_L2);
+
+	if (doubled < 2 || count(c, QF_P_L2_GARBAGE))
+		return false;
+	add(c, d, QF_P_DOUBLE_DATA);
+	add(c, d, QF_P_DOUBLE_META);
+	add(c, d, QF_P_DOUBLE_TABLES);
+	add(c, d, QF_P_DOUBLE_L2);
+	add(c, d, QF_P_REFBLOCK_SHARED);
+	add(c, d, QF_P_REFCOUNT_LOW);
+	return true;
+}
+
+static bool snapshot_under_writer(const struct qf_pass_ctx *c,
+				  struct qf_diagnosis *d)
+{
+	uint64_t copied, low;
+
+	if (!c->img->snapshots.n && !c->img->snapshots.stated)
+		return false;
+	copied = copied_though_shared(c);
+	low = low_though_shared(c);
+	if (copied + low < 2)
+		return false;
+	add(c, d, QF_P_COPIED_L1);
+	add(c, d, QF_P_COPIED_L2);
+	add(c, d, QF_P_REFCOUNT_LOW);
+	add(c, d, QF_P_REFBLOCK_WRONG);
+	return d->n;
+}
+
+/*
+ * Entries that point past the end where the refcount blocks know clusters:
+ * the file was longer once. A damaged pointer hits such a place by chance
+ * only.
+ */
+static bool truncated(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	uint64_t cluster, stated, i;
+	bool known = false;
+	uint32_t k;
+
+	add(c, d, QF_P_L2_OUTSIDE);
+	add(c, d, QF_P_L1_OUTSIDE);
+	add(c, d, QF_P_HEADER_L1_OUTSIDE);
+	add(c, d, QF_P_REFTABLE_OUTSIDE);
+	add(c, d, QF_P_HEADER_REFTABLE_OUTSIDE);
+	add(c, d, QF_P_SNAP_L1_OUTSIDE);
+	add(c, d, QF_P_OUTSIDE);
+	if (!d->n || count(c, QF_P_L2_GARBAGE))
+		return false;
+	cluster = c->tally.clusters;
+	for (k = 0; k < 4096 && !known; k++)
+		known = !qf_image_refcount(c->img, cluster + k, &stated,
+					   NULL) &&
+			stated;
+	/* or the blocks themselves lie behind the end, one after another */
+	for (i = 0; i < c->img->reftable_entries && !known; i++)
+		known = qf_image_refblock(c->img, i) >= c->img->io->size &&
+			qf_image_refblock(c->img, i) - c->img->io->size <
+				g->cluster_bytes << g->refblock_bits;
+	return known;
+}
+
+/* How the hole around an erased table lies: 0 none, 1 exact, 2 larger. */
+static int hole_at(const struct qf_pass_ctx *c, uint64_t off)
+{
+	uint64_t bytes = c->img->geo.cluster_bytes, end;
+	struct qf_io *io = c->img->io;
+
+	if (qf_io_extent(io, off, io->size, &end) != QF_IO_HOLE ||
+	    end < off + bytes)
+		return 0;
+	if (end == off + bytes && off >= bytes &&
+	    (qf_io_extent(io, off - bytes, off, &end) == QF_IO_DATA ||
+	     end < off))
+		return 1;
+	return 2;
+}
+
+/* Erased tables whose hole is as HOW says. */
+static uint64_t erased_in_holes(const struct qf_pass_ctx *c, int how)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < c->lost.n_erased; i++)
+		n += hole_at(c, c->walk.table[c->lost.erased[i]].off) == how;
+	return n;
+}
+
+static bool punch_hole(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
+{
+	if (!erased_in_holes(c, 1))
+		return false;
+	add(c, d, QF_P_L2_ERASED);
+	return true;
+}
+
+static bool host_crash(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
+{
+	if (!erased_in_holes(c, 2))
+		return false;
+	add(c, d, QF_P_L2_ERASED);
+	add(c, d, QF_P_HEADER_DIRTY);
+	return true;
+}
+
+/* True if nothing is wrong but refcounts and what follows from them. */
+static bool refcounts_only(const struct qf_pass_ctx *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->out->n; i++) {
+		switch (c->out->at[i].problem) {
+		case QF_P_REFCOUNT_ZERO:
+		case QF_P_REFCOUNT_LOW:
+		case QF_P_REFCOUNT_HIGH:
+		case QF_P_REFCOUNT_LEAK:
+		case QF_P_REFBLOCK_WRONG:
+		case QF_P_COPIED_L1:
+		case QF_P_COPIED_L2:
+		case QF_P_HEADER_DIRTY:
+			continue;
+		default:
+			if (qf_problem_get(c->out->at[i].problem)->severity >=
+			    QF_SEV_UNREAD)
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool lazy_refcounts(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
+{
+	if (!(c->img->hdr.incompatible & QF_INCOMPAT_DIRTY) ||
+	    !refcounts_only(c))
+		return false;
+	add(c, d, QF_P_HEADER_DIRTY);
+	add(c, d, QF_P_REFCOUNT_ZERO);
+	add(c, d, QF_P_REFCOUNT_LOW);
+	add(c, d, QF_P_REFCOUNT_LEAK);
+	return true;
+}
+
+/* Many clusters count as free, and they are the file's last ones. */
+static bool no_refcounts(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
+{
+	const struct qf_tally *t = &c->tally;
+	uint64_t zero = count(c, QF_P_REFCOUNT_ZERO);
+	const struct qf_trouble *tr;
+	size_t i;
+
+	if (c->img->hdr.incompatible & QF_INCOMPAT_DIRTY || zero < 16 ||
+	    !refcounts_only(c) || count(c, QF_P_REFCOUNT_LOW))
+		return false;
+	for (i = 0; i < t->n_troubles; i++) {
+		tr = &t->trouble[i];
+		if (!tr->stated && tr->counted && tr->first < t->stated_end &&
+		    t->stated_end - tr->first > t->clusters / 2)
+			return false; /* a lost refcount block, not a writer */
+	}
+	add(c, d, QF_P_REFCOUNT_ZERO);
+	return true;
+}
+
+unsigned int qf_diagnose(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
+{
+	/* a story told by an earlier rule explains the signs of the next */
+	static const struct {
+		enum qf_cause cause;
+		bool (*holds)(const struct qf_pass_ctx *c,
+			      struct qf_diagnosis *d);
+	} rules[] = {
+		{ QF_CAUSE_SNAPSHOT_UNDER_WRITER, snapshot_under_writer },
+		{ QF_CAUSE_TWO_WRITERS, two_writers },
+		{ QF_CAUSE_TRUNCATED, truncated },
+		{ QF_CAUSE_PUNCH_HOLE, punch_hole },
+		{ QF_CAUSE_HOST_CRASH, host_crash },
+		{ QF_CAUSE_LAZY_REFCOUNTS, lazy_refcounts },
+		{ QF_CAUSE_NO_REFCOUNTS, no_refcounts },
+	};
+	unsigned int i, n = 0;
+
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		d[n].cause = rules[i].cause;
+		d[n].n = 0;
+		if (rules[i].holds(c, &d[n]))
+			n++;
+		else
+			d[n].n = 0;
+	}
+	return n;
+}
