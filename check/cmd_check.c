@@ -42,6 +42,7 @@ static const struct option options[] = {
 	{ "progress", no_argument, NULL, 'p' },
 	{ "cache", required_argument, NULL, 'T' },
 	{ "all", no_argument, NULL, OPT_ALL },
+	{ "data", no_argument, NULL, OPT_DATA },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
 	{ "files0-from", required_argument, NULL, OPT_FILES0 },
 	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
@@ -59,6 +60,7 @@ static const char help[] =
 	"                         give one line of JSON each\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"      --all              list every damaged entry by itself\n"
+	"      --data             inflate every compressed cluster as well\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
 	"      --files0-from=F    take the images' names, ended by NUL, from F\n"
 	"                         (- is standard input)\n"
@@ -199,6 +201,9 @@ static int take_option(struct args *a, int opt)
 		return -1;
 	case OPT_ALL:
 		a->check.all = a->style.all = true;
+		return -1;
+	case OPT_DATA:
+		a->check.data = true;
 		return -1;
 	case OPT_JOBS:
 		return parse_number(optarg, &a->check.jobs)

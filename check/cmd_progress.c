@@ -14,6 +14,7 @@
 
 static struct {
 	char name[64];
+	const char *unit;
 	bool wanted, terminal, drawn;
 	double start, last;
 	uint64_t n; /* of the loop at hand */
@@ -42,9 +43,9 @@ static void draw(uint64_t done, uint64_t n, double t, const char *end)
 	bar[BAR] = '\0';
 	fprintf(stderr,
 		"%s%s: [%s] %5.1f%% %" PRIu64 "/%" PRIu64
-		" tables, %.0f/s, %.0f s left%s",
+		" %s, %.0f/s, %.0f s left%s",
 		p.terminal && *end != '\n' ? "\r" : "", p.name, bar, part * 100,
-		done, n, rate, left, end);
+		done, n, p.unit, rate, left, end);
 	fflush(stderr);
 }
 
@@ -83,6 +84,7 @@ void qf_progress_start(const char *name, bool wanted)
 	memset(&p, 0, sizeof(p));
 	memset(&sa, 0, sizeof(sa));
 	snprintf(p.name, sizeof(p.name), "%s", name);
+	p.unit = "tables";
 	p.wanted = wanted;
 	p.terminal = isatty(STDERR_FILENO);
 	p.start = p.last = now();
@@ -90,6 +92,11 @@ void qf_progress_start(const char *name, bool wanted)
 	sa.sa_flags = SA_RESTART;
 	sigaction(SIGUSR1, &sa, NULL);
 	qf_pool_watch(tick);
+}
+
+void qf_progress_unit(const char *unit)
+{
+	p.unit = unit;
 }
 
 void qf_progress_stop(void)

@@ -8,9 +8,12 @@
 
 static qf_pool_tick *watcher;
 
-void qf_pool_watch(qf_pool_tick *tick)
+qf_pool_tick *qf_pool_watch(qf_pool_tick *tick)
 {
+	qf_pool_tick *before = watcher;
+
 	watcher = tick;
+	return before;
 }
 
 unsigned int qf_pool_jobs(unsigned int jobs)

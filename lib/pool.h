@@ -23,10 +23,11 @@ bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 /*
  * Lets TICK see how far the loops are: it is called by the first worker only,
  * before each of its items, with the items done in this loop and their
- * number. NULL ends it. For the whole process.
+ * number. NULL ends it. For the whole process. Returns the one before, so
+ * that work which knows better than its loops can call that one itself.
  */
 typedef void qf_pool_tick(uint64_t done, uint64_t n);
-void qf_pool_watch(qf_pool_tick *tick);
+qf_pool_tick *qf_pool_watch(qf_pool_tick *tick);
 
 /* The number of workers that JOBS means: 0 is one a processor. */
 unsigned int qf_pool_jobs(unsigned int jobs);
