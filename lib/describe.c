@@ -18,7 +18,8 @@ char *qf_describe_holder(const struct qf_image *img, uint32_t holder, char *buf,
 	} else {
 		s = &img->snapshots.snap[holder - 1];
 		snprintf(buf, room, "snapshot %s (\"%s\")",
-			 qf_text_safe(s->id, id, sizeof(id)),
+			 *s->id ? qf_text_safe(s->id, id, sizeof(id))
+				: "without an id",
 			 qf_text_safe(s->name, name, sizeof(name)));
 	}
 	return buf;
