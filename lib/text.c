@@ -55,6 +55,35 @@ char *qf_text_safe(const char *s, char *buf, size_t room)
 	return buf;
 }
 
+char *qf_text_shell(const char *s, char *buf, size_t room)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno"
+				    "pqrstuvwxyz0123456789_./:@%+,=-";
+	char safe[1200];
+	size_t n = 0;
+	const char *p;
+
+	qf_text_safe(s, safe, sizeof(safe));
+	if (*safe && safe[strspn(safe, plain)] == '\0') {
+		snprintf(buf, room, "%s", safe);
+		return buf;
+	}
+	if (room < 8) {
+		snprintf(buf, room, "''");
+		return buf;
+	}
+	buf[n++] = '\'';
+	for (p = safe; *p && n + 6 < room; p++) {
+		if (*p == '\'')
+			n += (size_t)snprintf(buf + n, room - n, "'\\''");
+		else
+			buf[n++] = *p;
+	}
+	buf[n++] = '\'';
+	buf[n] = '\0';
+	return buf;
+}
+
 char *qf_text_bytes(uint64_t bytes, char *buf, size_t room)
 {
 	static const char *const units[] = { "B",   "KiB", "MiB", "GiB",

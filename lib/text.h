@@ -12,6 +12,14 @@
  */
 char *qf_text_safe(const char *s, char *buf, size_t room);
 
+/*
+ * S as one word of a POSIX shell, for a command that someone will copy: as it
+ * is where that is safe, else in single quotes. What is not printable is made
+ * harmless as above; cuts at ROOM, and then never inside a quote's escape.
+ * Returns BUF.
+ */
+char *qf_text_shell(const char *s, char *buf, size_t room);
+
 /* "1.5 GiB", "512 B". */
 char *qf_text_bytes(uint64_t bytes, char *buf, size_t room);
 
