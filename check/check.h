@@ -75,11 +75,9 @@ int qf_cmd_explain(int argc, char **argv);
 /*
  * Progress of long work on stderr: a bar with rate and time left where
  * WANTED (or on a terminal, for work of over a second), and a line on
- * SIGUSR1. NAME is what is worked on, UNIT what is counted: "tables" until
- * it is said otherwise.
+ * SIGUSR1. NAME is what is worked on.
  */
 void qf_progress_start(const char *name, bool wanted);
-void qf_progress_unit(const char *unit);
 void qf_progress_stop(void);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Progress on stderr: a bar on a terminal, a line on SIGUSR1. */
 #include "check/check.h"
+#include "check/progress.h"
 #include "lib/pool.h"
 
 #include <inttypes.h>

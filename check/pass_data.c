@@ -7,6 +7,7 @@
  * damaged is put together by L2 table.
  */
 #include "check/pass.h"
+#include "check/progress.h"
 #include "lib/codec.h"
 #include "lib/describe.h"
 #include "lib/mem.h"

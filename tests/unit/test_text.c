@@ -86,12 +86,43 @@ static void sizes(void **state)
 				    rows[i].out);
 }
 
+/* One word of a shell, whatever the name holds. */
+static void shell_words(void **state)
+{
+	static const struct {
+		const char *name, *word;
+	} cases[] = {
+		{ "vm-1_disk.qcow2", "vm-1_disk.qcow2" },
+		{ "/a/b:c@d%e+f,g=h", "/a/b:c@d%e+f,g=h" },
+		{ "", "''" },
+		{ "two words", "'two words'" },
+		{ "$(reboot)", "'$(reboot)'" },
+		{ "it's", "'it'\\''s'" },
+		{ "a\nb", "'a\\x0ab'" },
+	};
+	char buf[64], word[16];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(qf_text_shell(cases[i].name, buf,
+						  sizeof(buf)),
+				    cases[i].word);
+	/* cut, the word is still closed */
+	assert_string_equal(qf_text_shell("ab cdefghijklmnop", word,
+					  sizeof(word)),
+			    "'ab cdefgh'");
+	assert_string_equal(qf_text_shell("a'''''''''", word, sizeof(word)),
+			    "'a'\\'''\\'''");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hostile_names),
 		cmocka_unit_test(nothing_past_the_room),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(shell_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
