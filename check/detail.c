@@ -1,54 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "check/detail.h"
+#include "check/detail_entry.h"
 #include "lib/mem.h"
 
 #include <stdlib.h>
 
-/* How many refcounts of entries past the end are asked for, a table. */
-#define MAX_ASKED 64
-
-/* One worker's harvest. */
-struct part {
-	struct qf_damage *damage;
-	size_t n_damages, damage_room;
-	struct qf_owner *owner;
-	size_t n_owners, owner_room;
-	struct qf_odd_entry *odd;
-	size_t n_odd, odd_room;
-	/* of the group at hand */
-	const struct qf_group *grp;
-	size_t first_damage; /* its damages begin here */
-	uint64_t sound_all;  /* sound entries of all its tables */
-	uint32_t *slot;	     /* table in group: damage number + 1 */
-	uint64_t *sound;
-	uint32_t room;
-};
-
-struct search {
-	const struct qf_tally *t;
-	struct qf_image *img;
-	struct qf_detail *d;
-	struct part *part;
-	bool all;
-};
-
-static uint32_t first_member(const struct qf_run *r)
-{
-	uint32_t w = 0;
-
-	if (!r->members)
-		return 0;
-	while (!r->members[w])
-		w++;
-	return w * 64 + (uint32_t)__builtin_ctzll(r->members[w]);
-}
-
-static bool is_member(const struct qf_run *r, uint32_t v)
-{
-	return !r->members || r->members[v / 64] >> (v % 64) & 1;
-}
-
-static bool start_group(struct part *p, const struct qf_group *grp)
+static bool start_group(struct qf_detail_part *p, const struct qf_group *grp)
 {
 	if (p->grp == grp)
 		return true;
@@ -68,208 +24,6 @@ static bool start_group(struct part *p, const struct qf_group *grp)
 	return true;
 }
 
-/* The damage record of table V of the group at hand, made if need be. */
-static struct qf_damage *damage_of(struct part *p, uint32_t v)
-{
-	struct qf_damage *d;
-
-	if (p->slot[v])
-		return &p->damage[p->slot[v] - 1];
-	if (!qf_mem_grow((void **)&p->damage, p->n_damages, &p->damage_room,
-			 sizeof(*d)))
-		return NULL;
-	d = &p->damage[p->n_damages++];
-	memset(d, 0, sizeof(*d));
-	d->l1_index = p->grp->l1_index;
-	d->in_group = v;
-	d->table = p->grp->first + v;
-	p->slot[v] = (uint32_t)p->n_damages;
-	return d;
-}
-
-static struct qf_odd_entry *new_entry(struct part *p)
-{
-	if (!qf_mem_grow((void **)&p->odd, p->n_odd, &p->odd_room,
-			 sizeof(*p->odd)))
-		return NULL;
-	memset(&p->odd[p->n_odd], 0, sizeof(*p->odd));
-	return &p->odd[p->n_odd++];
-}
-
-/* Keeps an odd entry: by itself with --all, else as a part of a run. */
-static bool keep_odd(struct search *s, struct part *p, struct qf_damage *d,
-		     const struct qf_run *r)
-{
-	struct qf_odd_entry *e = p->n_odd ? &p->odd[p->n_odd - 1] : NULL;
-
-	if (!s->all && e && e->table == d->table && e->odd == r->odd &&
-	    e->index + e->n == r->index) {
-		e->n++;
-		return true;
-	}
-	if (!s->all && d->kept++ >= QF_DETAIL_KEPT) {
-		d->more = true;
-		return true;
-	}
-	e = new_entry(p);
-	if (!e)
-		return false;
-	e->table = d->table;
-	e->l1_index = d->l1_index;
-	e->index = r->index;
-	e->n = 1;
-	e->entry = r->entry;
-	e->weight = r->weight;
-	e->odd = r->odd;
-	return true;
-}
-
-/* Keeps a wrong COPIED flag; only with --all. */
-static bool keep_flag(struct search *s, struct part *p,
-		      const struct qf_damage *d, const struct qf_run *r,
-		      uint32_t i, uint64_t stated)
-{
-	struct qf_odd_entry *e = new_entry(p);
-
-	if (!e)
-		return false;
-	e->table = d->table;
-	e->l1_index = d->l1_index;
-	e->index = r->index + i;
-	e->n = 1;
-	e->entry = r->entry + ((uint64_t)i << s->img->geo.cluster_bits);
-	e->weight = r->weight;
-	e->stated = stated;
-	return true;
-}
-
-/*
- * An entry past the end of the file is believed if the refcount blocks know
- * its cluster, or if it goes on from the one before: then the file was cut,
- * and not the table damaged.
- */
-static void see_outside(struct search *s, struct qf_damage *d,
-			const struct qf_run *r)
-{
-	uint64_t off = r->entry & QF_ENTRY_OFFSET_MASK, stated = 0;
-
-	if (r->odd != QF_ODD_PAST_END || r->kind == QF_ENTRY_KIND_COMPRESSED)
-		return;
-	d->outside++;
-	if (d->next_outside && off == d->next_outside)
-		d->believed++;
-	else if (d->outside - d->believed < MAX_ASKED &&
-		 !qf_image_refcount(s->img, off >> s->img->geo.cluster_bits,
-				    &stated, NULL) &&
-		 stated)
-		d->believed++;
-	d->next_outside = off + s->img->geo.cluster_bytes;
-}
-
-static bool see_odd(struct search *s, struct part *p, const struct qf_run *r)
-{
-	struct qf_damage *d = damage_of(p, first_member(r));
-	unsigned int odd, bit;
-
-	if (!d)
-		return false;
-	d->entries++;
-	for (odd = r->odd; odd; odd &= odd - 1) {
-		bit = (unsigned int)__builtin_ctz(odd);
-		if (!d->odd[bit]) {
-			d->first_entry[bit] = r->entry;
-			d->first_index[bit] = r->index;
-		}
-		d->odd[bit] += r->weight;
-	}
-	see_outside(s, d, r);
-	return keep_odd(s, p, d, r);
-}
-
-/* The active disk's table in the group at hand. */
-static uint32_t active_table(const struct search *s, const struct part *p,
-			     const struct qf_run *r)
-{
-	uint32_t v;
-
-	for (v = 0; v < p->grp->n; v++)
-		if (s->t->walk->table[p->grp->first + v].active &&
-		    is_member(r, v))
-			return v;
-	return first_member(r);
-}
-
-static bool wrong_flag(struct search *s, struct part *p, const struct qf_run *r,
-		       uint32_t from, uint32_t n, uint64_t stated)
-{
-	bool copied = r->entry & QF_ENTRY_COPIED;
-	struct qf_damage *d;
-	uint32_t v, i;
-
-	if ((stated == 1) == copied)
-		return true;
-	v = active_table(s, p, r);
-	d = damage_of(p, v);
-	if (!d)
-		return false;
-	if (!d->copied) {
-		d->copied_index = r->index + from;
-		d->copied_entry =
-			r->entry + ((uint64_t)from << s->img->geo.cluster_bits);
-		d->copied_stated = stated;
-	}
-	d->copied += n;
-	d->copied_set |= copied;
-	for (i = 0; s->all && i < n; i++)
-		if (!keep_flag(s, p, d, r, from + i, stated))
-			return false;
-	return true;
-}
-
-/* The part [FROM, FROM + N) of a run, all in the trouble TR. */
-static bool flags_in_trouble(struct search *s, struct part *p,
-			     const struct qf_run *r, uint64_t cluster,
-			     uint32_t from, uint32_t n,
-			     const struct qf_trouble *tr)
-{
-	uint64_t stated;
-	uint32_t i;
-
-	if (tr->why & QF_TROUBLE_UNKNOWN)
-		return true;
-	if (tr->hits == tr->n)
-		return wrong_flag(s, p, r, from, n, tr->stated);
-	for (i = 0; i < n; i++) /* a run of runs: ask the file */
-		if (!qf_image_refcount(s->img, cluster + from + i, &stated,
-				       NULL) &&
-		    !wrong_flag(s, p, r, from + i, 1, stated))
-			return false;
-	return true;
-}
-
-/* COPIED must be set exactly where the stated refcount is 1. */
-static bool see_flags(struct search *s, struct part *p, const struct qf_run *r)
-{
-	uint64_t off = r->entry & QF_ENTRY_OFFSET_MASK, stated;
-	uint64_t first = off >> s->img->geo.cluster_bits;
-	uint64_t end = first + r->n, at = first, stop;
-	const struct qf_trouble *tr;
-
-	if (r->odd & QF_ODD_PAST_END) /* outside the tally */
-		return qf_image_refcount(s->img, first, &stated, NULL) ||
-		       wrong_flag(s, p, r, 0, 1, stated);
-	for (tr = qf_tally_from(s->t, first); tr && tr->first < end; tr++) {
-		if (tr == s->t->trouble + s->t->n_troubles)
-			break;
-		at = tr->first > first ? tr->first : first;
-		stop = tr->first + tr->n < end ? tr->first + tr->n : end;
-		if (!flags_in_trouble(s, p, r, first, (uint32_t)(at - first),
-				      (uint32_t)(stop - at), tr))
-			return false;
-	}
-	return true;
-}
-
 static size_t first_want(const struct qf_detail *d, uint64_t cluster)
 {
 	size_t lo = 0, hi = d->n_wants, mid;
@@ -284,7 +38,7 @@ static size_t first_want(const struct qf_detail *d, uint64_t cluster)
 	return lo;
 }
 
-static bool add_owner(struct part *p, const struct qf_owner *o)
+static bool add_owner(struct qf_detail_part *p, const struct qf_owner *o)
 {
 	if (!qf_mem_grow((void **)&p->owner, p->n_owners, &p->owner_room,
 			 sizeof(*o)))
@@ -293,7 +47,8 @@ static bool add_owner(struct part *p, const struct qf_owner *o)
 	return true;
 }
 
-static bool see_owner(struct search *s, struct part *p, const struct qf_run *r)
+static bool see_owner(struct qf_detail_search *s, struct qf_detail_part *p,
+		      const struct qf_run *r)
 {
 	const struct qf_geometry *g = &s->img->geo;
 	uint64_t off = 0, bytes = qf_tally_run_bytes(s->img, r, &off);
@@ -306,8 +61,8 @@ static bool see_owner(struct search *s, struct part *p, const struct qf_run *r)
 	for (k = first_want(s->d, first);
 	     k < s->d->n_wants && s->d->want[k] < first + n; k++) {
 		uint32_t i = r->n > 1 ? (uint32_t)(s->d->want[k] - first) : 0;
-		uint32_t v = r->active ? active_table(s, p, r)
-				       : first_member(r);
+		uint32_t v = r->active ? qf_detail_active_table(s, p, r)
+				       : qf_detail_first_member(r);
 		const struct qf_l2_table *t =
 			&s->t->walk->table[p->grp->first + v];
 
@@ -331,7 +86,7 @@ static bool see_owner(struct search *s, struct part *p, const struct qf_run *r)
 	return true;
 }
 
-static void count_sound(struct part *p, const struct qf_run *r)
+static void count_sound(struct qf_detail_part *p, const struct qf_run *r)
 {
 	uint32_t v;
 
@@ -340,15 +95,15 @@ static void count_sound(struct part *p, const struct qf_run *r)
 		return;
 	}
 	for (v = 0; v < p->grp->n; v++)
-		if (is_member(r, v))
+		if (qf_detail_is_member(r, v))
 			p->sound[v] += r->n;
 }
 
 static bool see_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 		     const struct qf_run *r, size_t n)
 {
-	struct search *s = ctx;
-	struct part *p = &s->part[me];
+	struct qf_detail_search *s = ctx;
+	struct qf_detail_part *p = &s->part[me];
 	bool flags, ok = start_group(p, grp);
 
 	for (; ok && n; n--, r++) {
@@ -356,18 +111,19 @@ static bool see_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 			(r->kind == QF_ENTRY_KIND_DATA ||
 			 r->kind == QF_ENTRY_KIND_ZERO_ALLOC);
 		if (r->odd)
-			ok = see_odd(s, p, r);
+			ok = qf_detail_see_odd(s, p, r);
 		else
 			count_sound(p, r);
-		ok = ok && (!flags || see_flags(s, p, r)) && see_owner(s, p, r);
+		ok = ok && (!flags || qf_detail_see_flags(s, p, r)) &&
+		     see_owner(s, p, r);
 	}
 	return ok;
 }
 
 static bool end_group(void *ctx, unsigned int me, struct qf_group *grp)
 {
-	struct search *s = ctx;
-	struct part *p = &s->part[me];
+	struct qf_detail_search *s = ctx;
+	struct qf_detail_part *p = &s->part[me];
 	size_t i;
 
 	(void)grp;
@@ -380,7 +136,7 @@ static bool end_group(void *ctx, unsigned int me, struct qf_group *grp)
 /* Metadata and L2 tables as owners. */
 static bool see_claim(void *ctx, const struct qf_claim *c)
 {
-	struct search *s = ctx;
+	struct qf_detail_search *s = ctx;
 	struct qf_owner o = { .kind = c->kind,
 			      .holder = c->holder,
 			      .holders = 1,
@@ -402,7 +158,7 @@ static bool see_claim(void *ctx, const struct qf_claim *c)
 	return true;
 }
 
-static bool see_l2_tables(struct search *s)
+static bool see_l2_tables(struct qf_detail_search *s)
 {
 	const struct qf_walk *w = s->t->walk;
 	struct qf_owner o = { .kind = QF_REF_L2 };
@@ -481,27 +237,27 @@ struct piece {
 	size_t n;
 };
 
-typedef struct piece piece_fn(const struct part *p);
+typedef struct piece piece_fn(const struct qf_detail_part *p);
 typedef int cmp_fn(const void *, const void *);
 
-static struct piece damage_piece(const struct part *p)
+static struct piece damage_piece(const struct qf_detail_part *p)
 {
 	return (struct piece){ p->damage, p->n_damages };
 }
 
-static struct piece owner_piece(const struct part *p)
+static struct piece owner_piece(const struct qf_detail_part *p)
 {
 	return (struct piece){ p->owner, p->n_owners };
 }
 
-static struct piece odd_piece(const struct part *p)
+static struct piece odd_piece(const struct qf_detail_part *p)
 {
 	return (struct piece){ p->odd, p->n_odd };
 }
 
 /* Joins the workers' arrays of one kind, sorted; NULL without memory. */
-static void *join_kind(const struct search *s, piece_fn *piece, size_t size,
-		       cmp_fn *cmp, size_t *n)
+static void *join_kind(const struct qf_detail_search *s, piece_fn *piece,
+		       size_t size, cmp_fn *cmp, size_t *n)
 {
 	struct piece pc;
 	unsigned int i;
@@ -524,7 +280,7 @@ static void *join_kind(const struct search *s, piece_fn *piece, size_t size,
 	return all;
 }
 
-static bool join(struct search *s)
+static bool join(struct qf_detail_search *s)
 {
 	struct qf_detail *d = s->d;
 
@@ -537,7 +293,7 @@ static bool join(struct search *s)
 }
 
 /* The wanted clusters, from the tally's troubles. */
-static bool take_wants(struct search *s, size_t limit)
+static bool take_wants(struct qf_detail_search *s, size_t limit)
 {
 	const unsigned int doubled = QF_TROUBLE_DOUBLE;
 	const struct qf_trouble *tr = s->t->trouble;
@@ -556,7 +312,7 @@ static bool take_wants(struct search *s, size_t limit)
 }
 
 /* Names one holder of each owner that an L1 entry leads to. */
-static void name_holders(struct search *s)
+static void name_holders(struct qf_detail_search *s)
 {
 	struct qf_owner *o = s->d->owner;
 	uint32_t holder;
@@ -575,7 +331,7 @@ static void name_holders(struct search *s)
 	}
 }
 
-static enum qf_err search(struct search *s, struct qf_why *why)
+static enum qf_err search(struct qf_detail_search *s, struct qf_why *why)
 {
 	struct qf_visitor v = { .ctx = s, .runs = see_runs, .end = end_group };
 	struct qf_claim_fns fns = { .ctx = s, .claim = see_claim };
@@ -596,7 +352,9 @@ static enum qf_err search(struct search *s, struct qf_why *why)
 enum qf_err qf_detail_make(const struct qf_tally *t, size_t limit, bool all,
 			   struct qf_detail *d, struct qf_why *why)
 {
-	struct search s = { .t = t, .img = t->walk->img, .d = d, .all = all };
+	struct qf_detail_search s = {
+		.t = t, .img = t->walk->img, .d = d, .all = all
+	};
 	enum qf_err err = QF_ERR_NOMEM;
 	unsigned int i;
 
