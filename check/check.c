@@ -71,12 +71,14 @@ static void take_figures(struct qf_pass_ctx *c, struct qf_report *rep)
 		fig->free = fig->file_clusters - fig->used - c->tally.leaked;
 }
 
-static void sum_up(struct qf_report *rep)
+void qf_check_sum(struct qf_report *rep)
 {
 	const struct qf_finding *f = rep->findings.at;
 	uint64_t extra = 0;
 	size_t i;
 
+	rep->corruptions = rep->leaks = rep->errors = rep->warnings = 0;
+	rep->verdict = QF_VERDICT_CLEAN;
 	for (i = 0; i < rep->findings.n; i++, f++) {
 		rep->corruptions += f->corruptions;
 		extra += f->extra;
@@ -113,17 +115,17 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 	err = gather(&c, why);
 	for (i = 0; !err && i < sizeof(passes) / sizeof(passes[0]); i++)
 		err = passes[i].run(&c, why);
-	if (!err && rep->findings.failed)
+	qf_lost_join(&rep->lost);
+	if (!err && (rep->findings.failed || rep->lost.failed))
 		err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				 "no memory for the findings");
 	if (!err) {
 		qf_finding_collate(&rep->findings,
 				   opts->all ? 0 : COLLATE_OVER);
 		take_figures(&c, rep);
-		sum_up(rep);
-	}
-	if (!err)
+		qf_check_sum(rep);
 		rep->n_diagnoses = qf_diagnose(&c, rep->diagnosis);
+	}
 	rep->withhold = c.withhold;
 	qf_lost_free(&c.lost);
 	qf_detail_free(&c.detail);

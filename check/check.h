@@ -66,6 +66,28 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 			 struct qf_report *rep, struct qf_why *why);
 void qf_check_free(struct qf_report *rep);
 
+/* Numbers and verdict of REP from its findings. */
+void qf_check_sum(struct qf_report *rep);
+
+/*
+ * Opens the image NAME under a reader's lock and checks it. *IMG is the
+ * caller's to close. Errors: as qf_open_image and qf_check_run; then there
+ * is no image and no report.
+ */
+enum qf_err qf_check_alone(const char *name, const struct qf_check_opts *opts,
+			   struct qf_image **img, struct qf_report *rep,
+			   struct qf_why *why);
+
+/*
+ * Opens and checks the image NAME while another program may be writing to it
+ * (-U). What looks wrong is read again; what does not persist, and what a
+ * writer's caches make look wrong, is dropped, and a note says that the
+ * image was being written. Otherwise as qf_check_alone.
+ */
+enum qf_err qf_check_shared(const char *name, const struct qf_check_opts *opts,
+			    struct qf_image **img, struct qf_report *rep,
+			    struct qf_why *why);
+
 const char *qf_check_verdict(enum qf_verdict v);
 
 /* The commands, for the front door. */

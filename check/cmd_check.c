@@ -305,18 +305,16 @@ static int check_one(const struct args *a, const char *name)
 			   a->format);
 		return not_checked(a, name, &why);
 	}
-	err = qf_open_image(name, QF_LOCK_READ, a->check.shared, &img, &why);
+	qf_progress_start(name, a->progress);
+	if (a->check.shared)
+		err = qf_check_shared(name, &a->check, &img, &rep, &why);
+	else
+		err = qf_check_alone(name, &a->check, &img, &rep, &why);
+	qf_progress_stop();
 	if (err)
 		return not_checked(a, name, &why);
-	qf_progress_start(name, a->progress);
-	err = qf_check_run(img, &a->check, &rep, &why);
-	qf_progress_stop();
-	if (err) {
-		code = not_checked(a, name, &why);
-	} else {
-		print_report(a, name, img, &rep);
-		code = qf_report_exit(rep.verdict);
-	}
+	print_report(a, name, img, &rep);
+	code = qf_report_exit(rep.verdict);
 	qf_check_free(&rep);
 	qf_image_close(img);
 	return code;

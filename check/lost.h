@@ -51,4 +51,17 @@ enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_tally *t,
 			 struct qf_lost *l, struct qf_why *why);
 void qf_lost_free(struct qf_lost *l);
 
+/*
+ * Adds a lost guest range of a holder of IMG, cut at the end of its disk.
+ * Without memory, the list is marked as failed.
+ */
+void qf_lost_add(const struct qf_image *img, struct qf_lost_list *l,
+		 uint32_t holder, uint64_t guest, uint64_t bytes);
+
+/* The same for the whole disk of a snapshot that the header forgot. */
+void qf_lost_add_id(struct qf_lost_list *l, const char *id, uint64_t bytes);
+
+/* Sorts the ranges and joins those that touch or overlap. */
+void qf_lost_join(struct qf_lost_list *l);
+
 #endif

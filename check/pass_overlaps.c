@@ -5,9 +5,12 @@
  * Metadata past the end of the file are reported here too.
  */
 #include "check/pass.h"
+#include "check/whatis.h"
 #include "lib/describe.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 static bool is_data(const struct qf_owner *o)
 {
@@ -47,29 +50,151 @@ static void set_counts(struct qf_finding *f, const struct qf_trouble *tr,
 	f->corruptions = blocks && blocks == n ? blocks - 1 : blocks;
 }
 
+/* How what stands in the cluster reads, if it were the owner's. */
+static bool fits(const struct qf_owner *o, const char *what)
+{
+	switch (o->kind) {
+	case QF_REF_L1:
+	case QF_REF_L2:
+		return strstr(what, "L1 or L2");
+	case QF_REF_REFBLOCK:
+		return strstr(what, "refcount block");
+	case QF_REF_SNAPSHOT_TABLE:
+		return strstr(what, "snapshot table");
+	case QF_REF_HEADER:
+		return strstr(what, "header");
+	default:
+		return false;
+	}
+}
+
+/* What speaks for one of two owners. */
+struct favour {
+	int who; /* 0, 1, or -1: nothing speaks for either */
+	char why[400];
+};
+
+static void favour_by_content(struct qf_pass_ctx *c, const struct qf_owner *o,
+			      uint64_t off, struct favour *fav)
+{
+	char what[256];
+	int meta = is_data(&o[0]);
+
+	qf_whatis(c->img, off, what, sizeof(what));
+	if (fits(&o[meta], what))
+		fav->who = meta;
+	else if (is_data(&o[!meta]))
+		fav->who = !meta;
+	if (fav->who >= 0)
+		snprintf(fav->why, sizeof(fav->why), "it holds %s", what);
+}
+
+/* Both are guest data, or both metadata of one kind. */
+static void favour_by_pointers(struct qf_pass_ctx *c, const struct qf_owner *o,
+			       const struct qf_trouble *tr, struct favour *fav)
+{
+	uint64_t off = tr->first << c->img->geo.cluster_bits, d0, d1;
+	bool copied0 = o[0].entry & QF_ENTRY_COPIED;
+	bool copied1 = o[1].entry & QF_ENTRY_COPIED;
+
+	if (o[0].active && o[1].active && copied0 != copied1) {
+		fav->who = copied1;
+		snprintf(fav->why, sizeof(fav->why), "its COPIED flag is set");
+	} else if (o[0].holders != o[1].holders &&
+		   (tr->stated == o[0].holders || tr->stated == o[1].holders)) {
+		fav->who = tr->stated == o[1].holders;
+		snprintf(fav->why, sizeof(fav->why),
+			 "the refcount is the number of its holders");
+	} else {
+		/* QEMU puts a table's first data right behind the table */
+		d0 = off > o[0].table_off ? off - o[0].table_off : UINT64_MAX;
+		d1 = off > o[1].table_off ? off - o[1].table_off : UINT64_MAX;
+		if (d0 == d1)
+			return;
+		fav->who = d1 < d0;
+		snprintf(fav->why, sizeof(fav->why),
+			 "the cluster lies nearer behind its L2 table");
+	}
+}
+
+static void lose_side(struct qf_pass_ctx *c, const struct qf_owner *o,
+		      uint64_t clusters)
+{
+	if (is_data(o))
+		qf_lost_add(c->img, c->lost_ranges, o->holder, o->guest_off,
+			    clusters << c->img->geo.cluster_bits);
+}
+
+/*
+ * Names both owners, and which of the two the evidence favours. Of two
+ * pieces of data, either may be the one that was overwritten.
+ */
+static void weigh_owners(struct qf_pass_ctx *c, struct qf_finding *f,
+			 const struct qf_trouble *tr, const struct qf_owner *o)
+{
+	uint64_t off = tr->first << c->img->geo.cluster_bits;
+	struct favour fav = { .who = -1 };
+	char a[700];
+
+	if (is_data(&o[0]) == is_data(&o[1]))
+		favour_by_pointers(c, o, tr, &fav);
+	else
+		favour_by_content(c, o, off, &fav);
+	qf_finding_owner(f, "%s%s%s",
+			 qf_detail_describe(c->img, &o[0], a, sizeof(a)),
+			 fav.who ? "" : "; favoured: ", fav.who ? "" : fav.why);
+	qf_finding_other(f, "%s%s%s",
+			 qf_detail_describe(c->img, &o[1], a, sizeof(a)),
+			 fav.who == 1 ? "; favoured: " : "",
+			 fav.who == 1 ? fav.why : "");
+	if (is_data(&o[0]) && is_data(&o[1])) {
+		lose_side(c, &o[0], tr->n);
+		lose_side(c, &o[1], tr->n);
+	} else if (fav.who >= 0) {
+		lose_side(c, &o[!fav.who], tr->n);
+	}
+}
+
+/* A copy has taken the place of a table: all that it mapped is gone. */
+static void lose_tables(struct qf_pass_ctx *c, const struct qf_trouble *tr,
+			const struct qf_owner *o)
+{
+	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
+	struct favour fav = { .who = -1 };
+	int i;
+
+	favour_by_pointers(c, o, tr, &fav);
+	for (i = 0; i < 2; i++)
+		if (i != fav.who)
+			qf_lost_add(c->img, c->lost_ranges, o[i].holder,
+				    o[i].l1_index * span, span);
+}
+
+static bool is_copy(const struct qf_owner *o, const struct qf_trouble *tr)
+{
+	return is_data(&o[0]) && is_data(&o[1]) && tr->hits >= 8 &&
+	       o[0].l2_index == o[1].l2_index &&
+	       o[0].l1_index != o[1].l1_index &&
+	       o[0].table_off != o[1].table_off;
+}
+
 static void report(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 {
 	uint64_t off = tr->first << c->img->geo.cluster_bits;
+	uint64_t bytes = tr->n << c->img->geo.cluster_bits;
 	const struct qf_owner *o;
+	enum qf_problem p = QF_P_DOUBLE_DATA;
 	struct qf_finding *f;
-	char a[700], b[700];
 	size_t n;
 
 	o = qf_detail_owners(&c->detail, tr->first, &n);
-	if (n < 2) {
-		f = qf_pass_at(c, QF_P_DOUBLE_DATA, off,
-			       tr->n << c->img->geo.cluster_bits);
-	} else {
-		f = qf_pass_at(c, problem_of(&o[0], &o[1]), off,
-			       tr->n << c->img->geo.cluster_bits);
+	if (n > 1)
+		p = is_copy(o, tr) ? QF_P_L2_COPY : problem_of(&o[0], &o[1]);
+	f = qf_pass_at(c, p, off, bytes);
+	if (n > 1) {
 		f->guest_off = o[0].guest_off != QF_NOWHERE ? o[0].guest_off
 							    : o[1].guest_off;
-		qf_finding_owner(f, "%s",
-				 qf_detail_describe(c->img, &o[0], a,
-						    sizeof(a)));
-		qf_finding_other(f, "%s",
-				 qf_detail_describe(c->img, &o[1], b,
-						    sizeof(b)));
+		weigh_owners(c, f, tr, o);
 	}
 	set_counts(f, tr, o, n);
 	qf_finding_say(f,
@@ -79,6 +204,14 @@ static void report(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 		       tr->stated < tr->counted
 			       ? ""
 			       : " (the refcount agrees with that)");
+	if (p != QF_P_L2_COPY)
+		return;
+	lose_tables(c, tr, o);
+	qf_finding_say(f,
+		       "the L2 tables at 0x%" PRIx64 " and 0x%" PRIx64
+		       " have %" PRIu64 " clusters from 0x%" PRIx64
+		       " on in common",
+		       o[0].table_off, o[1].table_off, tr->hits, off);
 }
 
 static bool outside(void *ctx, const struct qf_claim *cl)

@@ -23,8 +23,11 @@ json_t *qf_report_string(const char *s)
 	return j;
 }
 
+/* JSON's integers end at 2^63 - 1, and so do ours. */
 static void set_int(json_t *o, const char *key, uint64_t v)
 {
+	if (v > INT64_MAX)
+		v = INT64_MAX;
 	json_object_set_new(o, key, json_integer((json_int_t)v));
 }
 
