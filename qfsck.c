@@ -16,6 +16,8 @@ static const struct qf_cmd commands[] = {
 	  qf_cmd_check },
 	{ "info", "[OPTION]... IMAGE", "tell what an image says of itself",
 	  qf_cmd_info },
+	{ "map", "[OPTION]... IMAGE", "tell where the disk's data lie",
+	  qf_cmd_map },
 	{ "explain", "[NUMBER|NAME]...", "tell what a finding means",
 	  qf_cmd_explain },
 };
