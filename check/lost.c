@@ -77,33 +77,43 @@ static bool sibling_is_high(const struct search *s, const struct qf_group *g,
 	return false;
 }
 
-/* L2 tables behind CLUSTER, and those of the image that hold entries. */
-static void count_tables(const struct search *s, uint64_t cluster,
-			 uint64_t *behind, uint64_t *filled)
+struct table_count {
+	uint64_t behind; /* the cluster */
+	uint64_t empty;	 /* of them, without an entry */
+	uint64_t filled; /* of the image, with entries */
+};
+
+static struct table_count count_tables(const struct search *s, uint64_t cluster)
 {
+	struct table_count n = { 0 };
+	const struct qf_l2_table *t;
 	uint64_t i;
 
-	*behind = *filled = 0;
 	for (i = 0; i < s->w->n_tables; i++) {
-		*behind += s->w->table[i].off >> s->img->geo.cluster_bits >
-			   cluster;
-		*filled += s->w->table[i].filled;
+		t = &s->w->table[i];
+		n.filled += t->filled;
+		if (t->off >> s->img->geo.cluster_bits <= cluster)
+			continue;
+		n.behind++;
+		n.empty += !t->filled;
 	}
+	return n;
 }
 
 /*
  * A writer that is killed leaves this: its newest L2 tables are still empty,
  * and next to nothing behind them has an owner, for it is data on its way.
  * More of that stands before the table, or the file reaches past the last
- * cluster that any refcount knows; or there are so many other tables that
- * the one which is empty is hardly by chance the newest. A table that was
- * emptied later shows none of these signs.
+ * cluster that any refcount knows; or more empty tables follow; or there are
+ * so many other tables that the one which is empty is hardly by chance the
+ * newest. A table that was emptied later shows none of these signs.
  */
 static bool killed_tail(const struct search *s, uint64_t table_cluster)
 {
 	const struct qf_tally *t = s->t;
 	const struct qf_trouble *last = &t->trouble[t->n_troubles - 1];
-	uint64_t c, used = 0, leaked = 0, tables, filled;
+	struct table_count n = count_tables(s, table_cluster);
+	uint64_t c, used = 0, leaked = 0;
 
 	if (t->clusters - table_cluster > MAX_TAIL)
 		return false;
@@ -111,12 +121,12 @@ static bool killed_tail(const struct search *s, uint64_t table_cluster)
 		used += qf_ledger_count(t->ledger, c, NULL) != 0;
 		leaked += is_leaked(t, c);
 	}
-	count_tables(s, table_cluster, &tables, &filled);
-	used -= used < tables ? used : tables;
+	used -= used < n.behind ? used : n.behind;
 	if (used * 8 > leaked + 8)
 		return false;
 	return t->trouble[0].first < table_cluster ||
-	       last->first + last->n < t->clusters || filled >= MANY_TABLES;
+	       last->first + last->n < t->clusters || n.empty ||
+	       n.filled >= MANY_TABLES;
 }
 
 static bool is_erased(const struct search *s, const struct qf_group *g,
