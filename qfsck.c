@@ -16,6 +16,8 @@ static const struct qf_cmd commands[] = {
 	  qf_cmd_check },
 	{ "info", "[OPTION]... IMAGE", "tell what an image says of itself",
 	  qf_cmd_info },
+	{ "du", "[OPTION]... IMAGE", "tell what the file's room is used for",
+	  qf_cmd_du },
 	{ "map", "[OPTION]... IMAGE", "tell where the disk's data lie",
 	  qf_cmd_map },
 	{ "explain", "[NUMBER|NAME]...", "tell what a finding means",
