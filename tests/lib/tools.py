@@ -29,6 +29,8 @@ def run(args, cwd=None, feed=None, timeout=TIMEOUT):
                               env=environment(), capture_output=True)
     except subprocess.TimeoutExpired as late:
         return "timeout", late.stdout or b"", late.stderr or b""
+    except OSError as why:
+        return "not run", b"", str(why).encode()
     return done.returncode, done.stdout, done.stderr
 
 
