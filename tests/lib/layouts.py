@@ -192,7 +192,7 @@ def shorter_backing(path):
 
 def luks(path, **options):
     steps = ["write -P 1 0 128k", "write -P 2 512k 64k", "write -z 0 64k"]
-    return build_luks(path, "1M", steps, **options)
+    return build_luks(path, steps, **options)
 
 
 def preallocated(path, how, **options):
