@@ -7,6 +7,7 @@
  */
 #include "check/pass.h"
 #include "check/whatis.h"
+#include "lib/mem.h"
 #include "lib/text.h"
 
 #include <inttypes.h>
@@ -243,9 +244,10 @@ static void lost_damage(struct qf_pass_ctx *c)
 static void lost_disks(struct qf_pass_ctx *c)
 {
 	const struct qf_image *img = c->img;
-	uint64_t off, kept;
+	uint64_t off, kept, end;
 	uint32_t h, entries;
 
+	end = qf_mem_round_up(img->io->size, img->geo.cluster_bytes);
 	for (h = 0; h < qf_image_holders(img); h++) {
 		if (!qf_image_l1(img, h, &off, &entries)) {
 			if (h || img->l1_state != QF_PART_ABSENT)
@@ -253,10 +255,7 @@ static void lost_disks(struct qf_pass_ctx *c)
 					    UINT64_MAX);
 			continue;
 		}
-		if (off >= img->io->size)
-			kept = 0;
-		else
-			kept = (img->io->size - off) / 8;
+		kept = off < end ? (end - off) / 8 : 0;
 		if (kept < entries)
 			qf_lost_add(c->img, c->lost_ranges, h,
 				    kept * span_bytes(img), UINT64_MAX);

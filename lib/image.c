@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/image.h"
+#include "lib/entry.h"
 #include "lib/mem.h"
 #include "lib/refblock.h"
 
@@ -20,7 +21,9 @@ static enum qf_part part_state(const struct qf_image *img, uint64_t off,
 		return QF_PART_TOO_LARGE;
 	if (!bytes)
 		return QF_PART_ABSENT;
-	if (off >= img->io->size || bytes > img->io->size - off)
+	/* the file's last cluster may be partial, and reads as zeros */
+	if (off >= img->io->size ||
+	    qf_entry_past_end(&img->geo, img->io->size, off, bytes))
 		return QF_PART_OUTSIDE;
 	return QF_PART_OK;
 }

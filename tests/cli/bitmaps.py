@@ -115,7 +115,7 @@ def under_a_writer():
     make.build(path, "4M", ["write -P 1 0 1M", ("bitmap", "b")])
     with Writer(path, "driver=qcow2,file.driver=file,file.filename=") as writer:
         writer.do("write -P 2 1M 64k", "flush")
-        notes = expect(path, 0, [], "-U")
+        notes = expect(path, 0, ["image-in-use"], "-U")
         writer.kill()
     return notes + expect(path, 0, ["bitmap-in-use"]) + \
         expect(path, 0, ["bitmap-in-use"], "-U")
