@@ -2,11 +2,22 @@
 #include "lib/pool.h"
 
 #include <omp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #define MAX_JOBS 256
 
 static qf_pool_tick *watcher;
+static atomic_bool halted;
+
+struct qf_pool_task {
+	pthread_t thread;
+	void (*work)(void *);
+	void *ctx;
+	atomic_bool done;
+};
 
 qf_pool_tick *qf_pool_watch(qf_pool_tick *tick)
 {
@@ -54,11 +65,62 @@ bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 			if (watcher && !me)
 				watcher(i, n);
 			for (; i < end; i++)
-				if (!fn(ctx, i, me)) {
+				if (atomic_load_explicit(
+					    &halted, memory_order_relaxed) ||
+				    !fn(ctx, i, me)) {
 					atomic_store(&stop, true);
 					break;
 				}
 		}
 	}
 	return !atomic_load(&stop);
+}
+
+void qf_pool_halt(bool halt)
+{
+	atomic_store(&halted, halt);
+}
+
+static void *run_task(void *p)
+{
+	struct qf_pool_task *t = p;
+
+	t->work(t->ctx);
+	atomic_store(&t->done, true);
+	return NULL;
+}
+
+bool qf_pool_start(struct qf_pool_task **task, void (*work)(void *), void *ctx)
+{
+	struct qf_pool_task *t = calloc(1, sizeof(*t));
+	sigset_t all, before;
+	int failed;
+
+	*task = NULL;
+	if (!t)
+		return false;
+	t->work = work;
+	t->ctx = ctx;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	failed = pthread_create(&t->thread, NULL, run_task, t);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (failed) {
+		free(t);
+		return false;
+	}
+	*task = t;
+	return true;
+}
+
+bool qf_pool_done(const struct qf_pool_task *task)
+{
+	return atomic_load(&task->done);
+}
+
+void qf_pool_wait(struct qf_pool_task *task)
+{
+	if (task)
+		pthread_join(task->thread, NULL);
+	free(task);
 }

@@ -29,6 +29,23 @@ bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 typedef void qf_pool_tick(uint64_t done, uint64_t n);
 qf_pool_tick *qf_pool_watch(qf_pool_tick *tick);
 
+/*
+ * Work beside the caller's: DO runs in a thread of its own, which takes no
+ * signals. *TASK is freed by qf_pool_wait, which waits for the end of DO.
+ * Returns false if there can be no thread.
+ */
+struct qf_pool_task;
+bool qf_pool_start(struct qf_pool_task **task, void (*work)(void *), void *ctx);
+bool qf_pool_done(const struct qf_pool_task *task);
+void qf_pool_wait(struct qf_pool_task *task);
+
+/*
+ * With HALT, every loop of the process stops at its next item, as if DO had
+ * returned false, until HALT is taken back. What such a loop leaves is not
+ * whole: its caller must throw it away.
+ */
+void qf_pool_halt(bool halt);
+
 /* The number of workers that JOBS means: 0 is one a processor. */
 unsigned int qf_pool_jobs(unsigned int jobs);
 
