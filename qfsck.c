@@ -20,6 +20,8 @@ static const struct qf_cmd commands[] = {
 	  qf_cmd_du },
 	{ "map", "[OPTION]... IMAGE", "tell where the disk's data lie",
 	  qf_cmd_map },
+	{ "viz", "[OPTION]... IMAGE", "browse an image, or draw it",
+	  qf_cmd_viz },
 	{ "explain", "[NUMBER|NAME]...", "tell what a finding means",
 	  qf_cmd_explain },
 };
