@@ -18,6 +18,8 @@ static const struct qf_cmd commands[] = {
 	  qf_cmd_info },
 	{ "du", "[OPTION]... IMAGE", "tell what the file's room is used for",
 	  qf_cmd_du },
+	{ "owners", "[OPTION]... IMAGE", "tell who owns a place",
+	  qf_cmd_owners },
 	{ "map", "[OPTION]... IMAGE", "tell where the disk's data lie",
 	  qf_cmd_map },
 	{ "viz", "[OPTION]... IMAGE", "browse an image, or draw it",

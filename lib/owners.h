@@ -84,9 +84,16 @@ struct qf_owner_list {
 };
 
 /*
- * All references to CLUSTER, at most LIMIT of them. W must be gathered; it is
- * walked anew. Errors: QF_ERR_NOMEM. Free with qf_owners_list_free.
+ * All references to each of the N clusters at CLUSTER, which ascend, in the N
+ * lists at LIST: at most LIMIT a list. W must be gathered; it is walked anew,
+ * once. Errors: QF_ERR_NOMEM; then all lists are empty. Free each with
+ * qf_owners_list_free.
  */
+enum qf_err qf_owners_find_all(struct qf_walk *w, unsigned int jobs,
+			       const uint64_t *cluster, size_t n, size_t limit,
+			       struct qf_owner_list *list, struct qf_why *why);
+
+/* The same for one cluster. */
 enum qf_err qf_owners_find(struct qf_walk *w, unsigned int jobs,
 			   uint64_t cluster, size_t limit,
 			   struct qf_owner_list *list, struct qf_why *why);

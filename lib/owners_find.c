@@ -10,7 +10,8 @@
 
 struct finding {
 	struct qf_walk *w;
-	uint64_t cluster;
+	const uint64_t *cluster; /* ascending */
+	size_t n;		 /* clusters, and lists */
 	size_t limit;
 	struct qf_owner_list *list;
 	uint32_t *holder; /* scratch, one a holder */
@@ -18,10 +19,9 @@ struct finding {
 	bool failed; /* no memory */
 };
 
-static bool put(struct finding *f, const struct qf_owner *owner)
+static bool put(struct finding *f, struct qf_owner_list *l,
+		const struct qf_owner *owner)
 {
-	struct qf_owner_list *l = f->list;
-
 	l->total++;
 	if (l->n == f->limit)
 		return true;
@@ -33,12 +33,28 @@ static bool put(struct finding *f, const struct qf_owner *owner)
 	return true;
 }
 
-static bool touches(const struct finding *f, uint64_t off, uint64_t bytes)
+/*
+ * The wanted clusters that BYTES at OFF touch: how many, and the number of
+ * the first.
+ */
+static size_t touched(const struct finding *f, uint64_t off, uint64_t bytes,
+		      size_t *first)
 {
-	uint64_t first, n;
+	size_t lo = 0, hi = f->n, mid, k;
+	uint64_t from, n;
 
-	n = qf_tally_touched(f->w->img, off, bytes, &first);
-	return n && first <= f->cluster && f->cluster - first < n;
+	n = qf_tally_touched(f->w->img, off, bytes, &from);
+	while (n && lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (f->cluster[mid] < from)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*first = lo;
+	for (k = lo; n && k < f->n && f->cluster[k] - from < n; k++)
+		;
+	return k - lo;
 }
 
 static uint64_t word_at(struct finding *f, uint64_t off)
@@ -51,27 +67,28 @@ static uint64_t word_at(struct finding *f, uint64_t off)
 }
 
 /* One owner for each holder that names table number T of group G. */
-static bool put_holders(struct finding *f, const struct qf_group *g,
-			const struct qf_l2_table *t, struct qf_owner *owner)
+static bool put_holders(struct finding *f, struct qf_owner_list *l,
+			const struct qf_group *g, const struct qf_l2_table *t,
+			struct qf_owner *owner)
 {
 	uint32_t n, i;
 
-	if (f->list->n == f->limit) {
-		f->list->total += t->weight;
+	if (l->n == f->limit) {
+		l->total += t->weight;
 		return true;
 	}
 	n = qf_walk_holders(f->w, g->l1_index, t->off, f->holder,
 			    qf_image_holders(f->w->img));
 	for (i = 0; i < n; i++) {
 		owner->holder = f->holder[i];
-		if (!put(f, owner))
+		if (!put(f, l, owner))
 			return false;
 	}
 	return true;
 }
 
-/* A run names the cluster: who says so? */
-static bool put_run(struct finding *f, const struct qf_group *g,
+/* A run names wanted cluster number K: who says so? */
+static bool put_run(struct finding *f, size_t k, const struct qf_group *g,
 		    const struct qf_run *r, uint64_t off, uint64_t bytes)
 {
 	const struct qf_geometry *geo = &f->w->img->geo;
@@ -84,7 +101,7 @@ static bool put_run(struct finding *f, const struct qf_group *g,
 	} else {
 		owner.bytes = geo->cluster_bytes;
 		if (r->n > 1)
-			skip = f->cluster - (off >> geo->cluster_bits);
+			skip = f->cluster[k] - (off >> geo->cluster_bits);
 	}
 	index += skip;
 	owner.host_off = off + (skip << geo->cluster_bits);
@@ -97,7 +114,7 @@ static bool put_run(struct finding *f, const struct qf_group *g,
 			continue;
 		owner.pointer_off = t->off + index * geo->l2_entry_bytes;
 		owner.pointer = word_at(f, owner.pointer_off);
-		if (!put_holders(f, g, t, &owner))
+		if (!put_holders(f, &f->list[k], g, t, &owner))
 			return false;
 	}
 	return true;
@@ -108,24 +125,26 @@ static bool find_runs(void *ctx, unsigned int worker, const struct qf_group *g,
 {
 	struct finding *f = ctx;
 	uint64_t off = 0, bytes;
+	size_t i, k, first, hits;
 	bool good = true;
-	size_t i;
 
 	(void)worker;
 	for (i = 0; good && i < n; i++, r++) {
 		bytes = qf_tally_run_bytes(f->w->img, r, &off);
-		if (!bytes || !touches(f, off, bytes))
+		hits = bytes ? touched(f, off, bytes, &first) : 0;
+		if (!hits)
 			continue;
 		omp_set_lock(&f->lock);
-		good = put_run(f, g, r, off, bytes);
+		for (k = first; good && k < first + hits; k++)
+			good = put_run(f, k, g, r, off, bytes);
 		omp_unset_lock(&f->lock);
 	}
 	return good;
 }
 
 /* One owner for each holder whose L1 entry names table T of group G. */
-static bool put_table(struct finding *f, const struct qf_group *g,
-		      const struct qf_l2_table *t)
+static bool put_table(struct finding *f, struct qf_owner_list *l,
+		      const struct qf_group *g, const struct qf_l2_table *t)
 {
 	const struct qf_geometry *geo = &f->w->img->geo;
 	struct qf_owner owner = { .kind = QF_REF_L2,
@@ -134,8 +153,8 @@ static bool put_table(struct finding *f, const struct qf_group *g,
 	uint64_t l1_off = 0;
 	uint32_t i, n, entries;
 
-	if (f->list->n == f->limit) {
-		f->list->total += t->weight;
+	if (l->n == f->limit) {
+		l->total += t->weight;
 		return true;
 	}
 	owner.guest_off = (uint64_t)g->l1_index
@@ -147,7 +166,7 @@ static bool put_table(struct finding *f, const struct qf_group *g,
 		qf_image_l1(f->w->img, owner.holder, &l1_off, &entries);
 		owner.pointer_off = l1_off + g->l1_index * 8ull;
 		owner.pointer = word_at(f, owner.pointer_off);
-		if (!put(f, &owner))
+		if (!put(f, l, &owner))
 			return false;
 	}
 	return true;
@@ -156,15 +175,19 @@ static bool put_table(struct finding *f, const struct qf_group *g,
 static bool find_tables(struct finding *f)
 {
 	const struct qf_group *g = f->w->group;
+	uint64_t bytes = f->w->img->geo.cluster_bytes;
 	const struct qf_l2_table *t;
+	size_t first, hits;
 	uint32_t i, k;
 
 	for (i = 0; i < f->w->n_groups; i++, g++) {
 		t = &f->w->table[g->first];
-		for (k = 0; k < g->n; k++, t++)
-			if (touches(f, t->off, f->w->img->geo.cluster_bytes) &&
-			    !put_table(f, g, t))
-				return false;
+		for (k = 0; k < g->n; k++, t++) {
+			hits = touched(f, t->off, bytes, &first);
+			for (; hits; hits--, first++)
+				if (!put_table(f, &f->list[first], g, t))
+					return false;
+		}
 	}
 	return true;
 }
@@ -179,7 +202,12 @@ static bool find_claim(void *ctx, const struct qf_claim *c)
 				  .guest_off = QF_NOWHERE,
 				  .pointer_off = c->pointer_off };
 
-	return !touches(f, c->off, c->bytes) || put(f, &owner);
+	size_t k, hits = touched(f, c->off, c->bytes, &k);
+
+	for (; hits; hits--, k++)
+		if (!put(f, &f->list[k], &owner))
+			return false;
+	return true;
 }
 
 static int compare(uint64_t a, uint64_t b)
@@ -204,9 +232,10 @@ static enum qf_err find(struct finding *f, unsigned int jobs)
 	struct qf_claim_fns fns = { .ctx = f, .claim = find_claim };
 	struct qf_visitor v = { .ctx = f, .runs = find_runs };
 	enum qf_err err;
+	size_t i;
 
-	f->list->n = 0;
-	f->list->total = 0;
+	for (i = 0; i < f->n; i++)
+		f->list[i].n = f->list[i].total = 0;
 	err = qf_walk_metadata(f->w->img, &fns);
 	if (!err && !find_tables(f))
 		err = QF_ERR_NOMEM;
@@ -215,33 +244,54 @@ static enum qf_err find(struct finding *f, unsigned int jobs)
 	return err || f->failed ? QF_ERR_NOMEM : QF_OK;
 }
 
-enum qf_err qf_owners_find(struct qf_walk *w, unsigned int jobs,
-			   uint64_t cluster, size_t limit,
-			   struct qf_owner_list *list, struct qf_why *why)
+static bool any_cut(const struct finding *f)
+{
+	size_t i;
+
+	for (i = 0; i < f->n; i++)
+		if (f->list[i].total > f->list[i].n)
+			return true;
+	return false;
+}
+
+enum qf_err qf_owners_find_all(struct qf_walk *w, unsigned int jobs,
+			       const uint64_t *cluster, size_t n, size_t limit,
+			       struct qf_owner_list *list, struct qf_why *why)
 {
 	struct finding f = {
-		.w = w, .cluster = cluster, .limit = limit, .list = list
+		.w = w, .cluster = cluster, .n = n, .limit = limit, .list = list
 	};
 	enum qf_err err = QF_ERR_NOMEM;
+	size_t i;
 
-	memset(list, 0, sizeof(*list));
+	memset(list, 0, n * sizeof(*list));
 	f.holder = qf_mem_zalloc(qf_image_holders(w->img), sizeof(*f.holder));
 	omp_init_lock(&f.lock);
 	if (f.holder)
 		err = find(&f, jobs);
 	/* which ones are over the limit must not depend on the workers */
-	if (!err && list->total > list->n)
+	if (!err && any_cut(&f))
 		err = find(&f, 1);
 	omp_destroy_lock(&f.lock);
 	free(f.holder);
-	if (err) {
-		qf_owners_list_free(list);
-		return qf_err_set(why, err, 0, QF_NOWHERE,
-				  "no memory for the list of owners");
+	for (i = 0; i < n; i++) {
+		if (err)
+			qf_owners_list_free(&list[i]);
+		else if (list[i].n)
+			qsort(list[i].at, list[i].n, sizeof(*list[i].at),
+			      by_place);
 	}
-	if (list->n)
-		qsort(list->at, list->n, sizeof(*list->at), by_place);
-	return QF_OK;
+	if (err)
+		qf_err_set(why, err, 0, QF_NOWHERE,
+			   "no memory for the list of owners");
+	return err;
+}
+
+enum qf_err qf_owners_find(struct qf_walk *w, unsigned int jobs,
+			   uint64_t cluster, size_t limit,
+			   struct qf_owner_list *list, struct qf_why *why)
+{
+	return qf_owners_find_all(w, jobs, &cluster, 1, limit, list, why);
 }
 
 void qf_owners_list_free(struct qf_owner_list *list)

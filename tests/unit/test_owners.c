@@ -153,11 +153,21 @@ static void check_runs(const struct qf_owners *o)
 
 static void check_found(struct qf_walk *w, const struct byhand *b)
 {
+	static struct qf_owner_list all[MAX_CLUSTERS];
+	static uint64_t cluster[MAX_CLUSTERS];
+	uint64_t n = qf_image_clusters(w->img), c;
 	struct qf_owner_list list;
-	uint64_t c;
 	size_t i;
 
-	for (c = 0; c < qf_image_clusters(w->img); c++) {
+	for (c = 0; c < n; c++)
+		cluster[c] = c;
+	assert_int_equal(qf_owners_find_all(w, 2, cluster, n, 1000, all, NULL),
+			 QF_OK);
+	for (c = 0; c < n; c++) {
+		assert_int_equal(all[c].n, b->refs[c]);
+		qf_owners_list_free(&all[c]);
+	}
+	for (c = 0; c < n; c++) {
 		assert_int_equal(qf_owners_find(w, 1, c, 1000, &list, NULL),
 				 QF_OK);
 		assert_int_equal(list.total, b->refs[c]);
