@@ -42,7 +42,8 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
 	enum qf_err err = qf_walk_gather(c->img, &c->walk, why);
 
 	if (!err)
-		err = qf_tally_make(&c->walk, c->opts->jobs, &c->tally, why);
+		err = qf_tally_make(&c->walk, c->opts->jobs,
+				    c->opts->max_memory, &c->tally, why);
 	if (!err && needs_detail(&c->tally))
 		err = qf_detail_make(&c->tally, limit, c->opts->all, &c->detail,
 				     why);
@@ -55,7 +56,7 @@ static void take_figures(struct qf_pass_ctx *c, struct qf_report *rep)
 {
 	const struct qf_geometry *g = &c->img->geo;
 	struct qf_report_figures *fig = &rep->fig;
-	uint64_t end = qf_ledger_end(c->tally.ledger);
+	uint64_t end = c->tally.counted_end;
 
 	if (c->tally.stated_end > end)
 		end = c->tally.stated_end;
@@ -66,7 +67,7 @@ static void take_figures(struct qf_pass_ctx *c, struct qf_report *rep)
 	fig->fragmented = c->tally.fig.fragmented;
 	fig->compressed = c->tally.fig.compressed;
 	fig->file_clusters = c->tally.clusters;
-	fig->used = qf_ledger_used(c->tally.ledger);
+	fig->used = c->tally.used;
 	if (fig->file_clusters > fig->used + c->tally.leaked)
 		fig->free = fig->file_clusters - fig->used - c->tally.leaked;
 }

@@ -8,10 +8,11 @@
 #include "lib/image.h"
 
 struct qf_check_opts {
-	unsigned int jobs; /* 0: one a processor */
-	bool all;	   /* every entry a finding of its own */
-	bool data;	   /* look into compressed clusters as well */
-	bool shared;	   /* the image may be written meanwhile (-U) */
+	unsigned int jobs;   /* 0: one a processor */
+	uint64_t max_memory; /* bytes for the counting; 0: no bound */
+	bool all;	     /* every entry a finding of its own */
+	bool data;	     /* look into compressed clusters as well */
+	bool shared;	     /* the image may be written meanwhile (-U) */
 };
 
 enum qf_verdict {

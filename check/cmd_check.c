@@ -25,6 +25,7 @@ enum {
 	OPT_OUTPUT = 256,
 	OPT_ALL,
 	OPT_JOBS,
+	OPT_MEMORY,
 	OPT_DATA,
 	OPT_CHAIN,
 	OPT_FILES0,
@@ -44,6 +45,7 @@ static const struct option options[] = {
 	{ "all", no_argument, NULL, OPT_ALL },
 	{ "data", no_argument, NULL, OPT_DATA },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
+	{ "max-memory", required_argument, NULL, OPT_MEMORY },
 	{ "files0-from", required_argument, NULL, OPT_FILES0 },
 	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
 	{ "object", required_argument, NULL, OPT_OBJECT },
@@ -62,6 +64,7 @@ static const char help[] =
 	"      --all              list every damaged entry by itself\n"
 	"      --data             inflate every compressed cluster as well\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
+	"      --max-memory=SIZE  count in windows that take about SIZE (16M, 1G)\n"
 	"      --files0-from=F    take the images' names, ended by NUL, from F\n"
 	"                         (- is standard input)\n"
 	"  -q, --quiet            print nothing about a clean image\n"
@@ -84,6 +87,29 @@ static bool parse_number(const char *s, unsigned int *out)
 		return false;
 	*out = (unsigned int)v;
 	return true;
+}
+
+/* "64M" to bytes; at least a mebibyte. */
+static bool parse_size(const char *s, uint64_t *out)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno || end == s || *s == '-')
+		return false;
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		if (__builtin_mul_overflow(v, 1024ull << (unit - units) * 10,
+					   &v))
+			return false;
+		end++;
+	}
+	*out = v;
+	return !*end && v >= 1u << 20;
 }
 
 /* Reads NUL-ended names from F and adds them. */
@@ -209,6 +235,10 @@ static int take_option(struct args *a, int opt)
 		return parse_number(optarg, &a->check.jobs)
 			       ? -1
 			       : wrong_use("not a number of jobs", optarg);
+	case OPT_MEMORY:
+		return parse_size(optarg, &a->check.max_memory)
+			       ? -1
+			       : wrong_use("not a size", optarg);
 	case OPT_FILES0:
 		return read_names(a, optarg) ? -1 : QF_EXIT_FAILED;
 	case OPT_IMAGE_OPTS:

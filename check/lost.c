@@ -7,8 +7,6 @@
 
 /* How many clusters without an owner are read in search of tables. */
 #define MAX_READS 1024u
-/* Metadata that may stand between a new L2 table and its first data. */
-#define MAX_BETWEEN 4u
 /* No writer has more clusters on their way than this. */
 #define MAX_TAIL 65536u
 #define MANY_TABLES 8u
@@ -22,6 +20,12 @@ struct search {
 	uint64_t explained_bytes;
 	unsigned char *buf;
 	unsigned int reads;
+	/* the file's last clusters: what lies from each to the end */
+	struct tail {
+		uint32_t used, leaked;
+	} * tail;
+	uint64_t *refblock; /* ascending */
+	size_t n_refblocks;
 };
 
 static bool is_leaked(const struct qf_tally *t, uint64_t cluster)
@@ -32,18 +36,39 @@ static bool is_leaked(const struct qf_tally *t, uint64_t cluster)
 	       tr->stated > tr->counted;
 }
 
-/* The first cluster behind a table that is no metadata of its making. */
+static int by_offset(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+/* The refcount blocks' offsets, ascending. */
+static bool list_refblocks(struct search *s)
+{
+	uint64_t i, off;
+
+	s->refblock =
+		qf_mem_zalloc(s->img->reftable_entries, sizeof(*s->refblock));
+	if (!s->refblock)
+		return false;
+	for (i = 0; i < s->img->reftable_entries; i++) {
+		off = qf_image_refblock(s->img, i);
+		if (off)
+			s->refblock[s->n_refblocks++] = off;
+	}
+	qsort(s->refblock, s->n_refblocks, sizeof(*s->refblock), by_offset);
+	return true;
+}
+
+/* The first cluster behind a table, but for a refcount block that QEMU may
+ * have needed just then. */
 static uint64_t first_behind(const struct search *s, uint64_t table_cluster)
 {
-	uint64_t c = table_cluster + 1, i;
-	unsigned int flags;
+	uint64_t c = table_cluster + 1, off = c << s->img->geo.cluster_bits;
 
-	for (i = 0; i < MAX_BETWEEN; i++, c++)
-		if (is_leaked(s->t, c) ||
-		    !qf_ledger_count(s->t->ledger, c, &flags) ||
-		    flags & (QF_LEDGER_COPIED | QF_LEDGER_PLAIN |
-			     QF_LEDGER_PACKED))
-			break;
+	if (bsearch(&off, s->refblock, s->n_refblocks, sizeof(off), by_offset))
+		c++;
 	return c;
 }
 
@@ -100,6 +125,24 @@ static struct table_count count_tables(const struct search *s, uint64_t cluster)
 	return n;
 }
 
+/* Counts the last MAX_TAIL clusters from the end: tail[n] is the last n. */
+static bool count_tail(struct search *s)
+{
+	uint64_t n = s->t->clusters < MAX_TAIL ? s->t->clusters : MAX_TAIL, i;
+
+	s->tail = qf_mem_zalloc(n + 1, sizeof(*s->tail));
+	if (!s->tail)
+		return false;
+	for (i = 1; i <= n; i++) {
+		uint64_t c = s->t->clusters - i;
+
+		s->tail[i].used =
+			s->tail[i - 1].used + (qf_tally_counted(s->t, c) != 0);
+		s->tail[i].leaked = s->tail[i - 1].leaked + is_leaked(s->t, c);
+	}
+	return true;
+}
+
 /*
  * A writer that is killed leaves this: its newest L2 tables are still empty,
  * and next to nothing behind them has an owner, for it is data on its way.
@@ -113,14 +156,12 @@ static bool killed_tail(const struct search *s, uint64_t table_cluster)
 	const struct qf_tally *t = s->t;
 	const struct qf_trouble *last = &t->trouble[t->n_troubles - 1];
 	struct table_count n = count_tables(s, table_cluster);
-	uint64_t c, used = 0, leaked = 0;
+	uint64_t used, leaked;
 
 	if (t->clusters - table_cluster > MAX_TAIL)
 		return false;
-	for (c = table_cluster + 1; c < t->clusters; c++) {
-		used += qf_ledger_count(t->ledger, c, NULL) != 0;
-		leaked += is_leaked(t, c);
-	}
+	used = s->tail[t->clusters - table_cluster - 1].used;
+	leaked = s->tail[t->clusters - table_cluster - 1].leaked;
 	used -= used < n.behind ? used : n.behind;
 	if (used * 8 > leaked + 8)
 		return false;
@@ -129,12 +170,14 @@ static bool killed_tail(const struct search *s, uint64_t table_cluster)
 	       n.filled >= MANY_TABLES;
 }
 
-static bool is_erased(const struct search *s, const struct qf_group *g,
+static bool is_erased(struct search *s, const struct qf_group *g,
 		      const struct qf_l2_table *t)
 {
 	uint64_t cluster = t->off >> s->img->geo.cluster_bits;
 
 	if (t->filled || t->unread || t->odd || !t->off)
+		return false;
+	if (!s->tail && !count_tail(s))
 		return false;
 	if (g->n > 1 && sibling_is_high(s, g, t))
 		return true;
@@ -342,9 +385,12 @@ enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_tally *t,
 	s.explained_bytes = ((t->clusters + 1) / 64 + 1) * 8;
 	s.explained = qf_mem_map(s.explained_bytes);
 	s.buf = qf_mem_zalloc(1, w->img->geo.cluster_bytes);
-	ok = s.explained && s.buf && find_erased(&s) && find_orphans(&s);
+	ok = s.explained && s.buf && list_refblocks(&s) && find_erased(&s) &&
+	     find_orphans(&s);
 	qf_mem_unmap(s.explained, s.explained_bytes);
 	free(s.buf);
+	free(s.refblock);
+	free(s.tail);
 	if (ok)
 		return QF_OK;
 	qf_lost_free(l);

@@ -19,6 +19,7 @@ struct counting {
 	struct qf_tally *t;
 	struct qf_image *img;
 	struct part *part;
+	bool first; /* the first window: figures and oddities count */
 };
 
 uint64_t qf_tally_touched(const struct qf_image *img, uint64_t off,
@@ -110,9 +111,9 @@ static bool count_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 		p->next_off = 0;
 	}
 	for (i = 0; i < n; i++, r++) {
-		if (r->active)
+		if (c->first && r->active)
 			count_figures(p, &c->img->geo, r);
-		if (r->odd)
+		if (c->first && r->odd)
 			count_odd(p, r);
 		bytes = qf_tally_run_bytes(c->img, r, &off);
 		if (!bytes)
@@ -133,7 +134,7 @@ static bool count_claim(void *ctx, const struct qf_claim *cl)
 
 	clusters = qf_tally_touched(c->img, cl->off, cl->bytes, &first);
 	if (!clusters) {
-		c->t->past_end++;
+		c->t->past_end += c->first;
 		return true;
 	}
 	return qf_ledger_add(c->t->ledger, 0, first, clusters, 1, 0);
@@ -177,9 +178,10 @@ static void sum_parts(struct counting *c)
 	}
 }
 
-static enum qf_err count(struct qf_tally *t, struct qf_why *why)
+/* Walks all, and counts what lies in the ledger's window. */
+static enum qf_err count(struct qf_tally *t, bool first, struct qf_why *why)
 {
-	struct counting c = { .t = t, .img = t->walk->img };
+	struct counting c = { .t = t, .img = t->walk->img, .first = first };
 	struct qf_visitor v = { .ctx = &c, .runs = count_runs };
 	struct qf_claim_fns fns = { .ctx = &c, .claim = count_claim };
 	enum qf_err err = QF_ERR_NOMEM;
@@ -206,24 +208,78 @@ out:
 	return err;
 }
 
-enum qf_err qf_tally_make(struct qf_walk *w, unsigned int jobs,
-			  struct qf_tally *t, struct qf_why *why)
+/* The clusters that a ledger of at most BYTES holds, in whole blocks. */
+static uint64_t window_clusters(const struct qf_tally *t, uint64_t bytes)
 {
+	uint64_t all = t->clusters + 1, n;
+	uint64_t block = 1ull << t->walk->img->geo.refblock_bits;
+
+	if (!bytes)
+		return all;
+	/* a cluster takes two bytes and a bit where counts differ */
+	n = bytes / 9 * 4;
+	if (block < QF_PAGE)
+		block = QF_PAGE;
+	n = n < block ? block : n & ~(block - 1);
+	return n < all ? n : all;
+}
+
+static enum qf_err one_window(struct qf_tally *t, uint64_t first, uint64_t n,
+			      struct qf_why *why)
+{
+	uint64_t end;
 	enum qf_err err;
+
+	qf_ledger_free(t->ledger);
+	t->ledger = NULL;
+	err = qf_ledger_new(first, n, t->jobs, &t->ledger, why);
+	if (!err)
+		err = count(t, !first, why);
+	if (!err)
+		err = qf_tally_compare(t, first, n, why);
+	if (err)
+		return err;
+	t->used += qf_ledger_used(t->ledger);
+	end = qf_ledger_end(t->ledger);
+	if (end > t->counted_end)
+		t->counted_end = end;
+	return QF_OK;
+}
+
+enum qf_err qf_tally_make(struct qf_walk *w, unsigned int jobs,
+			  uint64_t max_bytes, struct qf_tally *t,
+			  struct qf_why *why)
+{
+	enum qf_err err = QF_OK;
+	uint64_t first, n, all;
 
 	memset(t, 0, sizeof(*t));
 	t->walk = w;
 	t->jobs = qf_pool_jobs(jobs);
 	t->clusters = qf_image_clusters(w->img);
 	/* one more: a reference may begin in the file and end behind it */
-	err = qf_ledger_new(0, t->clusters + 1, t->jobs, &t->ledger, why);
-	if (!err)
-		err = count(t, why);
-	if (!err)
-		err = qf_tally_compare(t, why);
+	all = t->clusters + 1;
+	n = window_clusters(t, max_bytes);
+	for (first = 0; !err && first < all; first += n)
+		err = one_window(t, first, all - first < n ? all - first : n,
+				 why);
 	if (err)
 		qf_tally_free(t);
 	return err;
+}
+
+uint64_t qf_tally_counted(const struct qf_tally *t, uint64_t cluster)
+{
+	const struct qf_trouble *tr = qf_tally_at(t, cluster);
+	uint64_t stated;
+
+	if (tr && tr->why & (QF_TROUBLE_REFCOUNT | QF_TROUBLE_UNKNOWN) &&
+	    tr->hits == tr->n)
+		return tr->counted;
+	/* where there is no trouble, what is stated has been counted */
+	if (qf_image_refcount(t->walk->img, cluster, &stated, NULL))
+		return 0;
+	return stated;
 }
 
 void qf_tally_free(struct qf_tally *t)

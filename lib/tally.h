@@ -36,10 +36,12 @@ struct qf_tally_figures {
 };
 
 struct qf_tally {
-	struct qf_walk *walk; /* the caller's */
-	struct qf_ledger *ledger;
+	struct qf_walk *walk;	  /* the caller's */
+	struct qf_ledger *ledger; /* of the last window: see qf_tally_make */
 	unsigned int jobs;
-	uint64_t clusters; /* that the file has */
+	uint64_t clusters;    /* that the file has */
+	uint64_t used;	      /* clusters with at least one reference */
+	uint64_t counted_end; /* last cluster with a reference + 1 */
 	struct qf_tally_figures fig;
 	/* oddities of L2 entries, weighted: one for each L1 entry's view */
 	uint64_t odd[QF_ODD_KINDS];
@@ -55,11 +57,14 @@ struct qf_tally {
 };
 
 /*
- * Walks W and counts; then compares with the refcount blocks. *T is freed
- * with qf_tally_free. Errors: QF_ERR_NOMEM, QF_ERR_STOPPED.
+ * Walks W and counts; then compares with the refcount blocks. The ledger
+ * takes about MAX_BYTES at most (0: as much as it needs): if it would take
+ * more, the file is gone through in windows, with a walk for each, and the
+ * result is the same. *T is freed with qf_tally_free. Errors: QF_ERR_NOMEM.
  */
 enum qf_err qf_tally_make(struct qf_walk *w, unsigned int jobs,
-			  struct qf_tally *t, struct qf_why *why);
+			  uint64_t max_bytes, struct qf_tally *t,
+			  struct qf_why *why);
 void qf_tally_free(struct qf_tally *t);
 
 /*
@@ -70,6 +75,9 @@ const struct qf_trouble *qf_tally_at(const struct qf_tally *t,
 				     uint64_t cluster);
 const struct qf_trouble *qf_tally_from(const struct qf_tally *t,
 				       uint64_t cluster);
+
+/* The references of CLUSTER, out of trouble and refcount blocks: slow. */
+uint64_t qf_tally_counted(const struct qf_tally *t, uint64_t cluster);
 
 /* The host clusters that BYTES at OFF touch: *FIRST and the return value.
  * 0 if they reach a cluster or more past the end of the file. */

@@ -14,12 +14,13 @@
 
 #include <stdlib.h>
 
-/* A worker with more runs than this puts a page's clusters together. */
-#define MAX_RUNS (1u << 20)
+/* Where a block has more runs than this, a page's are put together. */
+#define MAX_RUNS 2048u
 
 struct part {
 	struct qf_trouble *run;
 	size_t n, room;
+	size_t block_start; /* runs before the block at hand */
 	uint64_t leaked, too_low, unknown, overflow, stated_end;
 	unsigned char *block;
 	uint64_t *stated;  /* QF_PAGE refcounts */
@@ -32,7 +33,8 @@ struct compare {
 	struct qf_image *img;
 	struct part *part;
 	struct qf_readahead ra;
-	uint64_t end; /* clusters [0, end) are compared */
+	uint64_t first_block;
+	uint64_t first, end; /* clusters [first, end) are compared */
 };
 
 static bool same_trouble(const struct qf_trouble *a, const struct qf_trouble *b)
@@ -51,7 +53,7 @@ static bool add_trouble(struct part *p, const struct qf_trouble *tr)
 		last->hits += tr->n;
 		return true;
 	}
-	if (p->n >= MAX_RUNS && last->first <= tr->first &&
+	if (p->n - p->block_start >= MAX_RUNS &&
 	    last->first >> QF_PAGE_BITS == tr->first >> QF_PAGE_BITS) {
 		last->n = tr->first + tr->n - last->first;
 		last->hits += tr->n;
@@ -290,9 +292,10 @@ static bool compare_block(void *ctx, uint64_t i, unsigned int me)
 	struct compare *c = ctx;
 	struct part *p = &c->part[me];
 	const struct qf_geometry *g = &c->img->geo;
-	uint64_t off = qf_image_refblock(c->img, i);
-	uint64_t first = i << g->refblock_bits, at, n, end;
+	uint64_t no = c->first_block + i, off = qf_image_refblock(c->img, no);
+	uint64_t first = no << g->refblock_bits, at, n, end;
 
+	p->block_start = p->n;
 	end = first + (1ull << g->refblock_bits);
 	if (end > c->end)
 		end = c->end;
@@ -314,7 +317,7 @@ static bool compare_block(void *ctx, uint64_t i, unsigned int me)
 static void hint_block(void *ctx, uint64_t i)
 {
 	struct compare *c = ctx;
-	uint64_t off = qf_image_refblock(c->img, i);
+	uint64_t off = qf_image_refblock(c->img, c->first_block + i);
 
 	if (off)
 		qf_io_hint(c->img->io, off, c->img->geo.cluster_bytes);
@@ -327,26 +330,44 @@ static int by_first(const void *pa, const void *pb)
 	return a->first < b->first ? -1 : a->first > b->first;
 }
 
-/* Puts the workers' runs together, in order, joining what touches. */
-static bool join_parts(struct compare *c)
+/* Sorts the workers' runs by place and adds them to what there is. */
+static bool join_runs(struct compare *c, struct part *all)
 {
-	struct qf_tally *t = c->t;
-	struct part all = { 0 };
+	struct qf_trouble *run;
 	size_t n = 0, k;
 	unsigned int i;
 	bool ok = true;
 
-	for (i = 0; i < t->jobs; i++)
+	for (i = 0; i < c->t->jobs; i++)
 		n += c->part[i].n;
-	t->trouble = qf_mem_zalloc(n, sizeof(*t->trouble));
-	if (!t->trouble)
+	run = qf_mem_zalloc(n, sizeof(*run));
+	if (!run)
 		return false;
 	n = 0;
-	for (i = 0; i < t->jobs; i++) {
-		struct part *p = &c->part[i];
+	for (i = 0; i < c->t->jobs; i++)
+		for (k = 0; k < c->part[i].n; k++)
+			run[n++] = c->part[i].run[k];
+	qsort(run, n, sizeof(*run), by_first);
+	for (k = 0; ok && k < n; k++) {
+		all->block_start = all->n; /* they have been put together */
+		ok = add_trouble(all, &run[k]);
+	}
+	free(run);
+	return ok;
+}
 
-		for (k = 0; k < p->n; k++)
-			t->trouble[n++] = p->run[k];
+static bool join_parts(struct compare *c)
+{
+	struct qf_tally *t = c->t;
+	struct part all = { .run = t->trouble,
+			    .n = t->n_troubles,
+			    .room = t->n_troubles };
+	unsigned int i;
+	bool ok;
+
+	for (i = 0; i < t->jobs; i++) {
+		const struct part *p = &c->part[i];
+
 		t->leaked += p->leaked;
 		t->too_low += p->too_low;
 		t->unknown += p->unknown;
@@ -354,10 +375,7 @@ static bool join_parts(struct compare *c)
 		if (p->stated_end > t->stated_end)
 			t->stated_end = p->stated_end;
 	}
-	qsort(t->trouble, n, sizeof(*t->trouble), by_first);
-	for (k = 0; ok && k < n; k++)
-		ok = add_trouble(&all, &t->trouble[k]);
-	free(t->trouble);
+	ok = join_runs(c, &all);
 	t->trouble = all.run;
 	t->n_troubles = all.n;
 	return ok;
@@ -394,16 +412,22 @@ static void free_parts(struct compare *c)
 	free(c->part);
 }
 
-enum qf_err qf_tally_compare(struct qf_tally *t, struct qf_why *why)
+enum qf_err qf_tally_compare(struct qf_tally *t, uint64_t first, uint64_t n,
+			     struct qf_why *why)
 {
-	struct compare c = { .t = t, .img = t->walk->img };
+	struct compare c = { .t = t, .img = t->walk->img, .first = first };
 	uint64_t blocks;
 	bool ok;
 
-	c.end = t->clusters;
-	if (qf_ledger_count(t->ledger, t->clusters, NULL))
-		c.end++;
-	blocks = qf_mem_div_up(c.end, 1ull << c.img->geo.refblock_bits);
+	c.end = first + n;
+	if (c.end > t->clusters &&
+	    !qf_ledger_count(t->ledger, t->clusters, NULL))
+		c.end = t->clusters;
+	c.first_block = first >> c.img->geo.refblock_bits;
+	if (c.end <= first)
+		return QF_OK;
+	blocks = qf_mem_div_up(c.end, 1ull << c.img->geo.refblock_bits) -
+		 c.first_block;
 	c.ra = (struct qf_readahead){
 		.io = c.img->io, .n = blocks, .hint = hint_block, .ctx = &c
 	};

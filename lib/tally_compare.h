@@ -5,7 +5,12 @@
 
 #include "lib/tally.h"
 
-/* Fills t->trouble and the counts beside it. Errors: QF_ERR_NOMEM. */
-enum qf_err qf_tally_compare(struct qf_tally *t, struct qf_why *why);
+/*
+ * Compares the clusters [FIRST, FIRST + N), which the ledger covers and which
+ * begin a refcount block; adds to t->trouble and the counts beside it.
+ * Errors: QF_ERR_NOMEM.
+ */
+enum qf_err qf_tally_compare(struct qf_tally *t, uint64_t first, uint64_t n,
+			     struct qf_why *why);
 
 #endif
