@@ -2,6 +2,7 @@
 /* qfsck: fsck for QEMU disk images. The front door. */
 #include "check/check.h"
 #include "cmd.h"
+#include "repair/repair.h"
 #include "viz/viz.h"
 
 #include <stdio.h>
@@ -14,6 +15,9 @@
 static const struct qf_cmd commands[] = {
 	{ "check", "[OPTION]... IMAGE...", "find what is wrong with images",
 	  qf_cmd_check },
+	{ "repair", "[-n|-y|-p] [OPTION]... IMAGE", "put a damaged image right",
+	  qf_cmd_repair },
+	{ "undo", "[-n] UNDOFILE [IMAGE]", "take a repair back", qf_cmd_undo },
 	{ "info", "[OPTION]... IMAGE", "tell what an image says of itself",
 	  qf_cmd_info },
 	{ "du", "[OPTION]... IMAGE", "tell what the file's room is used for",

@@ -103,4 +103,7 @@ int qf_cmd_explain(int argc, char **argv);
 void qf_progress_start(const char *name, bool wanted);
 void qf_progress_stop(void);
 
+/* How a report is told, for the folders that enter here. */
+#include "check/report.h"
+
 #endif

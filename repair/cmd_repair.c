@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* qfsck repair. */
+#include "check/check.h"
+#include "cmd.h"
+#include "repair/repair.h"
+#include "repair/run.h"
+#include "repair/stop.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { OPT_OUTPUT = 256, OPT_RISK, OPT_UNDO, OPT_OUTPUT_IMAGE, OPT_JOBS };
+
+static const struct option options[] = {
+	{ "dry-run", no_argument, NULL, 'n' },
+	{ "yes", no_argument, NULL, 'y' },
+	{ "preen", no_argument, NULL, 'p' },
+	{ "risk", required_argument, NULL, OPT_RISK },
+	{ "undo", required_argument, NULL, OPT_UNDO },
+	{ "output-image", required_argument, NULL, OPT_OUTPUT_IMAGE },
+	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "jobs", required_argument, NULL, OPT_JOBS },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 }
+};
+
+static const char help[] =
+	"Usage: qfsck repair [-n|-y|-p] [OPTION]... IMAGE\n"
+	"Puts a damaged qcow2 image right. The repair is planned, tried on the\n"
+	"plan alone, and written only if the image is then better; an undo file\n"
+	"keeps every byte that is changed.\n\n"
+	"  -n, --dry-run          show the plan, change nothing\n"
+	"  -y, --yes              do all of it, within --risk\n"
+	"  -p, --preen            do what risks nothing\n"
+	"      --risk=RISK        none, metadata or data (the default): what may\n"
+	"                         be at stake at the most\n"
+	"      --undo=FILE        the undo file (default: IMAGE.qfsck-undo)\n"
+	"      --output-image=NEW repair a copy, leave IMAGE as it is\n"
+	"      --output=FORMAT    human (the default) or json\n"
+	"      --jobs=N           threads to use (default: one a processor)\n"
+	"      --help             this text\n\n"
+	"Without -n, -y and -p it asks, on a terminal, about each kind of\n"
+	"problem; without a terminal it shows the plan and stops.\n"
+	"Exit codes: 0 clean now, 1 failed, 2 corruption left, 3 leaks left.\n";
+
+static int wrong_use(const char *text, const char *arg)
+{
+	fprintf(stderr, "qfsck repair: %s%s%s; see qfsck repair --help\n", text,
+		arg ? ": " : "", arg ? arg : "");
+	return QF_EXIT_FAILED;
+}
+
+static int take_risk(struct qf_run_opts *o, const char *s)
+{
+	unsigned int r;
+
+	for (r = QF_RISK_NONE; r <= QF_RISK_DATA; r++)
+		if (!strcmp(s, qf_problem_risk((enum qf_risk)r))) {
+			o->limit = (enum qf_risk)r;
+			return -1;
+		}
+	return wrong_use("no such risk", s);
+}
+
+static int take_jobs(struct qf_run_opts *o, const char *s)
+{
+	char *end;
+	unsigned long n = strtoul(s, &end, 10);
+
+	if (*end || end == s || *s == '-' || n > 4096)
+		return wrong_use("not a number of jobs", s);
+	o->jobs = (unsigned int)n;
+	return -1;
+}
+
+/* Takes one option. Returns -1 to go on, else the exit code. */
+static int take_option(struct qf_run_opts *o, int opt)
+{
+	switch (opt) {
+	case 'n':
+		o->mode = QF_RUN_SHOW;
+		return -1;
+	case 'y':
+		o->mode = QF_RUN_ALL;
+		return -1;
+	case 'p':
+		o->mode = QF_RUN_PREEN;
+		return -1;
+	case OPT_RISK:
+		return take_risk(o, optarg);
+	case OPT_UNDO:
+		o->undo_file = optarg;
+		return -1;
+	case OPT_OUTPUT_IMAGE:
+		o->output_image = optarg;
+		return -1;
+	case OPT_OUTPUT:
+		o->json = !strcmp(optarg, "json");
+		if (!o->json && strcmp(optarg, "human"))
+			return wrong_use("unknown output format", optarg);
+		return -1;
+	case OPT_JOBS:
+		return take_jobs(o, optarg);
+	case 'h':
+		fputs(help, stdout);
+		return QF_EXIT_CLEAN;
+	default:
+		return wrong_use("wrong use", NULL);
+	}
+}
+
+int qf_cmd_repair(int argc, char **argv)
+{
+	struct qf_run_opts o = { .limit = QF_RISK_DATA };
+	int opt, code;
+
+	optind = 1;
+	while ((opt = getopt_long(argc, argv, "nyph", options, NULL)) != -1) {
+		code = take_option(&o, opt);
+		if (code >= 0)
+			return code;
+	}
+	if (optind + 1 != argc)
+		return wrong_use("one image is needed", NULL);
+	if (o.mode == QF_RUN_PREEN)
+		o.limit = QF_RISK_NONE;
+	o.name = argv[optind];
+	o.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+	qf_stop_catch();
+	return qf_run_repair(&o);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the fixes share. A fix looks at the image as the plan has it so far
+ * (with walk, tally and findings of that state) and plans edits for one kind
+ * of damage. The rounds are driven by mend.c: after a fix has planned
+ * something, image and facts are read anew before the next one.
+ */
+#ifndef QF_FIX_H
+#define QF_FIX_H
+
+#include "lib/tally.h"
+#include "repair/plan.h"
+
+struct qf_fix_ctx {
+	struct qf_image *img; /* on the plan's overlay */
+	struct qf_walk walk;
+	struct qf_tally tally;
+	const struct qf_report *rep; /* of this state */
+	struct qf_plan *plan;
+	struct qf_ledger *beyond; /* references past the end, or NULL */
+};
+
+typedef enum qf_err qf_fix_fn(struct qf_fix_ctx *c, struct qf_why *why);
+
+qf_fix_fn qf_fix_header;
+qf_fix_fn qf_fix_snapshots;
+qf_fix_fn qf_fix_bitmaps;
+qf_fix_fn qf_fix_entries;
+qf_fix_fn qf_fix_doubles;
+qf_fix_fn qf_fix_refcounts;
+qf_fix_fn qf_fix_copied;
+qf_fix_fn qf_fix_leaks;
+qf_fix_fn qf_fix_bits;
+
+/*
+ * True if the cluster at OFF has two owners: an edit there would change what
+ * the other one holds.
+ */
+static inline bool qf_fix_shared(const struct qf_fix_ctx *c, uint64_t off)
+{
+	unsigned int flags = 0;
+
+	qf_ledger_count(c->tally.ledger, off >> c->img->geo.cluster_bits,
+			&flags);
+	return flags & QF_LEDGER_DOUBLE;
+}
+
+/* True if a finding of P is there. */
+static inline bool qf_fix_found(const struct qf_fix_ctx *c, enum qf_problem p)
+{
+	size_t i;
+
+	for (i = 0; i < c->rep->findings.n; i++)
+		if (c->rep->findings.at[i].problem == p)
+			return true;
+	return false;
+}
+
+#endif

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The rounds of planning. Each round opens the image on the plan's overlay,
+ * checks it, and lets the first fix that finds something to do plan its
+ * edits; then image and facts are read anew. It ends when no fix has anything
+ * left to do. The last check is the proof: if it is not strictly better than
+ * the first, the plan is refused.
+ */
+#include "repair/mend.h"
+#include "repair/fix.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* More rounds than there are fixes that can follow from one another. */
+#define MAX_ROUNDS 40
+
+/* In this order: what others build upon first. */
+static qf_fix_fn *const fixes[] = {
+	qf_fix_snapshots, qf_fix_refcounts, qf_fix_copied,
+	qf_fix_leaks,	  qf_fix_bits,
+};
+
+/* Problems that leave no doubt about who uses which cluster. */
+static bool is_counting(enum qf_problem p)
+{
+	switch (p) {
+	case QF_P_REFCOUNT_LEAK:
+	case QF_P_REFCOUNT_HIGH:
+	case QF_P_REFCOUNT_LOW:
+	case QF_P_REFCOUNT_ZERO:
+	case QF_P_REFTABLE_RESERVED:
+	case QF_P_REFTABLE_UNALIGNED:
+	case QF_P_REFTABLE_OUTSIDE:
+	case QF_P_REFBLOCK_SHARED:
+	case QF_P_REFBLOCK_WRONG:
+	case QF_P_HEADER_REFTABLE_OFFSET:
+	case QF_P_HEADER_REFTABLE_OUTSIDE:
+	case QF_P_COPIED_L1:
+	case QF_P_COPIED_L2:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * While anything else is wrong, an allocated cluster without an owner may be
+ * what a lost pointer led to: it is not freed.
+ */
+static bool must_withhold(const struct qf_report *rep)
+{
+	const struct qf_finding *f = rep->findings.at;
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++, f++)
+		if (qf_problem_get(f->problem)->severity >= QF_SEV_UNREAD &&
+		    !is_counting(f->problem))
+			return true;
+	return false;
+}
+
+static void free_facts(struct qf_fix_ctx *c)
+{
+	qf_ledger_free(c->beyond);
+	c->beyond = NULL;
+	qf_tally_free(&c->tally);
+	qf_walk_free(&c->walk);
+	qf_image_close(c->img);
+	c->img = NULL;
+}
+
+/* Opens the image as planned so far and gathers the facts. */
+static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
+			struct qf_report *rep, struct qf_why *why)
+{
+	struct qf_io *io;
+	enum qf_err err = qf_overlay_view(c->plan->over, &io, why);
+
+	if (err)
+		return err;
+	err = qf_image_open(io, &c->img, why);
+	if (err)
+		return err;
+	qf_check_free(rep);
+	err = qf_check_run(c->img, o, rep, why);
+	if (!err)
+		err = qf_walk_gather(c->img, &c->walk, why);
+	if (!err)
+		err = qf_tally_make(&c->walk, o->jobs, 0, &c->tally, why);
+	c->rep = rep;
+	return err;
+}
+
+/* Lets the first fix that has something to do plan it. */
+static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
+			     struct qf_why *why)
+{
+	size_t had = c->plan->n, i;
+	enum qf_err err = QF_OK;
+
+	c->plan->withhold_all = c->rep->withhold || must_withhold(c->rep) ||
+				qf_plan_gives_up(c->plan);
+	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {
+		err = fixes[i](c, why);
+		if (c->plan->n != had)
+			break;
+	}
+	*changed = c->plan->n != had;
+	return err;
+}
+
+/* All that is wrong and not merely wasted. */
+static uint64_t gravity(const struct qf_report *rep)
+{
+	const struct qf_finding *f = rep->findings.at;
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++, f++)
+		if (qf_problem_get(f->problem)->severity >= QF_SEV_UNREAD)
+			sum += f->count ? f->count : 1;
+	return sum;
+}
+
+/* The proof: why the plan must not be carried out, or nothing. */
+static void compare(struct qf_mend *m)
+{
+	const struct qf_report *a = &m->before, *b = &m->after;
+	uint64_t ga = gravity(a), gb = gravity(b);
+
+	m->refused = true;
+	if (b->errors > a->errors) {
+		snprintf(m->reason, sizeof(m->reason),
+			 "more of the image could not be read afterwards");
+	} else if (gb > ga || b->corruptions > a->corruptions) {
+		snprintf(m->reason, sizeof(m->reason),
+			 "the image would have %" PRIu64
+			 " corruptions afterwards, and has %" PRIu64 " now",
+			 gb, ga);
+	} else if (gb == ga && b->leaks > a->leaks) {
+		snprintf(m->reason, sizeof(m->reason),
+			 "the image would have %" PRIu64
+			 " leaks afterwards, and has %" PRIu64 " now",
+			 b->leaks, a->leaks);
+	} else if (gb == ga && b->leaks == a->leaks &&
+		   b->warnings >= a->warnings) {
+		snprintf(m->reason, sizeof(m->reason),
+			 "the recheck finds as much wrong as before");
+	} else {
+		m->refused = false;
+	}
+}
+
+static void take_opts(struct qf_plan *p, const struct qf_mend_opts *opts)
+{
+	p->limit = opts->limit;
+	p->leaks_only = opts->leaks_only;
+	p->withhold_leaks = opts->withhold_leaks;
+	if (opts->refused)
+		memcpy(p->refused, opts->refused, sizeof(p->refused));
+}
+
+enum qf_err qf_mend_plan(struct qf_io *io, const struct qf_mend_opts *opts,
+			 struct qf_mend *m, struct qf_why *why)
+{
+	struct qf_check_opts check = { .jobs = opts->jobs };
+	struct qf_fix_ctx c = { 0 };
+	bool changed = true;
+	unsigned int round;
+	enum qf_err err;
+
+	memset(m, 0, sizeof(*m));
+	err = qf_plan_new(io, &m->plan, why);
+	if (err)
+		return err;
+	take_opts(m->plan, opts);
+	c.plan = m->plan;
+	for (round = 0; !err && changed && round < MAX_ROUNDS; round++) {
+		err = look(&c, &check, round ? &m->after : &m->before, why);
+		if (!err) {
+			m->cluster_bytes = c.img->geo.cluster_bytes;
+			m->version = c.img->hdr.version;
+			err = one_round(&c, &changed, why);
+		}
+		free_facts(&c);
+	}
+	if (!err && round == 1) /* nothing planned: after is before */
+		err = look(&c, &check, &m->after, why);
+	free_facts(&c);
+	if (!err && m->plan->n)
+		compare(m);
+	if (!err && changed && !m->refused) {
+		m->refused = true;
+		snprintf(m->reason, sizeof(m->reason),
+			 "the plan does not come to an end");
+	}
+	return err;
+}
+
+void qf_mend_free(struct qf_mend *m)
+{
+	qf_plan_free(m->plan);
+	qf_check_free(&m->before);
+	qf_check_free(&m->after);
+	memset(m, 0, sizeof(*m));
+}

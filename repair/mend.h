@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From an image to a plan that is proven to make it better. */
+#ifndef QF_MEND_H
+#define QF_MEND_H
+
+#include "repair/plan.h"
+
+struct qf_mend {
+	struct qf_plan *plan;
+	struct qf_report before, after; /* as found, and as planned */
+	uint64_t cluster_bytes;
+	uint32_t version;
+	bool refused; /* the plan is not better: nothing must be written */
+	char reason[256];
+};
+
+/*
+ * Plans the repair of the image behind IO, which stays the caller's. LIMIT,
+ * REFUSED (QF_PROBLEMS of them, or NULL) and LEAKS_ONLY bound what is
+ * planned. *M is freed with qf_mend_free, also after an error. Errors:
+ * QF_ERR_NOMEM, QF_ERR_IO, those of qf_image_open.
+ */
+struct qf_mend_opts {
+	enum qf_risk limit;
+	const bool *refused;
+	bool leaks_only;
+	bool withhold_leaks; /* none is to be freed */
+	unsigned int jobs;
+};
+
+enum qf_err qf_mend_plan(struct qf_io *io, const struct qf_mend_opts *opts,
+			 struct qf_mend *m, struct qf_why *why);
+void qf_mend_free(struct qf_mend *m);
+
+#endif

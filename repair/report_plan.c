@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "repair/report_plan.h"
+#include "lib/describe.h"
+#include "lib/text.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+static void say_state(FILE *out, const struct qf_report *rep)
+{
+	fprintf(out, "%s", qf_check_verdict(rep->verdict));
+	if (rep->corruptions)
+		fprintf(out, ", %" PRIu64 " corruption%s", rep->corruptions,
+			rep->corruptions == 1 ? "" : "s");
+	if (rep->leaks)
+		fprintf(out, ", %" PRIu64 " leaked cluster%s", rep->leaks,
+			rep->leaks == 1 ? "" : "s");
+	if (rep->errors)
+		fprintf(out, ", %" PRIu64 " part%s not readable", rep->errors,
+			rep->errors == 1 ? "" : "s");
+}
+
+static void say_bytes(FILE *out, const unsigned char *b, uint64_t n)
+{
+	uint64_t i;
+
+	for (i = 0; i < n; i++)
+		fprintf(out, "%02x", b[i]);
+}
+
+static void say_edit(FILE *out, size_t n, const struct qf_edit *e)
+{
+	const struct qf_problem_row *row = qf_problem_get(e->problem);
+
+	fprintf(out,
+		"%4zu. %s\n"
+		"      %" PRIu64 " byte%s at host offset 0x%" PRIx64
+		"; for %u %s; risk: %s\n",
+		n, e->what, e->length, e->length == 1 ? "" : "s", e->host_off,
+		row->id, row->name, qf_problem_risk(e->risk));
+	if (!e->shown)
+		return;
+	fprintf(out, "      ");
+	say_bytes(out, e->before, e->length);
+	fprintf(out, " becomes ");
+	say_bytes(out, e->after, e->length);
+	fprintf(out, "\n");
+}
+
+static void say_lost(FILE *out, const struct qf_image *img,
+		     const struct qf_mend *m)
+{
+	const struct qf_lost *l = m->plan->lost;
+	char who[400], size[32];
+	size_t i;
+
+	if (m->plan->n_lost)
+		fprintf(out, "What the plan gives up, because nothing of it "
+			     "was found:\n");
+	for (i = 0; i < m->plan->n_lost; i++, l++)
+		fprintf(out, "      %s, guest offset 0x%" PRIx64 ", %s\n",
+			qf_describe_holder(img, l->holder, who, sizeof(who)),
+			l->guest_off,
+			qf_text_bytes(l->length, size, sizeof(size)));
+}
+
+/* The problems of a report, each once. */
+static void say_left(FILE *out, const struct qf_report *rep)
+{
+	const struct qf_finding *f = rep->findings.at;
+	const struct qf_problem_row *row;
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++, f++) {
+		row = qf_problem_get(f->problem);
+		if (row->severity < QF_SEV_LEAK ||
+		    (i && f[-1].problem == f->problem))
+			continue;
+		fprintf(out, "  left: %u %s: %s\n        %s\n", row->id,
+			row->name, row->message, row->repair);
+	}
+}
+
+void qf_report_plan(FILE *out, const struct qf_image *img,
+		    const struct qf_mend *m, const char *name)
+{
+	size_t i;
+
+	fprintf(out, "%s: ", name);
+	say_state(out, &m->before);
+	fprintf(out, "\n");
+	if (!m->plan->n) {
+		fprintf(out, "There is nothing that can be repaired.\n");
+		say_left(out, &m->before);
+		return;
+	}
+	fprintf(out, "The plan, %zu edit%s:\n", m->plan->n,
+		m->plan->n == 1 ? "" : "s");
+	for (i = 0; i < m->plan->n; i++)
+		say_edit(out, i + 1, &m->plan->edit[i]);
+	say_lost(out, img, m);
+	if (m->refused) {
+		fprintf(out, "The plan is refused: %s.\n", m->reason);
+		return;
+	}
+	fprintf(out, "Afterwards: ");
+	say_state(out, &m->after);
+	fprintf(out, "\n");
+}
+
+void qf_report_question(FILE *out, const struct qf_problem_row *row,
+			size_t edits)
+{
+	fprintf(out,
+		"\n%u %s: %s\n  %s\n  %s\n  Risk: %s. Repair it (%zu edit%s)? "
+		"[y]es, [n]o, [a]ll, [q]uit: ",
+		row->id, row->name, row->message, row->why, row->repair,
+		qf_problem_risk(row->risk), edits, edits == 1 ? "" : "s");
+	fflush(out);
+}
+
+void qf_report_outcome(FILE *out, const struct qf_outcome *o)
+{
+	fprintf(out, "%s: %s: ", o->name,
+		o->applied ? "repaired" : "not changed");
+	say_state(out, o->left);
+	fprintf(out, "\n");
+	say_left(out, o->left);
+	if (o->undo_file)
+		fprintf(out,
+			"To take the repair back: qfsck undo \"%s\" \"%s\"\n",
+			o->undo_file, o->name);
+}
+
+static json_t *edits_json(const struct qf_mend *m)
+{
+	json_t *a = json_array(), *o;
+	size_t i;
+
+	for (i = 0; i < m->plan->n; i++) {
+		const struct qf_edit *e = &m->plan->edit[i];
+
+		o = json_object();
+		json_object_set_new(o, "host-offset",
+				    json_integer((json_int_t)e->host_off));
+		json_object_set_new(o, "length",
+				    json_integer((json_int_t)e->length));
+		json_object_set_new(o, "what", json_string(e->what));
+		json_object_set_new(
+			o, "problem",
+			json_string(qf_problem_get(e->problem)->name));
+		json_object_set_new(o, "risk",
+				    json_string(qf_problem_risk(e->risk)));
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
+static json_t *lost_json(const struct qf_image *img, const struct qf_mend *m)
+{
+	json_t *a = json_array(), *o;
+	size_t i;
+
+	for (i = 0; i < m->plan->n_lost; i++) {
+		const struct qf_lost *l = &m->plan->lost[i];
+		bool snap = l->holder && l->holder <= img->snapshots.n;
+
+		o = json_object();
+		json_object_set_new(
+			o, "holder",
+			qf_report_string(
+				snap ? img->snapshots.snap[l->holder - 1].id
+				     : "active"));
+		json_object_set_new(o, "guest-offset",
+				    json_integer((json_int_t)l->guest_off));
+		json_object_set_new(o, "length",
+				    json_integer((json_int_t)l->length));
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
+void qf_report_plan_json(FILE *out, const struct qf_image *img,
+			 const struct qf_mend *m, const struct qf_outcome *o)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, "filename", qf_report_string(o->name));
+	json_object_set_new(j, "verdict-before",
+			    json_string(qf_check_verdict(m->before.verdict)));
+	json_object_set_new(j, "verdict-after",
+			    json_string(qf_check_verdict(o->left->verdict)));
+	json_object_set_new(j, "applied", json_boolean(o->applied));
+	json_object_set_new(j, "undo-file",
+			    o->undo_file ? qf_report_string(o->undo_file)
+					 : json_null());
+	if (m->refused)
+		json_object_set_new(j, "refused", qf_report_string(m->reason));
+	json_object_set_new(j, "edits", edits_json(m));
+	json_object_set_new(j, "lost", lost_json(img, m));
+	json_object_set_new(j, "left", qf_report_findings(&o->left->findings));
+	json_dumpf(j, out, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
+	fputc('\n', out);
+	json_decref(j);
+}

@@ -1,0 +1,161 @@
+"""Judges one repair with the real programs as the oracle.
+
+Given a sound image and a damaged copy: repairs the copy, and says whatever is
+wrong with the outcome.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+
+import tools
+
+SECTOR = 512
+# Layouts that are no single file that qemu-img opens by its name alone.
+NOT_READ = ("luks", "datafile", "sparse", "size-0")
+
+
+def sha(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def repair(path, *options):
+    """(exit status, stderr) of `qfsck repair`."""
+    status, out, err = tools.run(
+        [tools.qfsck_path(), "repair", *options, path], timeout=60)
+    return status, (out + err).decode(errors="replace")
+
+
+def undo(path):
+    status, _, err = tools.run(
+        [tools.qfsck_path(), "undo", path + ".qfsck-undo", path])
+    return status, err.decode(errors="replace")
+
+
+def guest(path, snapshot=None):
+    """What the guest sees, unreadable sectors as zeros; None: nothing."""
+    raw = path + ".guest"
+    args = ["qemu-img", "convert", "--salvage", "-f", "qcow2", "-O", "raw"]
+    if snapshot:
+        args += ["-l", "snapshot.name=" + snapshot]
+    status, _, _ = tools.run(args + [path, raw], timeout=30)
+    try:
+        with open(raw, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return None
+    os.remove(raw)
+    return data if status == 0 else None
+
+
+def snapshots(path):
+    status, out, _ = tools.run(["qemu-img", "snapshot", "-l", path])
+    if status:
+        return []
+    return re.findall(r"^\d+\s+(\S+)", out.decode(), re.M)
+
+
+def views(path):
+    """{holder: what it shows} of the active disk and every snapshot."""
+    found = {None: guest(path)}
+    for name in snapshots(path):
+        found[name] = guest(path, name)
+    return found
+
+
+def sectors_that_differ(a, b):
+    return [n for n in range(0, max(len(a), len(b)), SECTOR)
+            if a[n:n + SECTOR] != b[n:n + SECTOR]]
+
+
+def spoiled(original, before, after):
+    """The sectors that were readable and are now neither as they were nor
+    as they should be."""
+    if before is None:
+        return []
+    if after is None:
+        return [0]
+    zeros = bytes(SECTOR)
+    return [n for n in sectors_that_differ(before, after)
+            if after[n:n + SECTOR] != original[n:n + SECTOR]
+            and before[n:n + SECTOR] != zeros]
+
+
+def worth(original, shown):
+    """How many sectors are as they should be."""
+    if shown is None:
+        return -1
+    return len(original) // SECTOR - len(sectors_that_differ(original, shown))
+
+
+def by_qemu(path):
+    """The views after `qemu-img check -r all` on a copy."""
+    copy = path + ".qemu"
+    shutil.copy(path, copy)
+    tools.run(["qemu-img", "check", "-q", "-r", "all", "-f", "qcow2", copy],
+              timeout=20)
+    found = views(copy)
+    os.remove(copy)
+    return found
+
+
+def data_faults(original, before, after, rival):
+    faults = []
+    for holder, should in original.items():
+        who = holder or "active"
+        bad = spoiled(should, before.get(holder), after.get(holder))
+        if bad:
+            faults.append("%s: %d sectors spoiled, the first at %#x" % (
+                who, len(bad), bad[0]))
+        ours = worth(should, after.get(holder))
+        theirs = worth(should, rival.get(holder))
+        if ours < theirs:
+            faults.append("%s: qemu-img restores %d sectors, qfsck %d" % (
+                who, theirs, ours))
+    return faults
+
+
+def write_faults(path, options, encrypted=False):
+    """Faults of repair, second repair and undo; leaves the repaired image
+    beside as PATH.done."""
+    faults = []
+    before = sha(path)
+    status, said = repair(path, "-y", *options)
+    if status not in (0, 1, 2, 3, 63):
+        return ["repair ended with %s: %s" % (status, said[-300:])]
+    shutil.copy(path, path + ".done")
+    done = sha(path)
+    qemu, _, errors = tools.qemu_check(path, encrypted)
+    if status == 0 and qemu not in (0, 63):
+        faults.append("qfsck says clean, qemu-img check %s: %s" % (
+            qemu, tools.last_line(errors)))
+    if status == 1 and done != before:
+        faults.append("it failed and changed the image: " + said[-200:])
+    again, _ = repair(path, "-y", *options)
+    if again != status or sha(path) != done:
+        faults.append("a second repair is not idle (%s, then %s)" % (
+            status, again))
+    if done == before:
+        return faults
+    if not os.path.exists(path + ".qfsck-undo"):
+        return faults + ["changed without an undo file"]
+    code, said = undo(path)
+    if code or sha(path) != before:
+        faults.append("undo does not give the bytes back (%s): %s" % (
+            code, said[-200:]))
+    return faults
+
+
+def judge(original, path, layout="", options=()):
+    """The faults of repairing PATH, a damaged copy of ORIGINAL."""
+    readable = not layout.startswith(NOT_READ)
+    if readable:
+        should, before, rival = views(original), views(path), by_qemu(path)
+    faults = write_faults(path, options, layout.startswith("luks"))
+    done = path + ".done"
+    if readable and os.path.exists(done):
+        os.replace(done, path)
+        faults += data_faults(should, before, views(path), rival)
+    return faults
