@@ -24,6 +24,8 @@ static const struct qf_cmd commands[] = {
 	  qf_cmd_du },
 	{ "owners", "[OPTION]... IMAGE", "tell who owns a place",
 	  qf_cmd_owners },
+	{ "diff", "[OPTION]... IMAGE [NEW]",
+	  "tell where two disk states differ", qf_cmd_diff },
 	{ "map", "[OPTION]... IMAGE", "tell where the disk's data lie",
 	  qf_cmd_map },
 	{ "viz", "[OPTION]... IMAGE", "browse an image, or draw it",

@@ -129,7 +129,7 @@ def refusals():
                    [str(status), err])
 
 
-each_layout(tap, compare, skip=("refcount-growth",))
+each_layout(tap, compare, lambda name: name != "refcount-growth")
 classic()
 other_places()
 refusals()
