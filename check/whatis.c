@@ -84,7 +84,9 @@ static void by_magic(const struct sample *s, char *out, size_t room)
 	char text[200];
 	uint64_t i, printable = 0;
 
-	qf_identify_bytes(s->buf, (size_t)s->bytes, text, sizeof(text));
+	/* libmagic takes long over much, and knows most by the first page */
+	qf_identify_bytes(s->buf, s->bytes < 4096 ? (size_t)s->bytes : 4096,
+			  text, sizeof(text));
 	for (i = 0; i < s->bytes; i++)
 		printable += (s->buf[i] >= 0x20 && s->buf[i] < 0x7f) ||
 			     (s->buf[i] >= '\t' && s->buf[i] <= '\r');
