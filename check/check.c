@@ -113,6 +113,7 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 	size_t i;
 
 	memset(rep, 0, sizeof(*rep));
+	rep->findings.all = opts->all;
 	err = gather(&c, why);
 	for (i = 0; !err && i < sizeof(passes) / sizeof(passes[0]); i++)
 		err = passes[i].run(&c, why);

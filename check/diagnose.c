@@ -277,23 +277,26 @@ static bool lazy_refcounts(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 	return true;
 }
 
-/* Many clusters count as free, and they are the file's last ones. */
+/*
+ * Many clusters count as free, and they are the file's last ones, from
+ * somewhere inside a refcount block on: a lost block begins at its start.
+ */
 static bool no_refcounts(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 {
 	const struct qf_tally *t = &c->tally;
 	uint64_t zero = count(c, QF_P_REFCOUNT_ZERO);
-	const struct qf_trouble *tr;
-	size_t i;
+	uint64_t block = 1ull << c->img->geo.refblock_bits, i;
 
 	if (c->img->hdr.incompatible & QF_INCOMPAT_DIRTY || zero < 16 ||
-	    !refcounts_only(c) || count(c, QF_P_REFCOUNT_LOW))
+	    !refcounts_only(c) || count(c, QF_P_REFCOUNT_LOW) ||
+	    count(c, QF_P_REFTABLE_EMPTY))
 		return false;
-	for (i = 0; i < t->n_troubles; i++) {
-		tr = &t->trouble[i];
-		if (!tr->stated && tr->counted && tr->first < t->stated_end &&
-		    t->stated_end - tr->first > t->clusters / 2)
-			return false; /* a lost refcount block, not a writer */
-	}
+	for (i = 0; i < t->n_troubles; i++)
+		if (!t->trouble[i].stated && t->trouble[i].counted)
+			break;
+	if (i == t->n_troubles || !(t->trouble[i].first & (block - 1)) ||
+	    t->trouble[i].first + 64 < t->used - zero)
+		return false;
 	add(c, d, QF_P_REFCOUNT_ZERO);
 	return true;
 }

@@ -40,16 +40,62 @@ static void init(struct qf_finding *f, enum qf_problem p)
 	}
 }
 
+/* Adds B to A. */
+static void put_together(struct qf_finding *a, const struct qf_finding *b)
+{
+	uint64_t end, from;
+
+	if (a->host_off != QF_NOWHERE && b->host_off != QF_NOWHERE) {
+		end = a->host_off + a->length;
+		if (b->host_off + b->length > end)
+			end = b->host_off + b->length;
+		from = a->host_off < b->host_off ? a->host_off : b->host_off;
+		a->host_off = from;
+		a->length = end - from;
+	}
+	a->count += b->count;
+	a->corruptions += b->corruptions;
+	a->extra += b->extra;
+	a->leaks += b->leaks;
+	a->errors += b->errors;
+	a->collated += b->collated;
+}
+
+bool qf_finding_flood(const struct qf_findings *l, enum qf_problem p)
+{
+	return !l->all && l->kept[p] >= QF_FINDING_MAX;
+}
+
+/* Takes the spare finding, once it has been filled in, into the sums. */
+static void sum_spare(struct qf_findings *l)
+{
+	struct qf_finding *f = &l->spare, *rest = &l->rest[f->problem];
+
+	if (!l->spare_used)
+		return;
+	l->spare_used = false;
+	free_texts(f);
+	if (!rest->count && !rest->collated)
+		*rest = *f;
+	else
+		put_together(rest, f);
+}
+
 struct qf_finding *qf_finding_add(struct qf_findings *l, enum qf_problem p)
 {
-	if (!qf_mem_grow((void **)&l->at, l->n, &l->room, sizeof(*l->at))) {
-		l->failed = true;
-		free_texts(&l->spare);
-		init(&l->spare, p);
-		return &l->spare;
+	bool flood = qf_finding_flood(l, p);
+
+	sum_spare(l);
+	if (!flood &&
+	    qf_mem_grow((void **)&l->at, l->n, &l->room, sizeof(*l->at))) {
+		l->kept[p]++;
+		init(&l->at[l->n], p);
+		return &l->at[l->n++];
 	}
-	init(&l->at[l->n], p);
-	return &l->at[l->n++];
+	l->failed |= !flood;
+	l->spare_used = true;
+	init(&l->spare, p);
+	return &l->spare;
 }
 
 static void set_text(char **where, const char *fmt, va_list ap)
@@ -102,6 +148,8 @@ static int by_weight(const void *pa, const void *pb)
 		return ra->severity > rb->severity ? -1 : 1;
 	if (a->problem != b->problem)
 		return ra->id < rb->id ? -1 : 1;
+	if (a->rest != b->rest)
+		return a->rest ? 1 : -1;
 	c = cmp_u64(a->host_off, b->host_off);
 	if (!c)
 		c = cmp_u64(a->guest_off, b->guest_off);
@@ -110,27 +158,9 @@ static int by_weight(const void *pa, const void *pb)
 	return c;
 }
 
-/* Adds B, which lies behind A in the order, to A. */
-static void put_together(struct qf_finding *a, const struct qf_finding *b)
-{
-	uint64_t end;
-
-	if (a->host_off != QF_NOWHERE && b->host_off != QF_NOWHERE) {
-		end = b->host_off + b->length;
-		if (end > a->host_off + a->length)
-			a->length = end - a->host_off;
-	}
-	a->count += b->count;
-	a->corruptions += b->corruptions;
-	a->extra += b->extra;
-	a->leaks += b->leaks;
-	a->errors += b->errors;
-	a->collated += b->collated;
-}
-
 static void say_collated(struct qf_finding *f)
 {
-	if (f->collated < 2)
+	if (f->collated < 2 && !f->rest)
 		return;
 	if (f->host_off == QF_NOWHERE)
 		qf_finding_say(f, "%" PRIu64 " more of these", f->collated);
@@ -152,10 +182,31 @@ void qf_finding_unseen(struct qf_finding *f)
 	f->corruptions = 0;
 }
 
+/* The sums of what was not kept, as findings of their own. */
+static void add_rests(struct qf_findings *l)
+{
+	unsigned int p;
+
+	sum_spare(l);
+	for (p = 0; p < QF_PROBLEMS; p++) {
+		if (!l->rest[p].collated)
+			continue;
+		if (!qf_mem_grow((void **)&l->at, l->n, &l->room,
+				 sizeof(*l->at))) {
+			l->failed = true;
+			return;
+		}
+		l->at[l->n] = l->rest[p];
+		l->at[l->n++].rest = true;
+		memset(&l->rest[p], 0, sizeof(l->rest[p]));
+	}
+}
+
 void qf_finding_collate(struct qf_findings *l, size_t limit)
 {
 	size_t i, out = 0, same = 0;
 
+	add_rests(l);
 	if (!l->n)
 		return;
 	qsort(l->at, l->n, sizeof(*l->at), by_weight);

@@ -26,14 +26,27 @@ struct qf_finding {
 	char *owner;		   /* who is hit; owned, may be NULL */
 	char *other;		   /* the other owner; owned, may be NULL */
 	uint64_t collated;	   /* findings put together into this one */
+	bool rest;		   /* the sum of those behind the kept ones */
 };
+
+/* Findings of one problem that are kept; what comes behind is summed up. */
+#define QF_FINDING_MAX 4096u
 
 struct qf_findings {
 	struct qf_finding *at;
 	size_t n, room;
-	bool failed;		 /* memory ran out: the list is not whole */
-	struct qf_finding spare; /* where additions go then */
+	bool all;    /* keep every one */
+	bool failed; /* memory ran out: the list is not whole */
+	uint32_t kept[QF_PROBLEMS];
+	/* what came behind the kept ones, put together; count 0: nothing */
+	struct qf_finding rest[QF_PROBLEMS];
+	struct qf_finding spare; /* handed out then, and summed up later */
+	bool spare_used;
 };
+
+/* True if there are so many findings of P that more are only summed up: the
+ * caller can spare itself to look for owners. */
+bool qf_finding_flood(const struct qf_findings *l, enum qf_problem p);
 
 /*
  * Adds a finding, with count 1 and one corruption, leak or error as its

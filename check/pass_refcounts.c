@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The refcount table, its blocks, and stated against counted refcounts. */
 #include "check/pass.h"
+#include "check/whatis.h"
 #include "lib/describe.h"
 #include "lib/mem.h"
 
@@ -35,6 +36,27 @@ static void check_table(struct qf_pass_ctx *c)
 			i, e,
 			i << (img->geo.refblock_bits + img->geo.cluster_bits));
 	}
+}
+
+static void check_empty(struct qf_pass_ctx *c)
+{
+	const struct qf_image *img = c->img;
+	struct qf_finding *f;
+	uint64_t i;
+
+	for (i = 0; i < img->reftable_entries; i++)
+		if (img->reftable[i])
+			return;
+	if (!img->reftable_entries || !c->tally.used)
+		return;
+	f = qf_pass_at(c, QF_P_REFTABLE_EMPTY, img->hdr.reftable_off,
+		       img->reftable_entries * 8);
+	qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "%" PRIu64 " entries, all zero, at 0x%" PRIx64
+		       "; %" PRIu64 " clusters are in use",
+		       img->reftable_entries, img->hdr.reftable_off,
+		       c->tally.used);
 }
 
 static void own(struct qf_pass_ctx *c, struct qf_finding *f, uint64_t cluster)
@@ -109,6 +131,7 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 	uint64_t first = block << c->img->geo.refblock_bits;
 	struct qf_finding *f;
 	const struct qf_trouble *tr;
+	char what[256] = "nothing: there is no block";
 
 	for (tr = from; tr < end; tr++) {
 		if (!is_wrong(tr))
@@ -123,11 +146,14 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 	f->count = low + high;
 	f->corruptions = low;
 	f->leaks = high;
+	if (off)
+		qf_whatis(c->img, off, what, sizeof(what));
 	qf_finding_say(f,
 		       "the block at 0x%" PRIx64 " (for the clusters from "
 		       "0x%" PRIx64 " on): %" PRIu64
-		       " refcounts too low, %" PRIu64 " too high",
-		       off, first << c->img->geo.cluster_bits, low, high);
+		       " refcounts too low, %" PRIu64
+		       " too high; it looks like %s",
+		       off, first << c->img->geo.cluster_bits, low, high, what);
 	if (low)
 		own(c, f, from->first);
 }
@@ -179,6 +205,7 @@ enum qf_err qf_pass_refcounts(struct qf_pass_ctx *c, struct qf_why *why)
 
 	(void)why;
 	check_table(c);
+	check_empty(c);
 	while (tr < end) {
 		from = tr;
 		block = tr->first >> c->img->geo.refblock_bits;

@@ -3,9 +3,11 @@
 #include "check/pass.h"
 #include "check/whatis.h"
 #include "lib/describe.h"
+#include "lib/mem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const enum qf_problem l2_problems[QF_ODD_KINDS] = {
@@ -77,7 +79,8 @@ static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 			       " MiB of the disk from "
 			       "guest offset 0x%" PRIx64 " on",
 			       t->off, span >> 20, f->guest_off);
-		qf_pass_own_table(c, f, g->l1_index, t);
+		if (!qf_finding_flood(c->out, problems[k]))
+			qf_pass_own_table(c, f, g->l1_index, t);
 	}
 }
 
@@ -107,10 +110,39 @@ static void unreadable(struct qf_pass_ctx *c, const struct qf_group *g,
 	qf_pass_own_table(c, f, g->l1_index, t);
 }
 
-static void check_l1_entries(struct qf_pass_ctx *c)
+/* An L1 table as a whole. */
+struct l1_sum {
+	uint64_t odd;	      /* entries */
+	uint64_t corruptions; /* as qemu-img counts them */
+	uint64_t used;
+	bool garbage;
+};
+
+static bool count_used(void *ctx, uint64_t index, uint64_t entry)
+{
+	struct l1_sum *s = ctx;
+
+	(void)index;
+	(void)entry;
+	s->used++;
+	return true;
+}
+
+static bool pass_gap(void *ctx, uint64_t off, uint64_t bytes, int sys)
+{
+	(void)ctx;
+	(void)off;
+	(void)bytes;
+	(void)sys;
+	return true;
+}
+
+/* The odd entries of each holder's L1 table; the first holder answers. */
+static void sum_l1(struct qf_pass_ctx *c, struct l1_sum *sum,
+		   uint32_t *holder_of)
 {
 	const struct qf_group *g;
-	uint32_t i, v;
+	uint32_t i, v, h;
 
 	for (i = 0; i < c->walk.n_groups; i++) {
 		g = &c->walk.group[i];
@@ -118,14 +150,85 @@ static void check_l1_entries(struct qf_pass_ctx *c)
 			const struct qf_l2_table *t =
 				&c->walk.table[g->first + v];
 
-			if (t->odd)
-				l1_entry(c, g, t);
-			if (!t->off)
-				l1_nothing(c, g, t);
-			if (t->unread)
-				unreadable(c, g, t);
+			h = QF_HOLDER_IMAGE;
+			if (t->odd && t->active)
+				h = QF_HOLDER_ACTIVE;
+			else if (t->odd)
+				qf_walk_holders(&c->walk, g->l1_index, t->off,
+						&h, 1);
+			holder_of[g->first + v] = h;
+			if (h == QF_HOLDER_IMAGE)
+				continue;
+			sum[h].odd++;
+			sum[h].corruptions += t->odd_count;
 		}
 	}
+}
+
+/* A table with as many odd entries holds something else. */
+static void judge_l1(struct qf_pass_ctx *c, struct l1_sum *sum, uint32_t h)
+{
+	struct qf_table_fns fns = { &sum[h], count_used, pass_gap };
+	struct qf_finding *f;
+	char who[400], what[256];
+	uint32_t entries;
+	uint64_t off;
+
+	if (sum[h].odd < 8 || !qf_image_l1(c->img, h, &off, &entries) ||
+	    qf_walk_table(c->img->io, off, entries, &fns, NULL) ||
+	    sum[h].odd * 4 < sum[h].used)
+		return;
+	sum[h].garbage = true;
+	f = qf_pass_at(c, QF_P_L1_GARBAGE, off, entries * 8ull);
+	f->count = sum[h].odd;
+	f->corruptions = sum[h].corruptions;
+	qf_finding_say(f,
+		       "the table at 0x%" PRIx64 " now looks like %s: %" PRIu64
+		       " of %" PRIu64 " entries in use are no L1 entries",
+		       off, qf_whatis(c->img, off, what, sizeof(what)),
+		       sum[h].odd, sum[h].used);
+	qf_finding_owner(f, "%s",
+			 qf_describe_holder(c->img, h, who, sizeof(who)));
+}
+
+static void check_l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
+			   const struct qf_l2_table *t, bool garbage)
+{
+	if (t->odd && !garbage)
+		l1_entry(c, g, t);
+	if (!t->off)
+		l1_nothing(c, g, t);
+	if (t->unread)
+		unreadable(c, g, t);
+}
+
+static enum qf_err check_l1_entries(struct qf_pass_ctx *c)
+{
+	uint32_t n = qf_image_holders(c->img), i, v;
+	struct l1_sum *sum = qf_mem_zalloc(n, sizeof(*sum));
+	uint32_t *holder_of = qf_mem_zalloc(c->walk.n_tables, 4);
+	enum qf_err err = QF_ERR_NOMEM;
+	const struct qf_group *g;
+	uint32_t h;
+
+	if (!sum || !holder_of)
+		goto out;
+	sum_l1(c, sum, holder_of);
+	for (i = 0; i < n && !c->opts->all; i++)
+		judge_l1(c, sum, i);
+	for (i = 0; i < c->walk.n_groups; i++) {
+		g = &c->walk.group[i];
+		for (v = 0; v < g->n; v++) {
+			h = holder_of[g->first + v];
+			check_l1_entry(c, g, &c->walk.table[g->first + v],
+				       h < n && sum[h].garbage);
+		}
+	}
+	err = QF_OK;
+out:
+	free(sum);
+	free(holder_of);
+	return err;
 }
 
 /* "5000 reserved bits set, 40 past the end of the file" */
@@ -233,9 +336,10 @@ enum qf_err qf_pass_tables(struct qf_pass_ctx *c, struct qf_why *why)
 	unsigned int k;
 	size_t i;
 
-	(void)why;
 	check_l1_gaps(c);
-	check_l1_entries(c);
+	if (check_l1_entries(c))
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory to look at the L1 entries");
 	if (c->opts->all) {
 		every_entry(c);
 		return QF_OK;

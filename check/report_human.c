@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Findings of one problem that are shown before "... and N more". */
-#define SHOWN 5
+#define SHOWN 3
 
 static const char *paint(const struct qf_report_style *st, const char *code)
 {
@@ -228,8 +228,8 @@ static size_t one_problem(FILE *out, const struct qf_finding *f, size_t n,
 	}
 	if (rest)
 		fprintf(out,
-			"    ... and %" PRIu64 " more places (%" PRIu64
-			" in all); --all lists them\n",
+			"    ... and %" PRIu64 " more places, %" PRIu64
+			" together; --all lists them\n",
 			rest, count);
 	return same;
 }
