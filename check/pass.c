@@ -21,3 +21,14 @@ void qf_pass_own_table(struct qf_pass_ctx *c, struct qf_finding *f,
 			 qf_describe_holder(c->img, holder, who, sizeof(who)),
 			 more, l1_index);
 }
+
+enum qf_err qf_pass_metadata(struct qf_pass_ctx *c,
+			     const struct qf_claim_fns *fns, struct qf_why *why)
+{
+	enum qf_err err = qf_walk_metadata(c->img, fns);
+
+	if (err)
+		qf_err_set(why, err, 0, QF_NOWHERE,
+			   "no memory to go through the metadata");
+	return err;
+}

@@ -50,4 +50,9 @@ static inline uint64_t qf_pass_guest(const struct qf_image *img,
 	       << img->geo.cluster_bits;
 }
 
+/* qf_walk_metadata with a reason for its failure. */
+enum qf_err qf_pass_metadata(struct qf_pass_ctx *c,
+			     const struct qf_claim_fns *fns,
+			     struct qf_why *why);
+
 #endif

@@ -242,5 +242,5 @@ enum qf_err qf_pass_bitmaps(struct qf_pass_ctx *c, struct qf_why *why)
 	if (!check_names(c))
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory for the bitmaps' names");
-	return qf_walk_metadata(c->img, &fns);
+	return qf_pass_metadata(c, &fns, why);
 }

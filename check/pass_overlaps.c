@@ -238,11 +238,10 @@ enum qf_err qf_pass_overlaps(struct qf_pass_ctx *c, struct qf_why *why)
 	struct qf_claim_fns fns = { .ctx = c, .claim = outside };
 	size_t i;
 
-	(void)why;
 	for (i = 0; i < c->tally.n_troubles; i++)
 		if (c->tally.trouble[i].why & QF_TROUBLE_DOUBLE)
 			report(c, &c->tally.trouble[i]);
 	if (!c->tally.past_end)
 		return QF_OK;
-	return qf_walk_metadata(c->img, &fns);
+	return qf_pass_metadata(c, &fns, why);
 }
