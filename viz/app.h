@@ -80,8 +80,9 @@ struct qf_snapshots_state {
 };
 
 struct qf_finding_row {
-	uint8_t level; /* 0: severity, 1: problem, 2: finding */
-	size_t first;  /* number of its (first) finding */
+	enum { QF_ROW_FINDING, QF_ROW_STORY, QF_ROW_LOST } of;
+	uint8_t level; /* 0: severity or title, 1: problem, 2: one of them */
+	size_t first;  /* number of its (first) finding, story, loss */
 	size_t n;
 };
 
@@ -92,6 +93,7 @@ struct qf_findings_state {
 	unsigned int row_age;
 	bool turned[QF_PROBLEMS]; /* folded, or not, by hand */
 	bool folded[QF_SEV_FATAL + 1];
+	bool lost_folded;
 };
 
 struct qf_owners_state {

@@ -3,6 +3,7 @@
  * The report as a page: self-contained, no scripts. Whatever comes from the
  * image goes through qf_outbuf_xml.
  */
+#include "lib/describe.h"
 #include "lib/text.h"
 #include "viz/sheet.h"
 
@@ -55,6 +56,7 @@ static void put_kind(struct qf_outbuf *o, const struct qf_sheet *s, int k)
 
 static void put_map(struct qf_outbuf *o, const struct qf_sheet *s)
 {
+	char row[32];
 	int k;
 
 	qf_outbuf_printf(o,
@@ -64,7 +66,22 @@ static void put_map(struct qf_outbuf *o, const struct qf_sheet *s)
 			 s->cols, s->rows);
 	for (k = 0; k < QF_KINDS; k++)
 		put_kind(o, s, k);
+	if (s->px >= 18) /* lines between the cells, where they are large */
+		qf_outbuf_printf(
+			o,
+			"<pattern id=\"g\" width=\"1\" height=\"1\" "
+			"patternUnits=\"userSpaceOnUse\"><path d=\"M0 0h1M0 "
+			"0v1\" stroke=\"#fff\" stroke-width=\".07\"/>"
+			"</pattern><rect fill=\"url(#g)\" width=\"%d\" "
+			"height=\"%d\"/>\n",
+			s->cols, s->rows);
 	qf_outbuf_printf(o, "</svg>\n");
+	if (!s->hilbert)
+		qf_outbuf_printf(
+			o, "<p>A row is %s of the file.</p>\n",
+			qf_text_bytes((uint64_t)s->cols * s->per_cell
+					      << s->model->scene.cluster_bits,
+				      row, sizeof(row)));
 }
 
 static void put_legend(struct qf_outbuf *o, const struct qf_scene *s)
@@ -80,12 +97,13 @@ static void put_legend(struct qf_outbuf *o, const struct qf_scene *s)
 				o,
 				"<span><i style=\"background:#%06x\"></i>%s: "
 				"%s, %" PRIu64
-				" clusters, %.1f&nbsp;%%</span>\n",
+				" cluster%s, %.1f&nbsp;%%</span>\n",
 				qf_palette_kind((enum qf_kind)k)->rgb,
 				qf_palette_kind((enum qf_kind)k)->title,
 				qf_text_bytes(s->total[k] << s->cluster_bits,
 					      size, sizeof(size)),
-				s->total[k], (double)s->total[k] * 100 / all);
+				s->total[k], s->total[k] == 1 ? "" : "s",
+				(double)s->total[k] * 100 / all);
 	qf_outbuf_printf(o, "</p>\n");
 }
 
@@ -214,6 +232,48 @@ static size_t put_problem(struct qf_outbuf *o, const struct qf_finding *f,
 	return same;
 }
 
+/* Which stories the findings tell, and what is lost for good. */
+static void put_summary(struct qf_outbuf *o, const struct qf_model *m)
+{
+	const struct qf_report *r = &m->report;
+	const struct qf_lost_range *l;
+	char who[128];
+	size_t i;
+
+	for (i = 0; i < r->n_diagnoses; i++) {
+		enum qf_cause cause = r->diagnosis[i].cause;
+
+		qf_outbuf_printf(o, "<p><b>What happened (%s):</b> ",
+				 qf_diagnose_name(cause));
+		qf_outbuf_xml(o, qf_diagnose_story(cause));
+		qf_outbuf_printf(o, " <b>Advice:</b> ");
+		qf_outbuf_xml(o, qf_diagnose_advice(cause));
+		qf_outbuf_printf(o, "</p>\n");
+	}
+	if (r->lost.n)
+		qf_outbuf_printf(o, "<h3>Guest data that are lost</h3>\n<table>"
+				    "<tr><th>of<th class=\"n\">guest offset"
+				    "<th class=\"n\">bytes</tr>\n");
+	for (i = 0; i < r->lost.n; i++) {
+		l = &r->lost.at[i];
+		qf_outbuf_printf(o, "<tr><td>");
+		if (l->holder == QF_HOLDER_IMAGE)
+			qf_outbuf_printf(o, "a snapshot that the header does "
+					    "not name: ");
+		qf_outbuf_xml(o,
+			      l->holder == QF_HOLDER_IMAGE
+				      ? l->id
+				      : qf_describe_holder(m->img, l->holder,
+							   who, sizeof(who)));
+		qf_outbuf_printf(o,
+				 "</td><td class=\"n\">0x%" PRIx64
+				 "</td><td class=\"n\">%" PRIu64 "</td></tr>\n",
+				 l->guest_off, l->bytes);
+	}
+	if (r->lost.n)
+		qf_outbuf_printf(o, "</table>\n");
+}
+
 static void put_figures(struct qf_outbuf *o, const struct qf_report *r)
 {
 	const struct {
@@ -268,6 +328,7 @@ enum qf_err qf_html_page(const struct qf_sheet *s, struct qf_outbuf *o,
 	if (!r->findings.n)
 		qf_outbuf_printf(o, "<p class=\"clean\">Nothing is wrong with "
 				    "this image.</p>\n");
+	put_summary(o, s->model);
 	for (i = 0; i < r->findings.n;)
 		i += put_problem(o, r->findings.at + i, r->findings.n - i);
 	put_holders(o, s);

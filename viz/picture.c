@@ -245,7 +245,8 @@ static void draw_findings(struct pen *p)
 {
 	static const uint32_t colours[] = { 0x2563eb, 0x9a6700, 0x9a6700,
 					    0xcf222e, 0xcf222e, 0xcf222e };
-	const struct qf_findings *l = &p->s->model->report.findings;
+	const struct qf_report *r = &p->s->model->report;
+	const struct qf_findings *l = &r->findings;
 	size_t i;
 
 	if (!p->s->model->checked)
@@ -258,6 +259,11 @@ static void draw_findings(struct pen *p)
 		text(p, LEFT, p->y, QF_SHEET_WIDTH, 13, true, 0x111827,
 		     "Findings (%zu)", l->n);
 	p->y += LINE;
+	for (i = 0; i < r->n_diagnoses; i++) {
+		text(p, LEFT, p->y, QF_SHEET_WIDTH, 12, false, 0x111827, "%s",
+		     qf_diagnose_story(r->diagnosis[i].cause));
+		p->y += LINE - 3;
+	}
 	for (i = 0; i < l->n && i < FINDINGS; i++) {
 		const struct qf_problem_row *row =
 			qf_problem_get(l->at[i].problem);

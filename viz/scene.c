@@ -310,28 +310,29 @@ static void show_damage(const struct qf_scene *s, uint64_t first,
 void qf_scene_cells(const struct qf_scene *s, uint64_t first, uint64_t per_cell,
 		    size_t n, struct qf_scene_cell *out)
 {
-	uint64_t at = first, count[QF_KINDS], end, stop;
+	uint64_t at = first, count[QF_KINDS], marks[3], end, stop, from;
 	size_t i, r = qf_scene_find(s, first);
-	uint8_t mark;
 
 	for (i = 0; i < n; i++) {
-		out[i].kind = QF_KINDS;
-		out[i].mark = 0;
+		out[i] = (struct qf_scene_cell){ QF_KINDS, 0, false };
 		if (at >= s->clusters || !s->n)
 			continue;
 		stop = s->clusters - at > per_cell ? at + per_cell
 						   : s->clusters;
 		memset(count, 0, sizeof(count));
-		while (at < stop) {
+		memset(marks, 0, sizeof(marks));
+		for (from = at; at < stop; r += end <= stop) {
 			end = qf_scene_end(s, r);
-			mark = s->set[s->run[r].set].mark;
-			if (mark > out[i].mark)
-				out[i].mark = mark;
 			count[s->run[r].kind] += (end < stop ? end : stop) - at;
+			marks[s->set[s->run[r].set].mark] +=
+				(end < stop ? end : stop) - at;
 			at = end < stop ? end : stop;
-			r += end <= stop;
 		}
 		out[i].kind = (uint8_t)prevailing(count);
+		out[i].mark = marks[QF_MARK_EXCLUSIVE] ? QF_MARK_EXCLUSIVE
+			      : marks[QF_MARK_SHARED]  ? QF_MARK_SHARED
+						       : QF_MARK_NONE;
+		out[i].mostly = marks[out[i].mark] * 2 > stop - from;
 	}
 	show_damage(s, first, per_cell, n, out);
 }
@@ -369,8 +370,9 @@ static void take_levels(const struct bars *b, size_t touched, uint64_t part,
 		b->in_set[b->touched[i]] = 0;
 	}
 	for (k = 0; k < b->n; k++)
-		level[k * width] =
-			(uint8_t)(b->sum[k] ? 1 + b->sum[k] * 7 / part : 0);
+		level[k * width] = (uint8_t)(b->sum[k] ? 1 + (b->sum[k] * 7 +
+							      part / 2) / part
+						       : 0);
 }
 
 /* The part's first cluster: the file's clusters spread evenly. */

@@ -107,6 +107,7 @@ bool qf_scene_holds(const struct qf_scene *s, uint32_t set, uint32_t holder);
 struct qf_scene_cell {
 	uint8_t kind; /* QF_KINDS: past the end of the file */
 	uint8_t mark; /* the strongest in it */
+	bool mostly;  /* most of it has that mark */
 };
 
 /* N cells of PER_CELL clusters each, from cluster FIRST on. */

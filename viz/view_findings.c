@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The report as a tree: severity, problem, place. */
 #include "viz/app.h"
+#include "lib/describe.h"
 #include "lib/mem.h"
 #include "lib/text.h"
 
@@ -28,12 +29,15 @@ static const struct qf_problem_row *problem(const struct qf_app *a, size_t i)
 	return qf_problem_get(finding(a, i)->problem);
 }
 
-static bool add_row(struct qf_findings_state *st, uint8_t level, size_t first,
-		    size_t n)
+static bool add_row(struct qf_findings_state *st, int of, uint8_t level,
+		    size_t first, size_t n)
 {
 	if (!qf_mem_grow((void **)&st->row, st->n, &st->room, sizeof(*st->row)))
 		return false;
-	st->row[st->n++] = (struct qf_finding_row){ level, first, n };
+	st->row[st->n] = (struct qf_finding_row){ .level = level,
+						  .first = first,
+						  .n = n };
+	st->row[st->n++].of = of;
 	return true;
 }
 
@@ -56,10 +60,30 @@ static bool add_problem(struct qf_app *a, size_t i, size_t n)
 	bool open = (n <= UNFOLDED) != st->turned[finding(a, i)->problem];
 	size_t k;
 
-	if (!add_row(st, 1, i, n))
+	if (!add_row(st, QF_ROW_FINDING, 1, i, n))
 		return false;
 	for (k = 0; open && k < n; k++)
-		if (!add_row(st, 2, i + k, 1))
+		if (!add_row(st, QF_ROW_FINDING, 2, i + k, 1))
+			return false;
+	return true;
+}
+
+/* The stories and the losses stand before the findings. */
+static bool add_summary(struct qf_app *a)
+{
+	struct qf_findings_state *st = &a->findings;
+	const struct qf_report *r = &a->model->report;
+	size_t i;
+
+	if (r->n_diagnoses && !add_row(st, QF_ROW_STORY, 0, 0, r->n_diagnoses))
+		return false;
+	for (i = 0; i < r->n_diagnoses; i++)
+		if (!add_row(st, QF_ROW_STORY, 2, i, 1))
+			return false;
+	if (r->lost.n && !add_row(st, QF_ROW_LOST, 0, 0, r->lost.n))
+		return false;
+	for (i = 0; i < r->lost.n && !st->lost_folded; i++)
+		if (!add_row(st, QF_ROW_LOST, 2, i, 1))
 			return false;
 	return true;
 }
@@ -73,9 +97,11 @@ static void make_rows(struct qf_app *a)
 		return;
 	st->row_age = a->age;
 	st->n = 0;
+	if (!add_summary(a))
+		return;
 	for (i = 0; i < n; i = end) {
 		end = i + alike(a, i, false);
-		if (!add_row(st, 0, i, end - i))
+		if (!add_row(st, QF_ROW_FINDING, 0, i, end - i))
 			return;
 		for (k = i; k < end && !st->folded[problem(a, i)->severity];
 		     k += alike(a, k, true))
@@ -84,26 +110,70 @@ static void make_rows(struct qf_app *a)
 	}
 }
 
-static void draw_row(struct qf_app *a, int y, const struct qf_finding_row *r,
-		     bool here)
+/* "snapshot 2 ("x"): guest offset 0x0, 2 MiB". */
+static void lost_text(const struct qf_app *a, size_t i, char *buf, size_t room)
+{
+	const struct qf_lost_range *l = &a->model->report.lost.at[i];
+	char who[128], size[32];
+
+	if (l->holder == QF_HOLDER_IMAGE)
+		snprintf(who, sizeof(who),
+			 "snapshot %s, which the header does "
+			 "not name",
+			 l->id);
+	else
+		qf_describe_holder(a->img, l->holder, who, sizeof(who));
+	snprintf(buf, room, "%s: guest offset 0x%" PRIx64 ", %s", who,
+		 l->guest_off, qf_text_bytes(l->bytes, size, sizeof(size)));
+}
+
+/* Stories and losses; findings have their own. */
+static void draw_summary_row(struct qf_app *a, int y,
+			     const struct qf_finding_row *r)
+{
+	struct qf_cells *c = &a->screen;
+	char text[300];
+
+	if (r->of == QF_ROW_STORY && !r->level)
+		qf_cells_text(c, 0, y, c->w, QF_TINT_STRONG, "- what happened");
+	else if (r->of == QF_ROW_STORY)
+		qf_cells_text(
+			c, 2, y, c->w - 2, QF_TINT_TEXT,
+			qf_diagnose_story(
+				a->model->report.diagnosis[r->first].cause));
+	else if (!r->level)
+		qf_cells_printf(c, 0, y, c->w, QF_TINT_BAD,
+				"%c guest data that are lost (%zu)",
+				a->findings.lost_folded ? '+' : '-', r->n);
+	else {
+		lost_text(a, r->first, text, sizeof(text));
+		qf_cells_text(c, 2, y, c->w - 2, QF_TINT_TEXT, text);
+	}
+}
+
+static bool is_open(const struct qf_app *a, const struct qf_finding_row *r)
+{
+	return r + 1 < a->findings.row + a->findings.n && r[1].level > r->level;
+}
+
+static void draw_finding_row(struct qf_app *a, int y,
+			     const struct qf_finding_row *r)
 {
 	const struct qf_problem_row *p = problem(a, r->first);
 	const struct qf_finding *f = finding(a, r->first);
+	char sign = is_open(a, r) ? '-' : '+';
 	struct qf_cells *c = &a->screen;
-	enum qf_tint tint = tints[p->severity];
-	bool open = r + 1 < a->findings.row + a->findings.n &&
-		    r[1].level > r->level;
 	int x;
 
 	switch (r->level) {
 	case 0:
-		qf_cells_printf(c, 0, y, c->w, tint, "%c %s (%zu)",
-				open ? '-' : '+',
+		qf_cells_printf(c, 0, y, c->w, tints[p->severity],
+				"%c %s (%zu)", sign,
 				qf_problem_severity(p->severity), r->n);
 		break;
 	case 1:
-		x = qf_cells_printf(c, 2, y, c->w - 2, tint, "%c %u %s",
-				    open ? '-' : '+', p->id, p->name);
+		x = qf_cells_printf(c, 2, y, c->w - 2, tints[p->severity],
+				    "%c %u %s", sign, p->id, p->name);
 		qf_cells_printf(c, 3 + x, y, c->w - 3 - x, QF_TINT_TEXT,
 				"(%zu) %s", r->n, p->message);
 		break;
@@ -112,20 +182,29 @@ static void draw_row(struct qf_app *a, int y, const struct qf_finding_row *r,
 			      f->text ? f->text : "(no memory)");
 		break;
 	}
-	if (here)
-		qf_cells_reverse(c, 0, y, c->w);
 }
 
-/* All about the row under the cursor, below the list. */
-static void draw_detail(struct qf_app *a, int y, int rows)
+static void draw_row(struct qf_app *a, int y, const struct qf_finding_row *r,
+		     bool here)
 {
-	const struct qf_finding_row *r = &a->findings.row[a->findings.list.at];
-	const struct qf_finding *f = finding(a, r->first);
-	const struct qf_problem_row *p = problem(a, r->first);
+	if (r->of == QF_ROW_FINDING)
+		draw_finding_row(a, y, r);
+	else
+		draw_summary_row(a, y, r);
+	if (here)
+		qf_cells_reverse(&a->screen, 0, y, a->screen.w);
+}
+
+/* What the keys do with the row under the cursor. */
+static void draw_hint(struct qf_app *a, int y, const struct qf_finding_row *r)
+{
 	struct qf_cells *c = &a->screen;
-	int n = 1;
+	const struct qf_finding *f;
 
 	qf_cells_wipe(c, 0, y, c->w, 1, QF_TINT_STATUS);
+	if (r->of != QF_ROW_FINDING)
+		return;
+	f = finding(a, r->first);
 	if (r->level == 2 && f->host_off != QF_NOWHERE)
 		qf_cells_printf(c, 1, y, c->w - 1, QF_TINT_STATUS,
 				"host offset 0x%" PRIx64
@@ -137,19 +216,54 @@ static void draw_detail(struct qf_app *a, int y, int rows)
 			      r->level == 2
 				      ? "no place in the file   e explains"
 				      : "Enter folds, e explains");
+}
+
+static void draw_finding_detail(struct qf_app *a, int y, int rows,
+				const struct qf_finding_row *r)
+{
+	const struct qf_finding *f = finding(a, r->first);
+	struct qf_cells *c = &a->screen;
+	int n;
+
 	if (r->level == 1)
-		qf_app_wrap(a, 1, y + n, c->w - 2, rows - n, QF_TINT_TEXT,
-			    p->why);
+		qf_app_wrap(a, 1, y, c->w - 2, rows, QF_TINT_TEXT,
+			    problem(a, r->first)->why);
 	if (r->level != 2)
 		return;
-	n += qf_app_wrap(a, 1, y + n, c->w - 2, rows - n, QF_TINT_TEXT,
-			 f->text ? f->text : "(no memory)");
+	n = qf_app_wrap(a, 1, y, c->w - 2, rows, QF_TINT_TEXT,
+			f->text ? f->text : "(no memory)");
 	if (f->owner && n < rows)
 		n += qf_cells_printf(c, 1, y + n, c->w - 1, QF_TINT_DIM,
 				     "owner: %s", f->owner) > 0;
 	if (f->other && n < rows)
 		qf_cells_printf(c, 1, y + n, c->w - 1, QF_TINT_DIM, "and: %s",
 				f->other);
+}
+
+/* All about the row under the cursor, below the list. */
+static void draw_detail(struct qf_app *a, int y, int rows)
+{
+	const struct qf_finding_row *r = &a->findings.row[a->findings.list.at];
+	const struct qf_diagnosis *d;
+	struct qf_cells *c = &a->screen;
+	char text[300];
+	int n;
+
+	draw_hint(a, y, r);
+	if (r->of == QF_ROW_FINDING) {
+		draw_finding_detail(a, y + 1, rows - 1, r);
+	} else if (r->of == QF_ROW_STORY) {
+		d = &a->model->report.diagnosis[r->first];
+		n = 1 + qf_app_wrap(a, 1, y + 1, c->w - 2, rows - 1,
+				    QF_TINT_TEXT, qf_diagnose_story(d->cause));
+		if (n < rows)
+			qf_app_wrap(a, 1, y + n, c->w - 2, rows - n,
+				    QF_TINT_NOTE, qf_diagnose_advice(d->cause));
+	} else if (r->level) {
+		lost_text(a, r->first, text, sizeof(text));
+		qf_app_wrap(a, 1, y + 1, c->w - 2, rows - 1, QF_TINT_TEXT,
+			    text);
+	}
 }
 
 static void draw_nothing(struct qf_app *a, int y)
@@ -167,7 +281,7 @@ static void draw_nothing(struct qf_app *a, int y)
 static void draw(struct qf_app *a, struct qf_area area)
 {
 	struct qf_findings_state *st = &a->findings;
-	int detail = area.h >= 10 ? 5 : 0, rows = area.h - detail;
+	int detail = area.h >= 10 ? 6 : 0, rows = area.h - detail;
 	size_t i;
 
 	make_rows(a);
@@ -195,9 +309,11 @@ static void fold(struct qf_app *a, const struct qf_finding_row *r)
 {
 	struct qf_findings_state *st = &a->findings;
 
-	if (r->level == 0)
+	if (r->of == QF_ROW_LOST)
+		st->lost_folded = !st->lost_folded;
+	else if (r->of == QF_ROW_FINDING && r->level == 0)
 		st->folded[problem(a, r->first)->severity] ^= 1;
-	else
+	else if (r->of == QF_ROW_FINDING)
 		st->turned[finding(a, r->first)->problem] ^= 1;
 	st->row_age = 0;
 }
@@ -229,14 +345,14 @@ static void go_to_parent(struct qf_app *a, const struct qf_finding_row *r)
 static bool act_on_row(struct qf_app *a, enum qf_action act,
 		       const struct qf_finding_row *r)
 {
-	bool open = r + 1 < a->findings.row + a->findings.n &&
-		    r[1].level > r->level;
+	bool place = r->of == QF_ROW_FINDING && r->level == 2;
+	bool open = is_open(a, r);
 
 	switch (act) {
 	case QF_ACT_ENTER_FINDING:
 		if (r->level < 2)
 			fold(a, r);
-		else
+		else if (place)
 			go_to_place(a, r, QF_VIEW_MAP);
 		return true;
 	case QF_ACT_LEFT:
@@ -250,13 +366,13 @@ static bool act_on_row(struct qf_app *a, enum qf_action act,
 			fold(a, r);
 		return true;
 	case QF_ACT_EXPLAIN:
-		a->explain = problem(a, r->first);
+		if (r->of == QF_ROW_FINDING)
+			a->explain = problem(a, r->first);
 		a->overlay_top = 0;
 		return true;
 	case QF_ACT_VIEW_HEX:
 	case QF_ACT_VIEW_OWNERS:
-		if (r->level < 2 ||
-		    finding(a, r->first)->host_off == QF_NOWHERE)
+		if (!place || finding(a, r->first)->host_off == QF_NOWHERE)
 			return false;
 		go_to_place(a, r,
 			    act == QF_ACT_VIEW_HEX ? QF_VIEW_HEX
@@ -278,21 +394,32 @@ static bool act(struct qf_app *a, enum qf_action act)
 
 static bool row_matches(const struct qf_app *a, const struct qf_finding_row *r)
 {
-	const struct qf_finding *f = finding(a, r->first);
-	const struct qf_problem_row *p = problem(a, r->first);
+	const struct qf_problem_row *p;
+	const struct qf_finding *f;
+	char text[300];
 
-	switch (r->level) {
-	case 0:
+	if (r->of == QF_ROW_STORY)
+		return r->level &&
+		       qf_app_matches(
+			       qf_diagnose_story(
+				       a->model->report.diagnosis[r->first]
+					       .cause),
+			       a->pattern);
+	if (r->of == QF_ROW_LOST) {
+		lost_text(a, r->first, text, sizeof(text));
+		return r->level && qf_app_matches(text, a->pattern);
+	}
+	p = problem(a, r->first);
+	f = finding(a, r->first);
+	if (r->level == 0)
 		return qf_app_matches(qf_problem_severity(p->severity),
 				      a->pattern);
-	case 1:
+	if (r->level == 1)
 		return qf_app_matches(p->name, a->pattern) ||
 		       qf_app_matches(p->message, a->pattern);
-	default:
-		return qf_app_matches(f->text, a->pattern) ||
-		       qf_app_matches(f->owner, a->pattern) ||
-		       qf_app_matches(f->other, a->pattern);
-	}
+	return qf_app_matches(f->text, a->pattern) ||
+	       qf_app_matches(f->owner, a->pattern) ||
+	       qf_app_matches(f->other, a->pattern);
 }
 
 static bool find(struct qf_app *a, bool back)

@@ -81,7 +81,9 @@ static void draw_cell(struct qf_app *a, int x, int y, struct qf_scene_cell c)
 		       : c.mark == QF_MARK_SHARED  ? QF_TINT_SHARE
 						   : QF_TINT_DIM;
 		if (c.mark == QF_MARK_EXCLUSIVE)
-			ch = a->ascii ? '*' : 0x2588;
+			ch = a->ascii	? (c.mostly ? '*' : 'x')
+			     : c.mostly ? 0x2588
+					: 0x25aa;
 		else if (c.mark == QF_MARK_SHARED)
 			ch = a->ascii ? '+' : 0x2592;
 		else if (c.kind >= QF_KIND_ACTIVE && c.kind <= QF_KIND_LEAKED)
@@ -161,8 +163,11 @@ static int draw_legend(struct qf_app *a, int y, int max)
 	if (a->marked) {
 		add_legend(a, &l, QF_TINT_MARK, a->ascii ? '*' : 0x2588,
 			   "only the marked hold it");
+		if (a->map.zoom)
+			add_legend(a, &l, QF_TINT_MARK, a->ascii ? 'x' : 0x25aa,
+				   "a part of it");
 		add_legend(a, &l, QF_TINT_SHARE, a->ascii ? '+' : 0x2592,
-			   "marked and others hold it");
+			   "others hold it, too");
 	}
 	for (k = 0; k < QF_KINDS; k++) {
 		const struct qf_kind_look *look =

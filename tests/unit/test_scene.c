@@ -157,6 +157,33 @@ static void test_holders_and_marks(void **unused)
 	qf_scene_free(&k.s);
 }
 
+/* A cell shows the strongest mark in it, and whether most of it has that. */
+static void test_marked_cells(void **unused)
+{
+	struct qf_scene_cell cell[CLUSTERS / 10];
+	uint64_t i, k, alone, shared;
+	struct known f;
+
+	(void)unused;
+	make(&f, 31);
+	f.s.holder[1].marked = f.s.holder[2].marked = true;
+	qf_scene_mark(&f.s);
+	qf_scene_cells(&f.s, 0, 10, CLUSTERS / 10, cell);
+	for (i = 0; i < CLUSTERS / 10; i++) {
+		for (k = i * 10, alone = shared = 0; k < i * 10 + 10; k++) {
+			alone += f.holders[k] && !(f.holders[k] & ~6u);
+			shared += (f.holders[k] & 6) && (f.holders[k] & ~6u);
+		}
+		assert_int_equal(cell[i].mark, alone	? QF_MARK_EXCLUSIVE
+					       : shared ? QF_MARK_SHARED
+							: QF_MARK_NONE);
+		if (alone || shared)
+			assert_int_equal(cell[i].mostly,
+					 (alone ? alone : shared) > 5);
+	}
+	qf_scene_free(&f.s);
+}
+
 static void test_bars(void **unused)
 {
 	static const size_t widths[] = { 1, 10, 77, 1000 };
@@ -178,9 +205,11 @@ static void test_bars(void **unused)
 			for (h = 1; h < 4; h++) {
 				for (i = from, n = 0; i < to; i++)
 					n += k.holders[i] >> h & 1;
-				assert_int_equal(level[(h - 1) * widths[w] + x],
-						 n ? 1 + n * 7 / (to - from)
-						   : 0);
+				assert_int_equal(
+					level[(h - 1) * widths[w] + x],
+					n ? 1 + (n * 7 + (to - from) / 2) /
+								(to - from)
+					  : 0);
 			}
 		}
 	}
@@ -267,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_cells),
 		cmocka_unit_test(test_totals),
 		cmocka_unit_test(test_holders_and_marks),
+		cmocka_unit_test(test_marked_cells),
 		cmocka_unit_test(test_bars),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_orders),
