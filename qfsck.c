@@ -18,6 +18,8 @@ static const struct qf_cmd commands[] = {
 	{ "repair", "[-n|-y|-p] [OPTION]... IMAGE", "put a damaged image right",
 	  qf_cmd_repair },
 	{ "undo", "[-n] UNDOFILE [IMAGE]", "take a repair back", qf_cmd_undo },
+	{ "extract", "[OPTION]... IMAGE OUT|-",
+	  "write the disk, or a snapshot, as a raw file", qf_cmd_extract },
 	{ "info", "[OPTION]... IMAGE", "tell what an image says of itself",
 	  qf_cmd_info },
 	{ "du", "[OPTION]... IMAGE", "tell what the file's room is used for",

@@ -5,5 +5,6 @@
 
 int qf_cmd_repair(int argc, char **argv);
 int qf_cmd_undo(int argc, char **argv);
+int qf_cmd_extract(int argc, char **argv);
 
 #endif

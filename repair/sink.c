@@ -61,6 +61,21 @@ enum qf_err qf_sink_write(struct qf_sink *s, const void *buf, uint64_t len,
 	return QF_OK;
 }
 
+void qf_sink_skip(struct qf_sink *s, uint64_t len)
+{
+	s->at += len;
+}
+
+enum qf_err qf_sink_end(struct qf_sink *s, struct qf_why *why)
+{
+	if (s->at > INT64_MAX || ftruncate(s->fd, (off_t)s->at) < 0)
+		return qf_err_set(why, QF_ERR_IO,
+				  s->at > INT64_MAX ? EFBIG : errno, s->at,
+				  "cannot make \"%s\" as long as the disk",
+				  s->name);
+	return QF_OK;
+}
+
 /* The folder in which NAME is: owned by the caller. */
 static char *folder_of(const char *name)
 {

@@ -22,6 +22,12 @@ enum qf_err qf_sink_create(struct qf_sink *s, const char *name,
 enum qf_err qf_sink_write(struct qf_sink *s, const void *buf, uint64_t len,
 			  struct qf_why *why);
 
+/* Goes on LEN bytes further, over a hole. */
+void qf_sink_skip(struct qf_sink *s, uint64_t len);
+
+/* Ends the file where it is, also if that is in a hole. Errors: QF_ERR_IO. */
+enum qf_err qf_sink_end(struct qf_sink *s, struct qf_why *why);
+
 /* Makes the file and its name durable. Errors: QF_ERR_IO. */
 enum qf_err qf_sink_sync(struct qf_sink *s, struct qf_why *why);
 

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""qfsck extract against qemu-img convert, and past damage."""
+
+import hashlib
+import os
+import re
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+
+from tap import Tap                                         # noqa: E402
+from show import WORK, each_layout, qfsck, shown            # noqa: E402
+import make                                                 # noqa: E402
+import qcow2                                                # noqa: E402
+import tools                                                # noqa: E402
+
+tap = Tap()
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def digest(path):
+    """SHA-256 and length, without holding the file."""
+    sha, length = hashlib.sha256(), 0
+    with open(path, "rb") as f:
+        while piece := f.read(1 << 20):
+            sha.update(piece)
+            length += len(piece)
+    return sha.hexdigest(), length
+
+
+def theirs_of(path, limit, *args):
+    raw = path + ".theirs"
+    tools.qemu_img("convert", "-O", "raw", *args, path, raw,
+                   cwd=os.path.dirname(path))
+    os.truncate(raw, limit)
+    found = digest(raw)
+    os.remove(raw)
+    return found
+
+
+def one(path, size, ours, theirs):
+    """OURS and THEIRS: options for a state of the disk."""
+    out = path + ".ours"
+    told = shown("extract", "--hash", *ours, path, out)
+    found = digest(out)
+    os.remove(out)
+    notes = []
+    if found != theirs_of(path, size, *theirs):
+        notes.append("%s: not qemu-img's bytes" % (ours,))
+    if (told["sha256"], told["length"]) != found or told["lost"]:
+        notes.append("%s: told %s of %s" % (ours, told, found))
+    return notes
+
+
+def compare(name, path):
+    info = shown("info", path)
+    notes = one(path, info["virtual-size"], (), ())
+    for snap in info["snapshots"]:
+        notes += one(path, snap["disk-size"], ("-s", snap["name"]),
+                     ("-l", "snapshot.id=" + snap["id"]))
+    return notes
+
+
+def stream():
+    path = os.path.join(WORK, "stream.qcow2")
+    make.build(path, "3M", ["write -P 1 0 64k", "write -P 2 2M 64k"])
+    status, out, err = qfsck("extract", "--hash", path, "-")
+    sha = hashlib.sha256(out).hexdigest()
+    want = b"\1" * 65536 + bytes((2 << 20) - 65536) + b"\2" * 65536 + bytes(
+        (1 << 20) - 65536)
+    tap.result(status == 0 and out == want and err.split() == [sha, "-"],
+               "to standard output, the hash beside it", [str(status), err])
+
+
+def sparse():
+    path = os.path.join(WORK, "sparse.qcow2")
+    make.build(path, "1G", ["write -P 1 0 64k", "write -P 0 4M 1M",
+                            "write -P 3 1023M 1k"])
+    raw = path + ".out"
+    status, out, err = qfsck("extract", path, raw)
+    stat = os.stat(raw)
+    tap.result(status == 0 and stat.st_size == 1 << 30
+               and stat.st_blocks * 512 <= 128 << 10 and not out and not err,
+               "holes for zeros, also at the end and where zeros were written",
+               [str(stat), err])
+    os.remove(raw)
+    os.chmod(path, 0o640)
+    qfsck("extract", path, raw)
+    tap.result(os.stat(raw).st_mode & 0o777 == 0o640,
+               "who may not read the image may not read its data")
+
+
+def lines_of(map_file):
+    """The map's ranges; its form must be ddrescue's."""
+    lines = [l for l in read(map_file).decode().splitlines()
+             if not l.startswith("#")]
+    if not re.fullmatch(r"0x[0-9A-F]+ +\+ +\d+", lines[0]):
+        return None
+    ranges = [(int(a, 16), int(b, 16), c) for a, b, c in
+              (l.split() for l in lines[1:])]
+    for before, after in zip(ranges, ranges[1:]):
+        if before[0] + before[1] != after[0]:
+            return None
+    return ranges
+
+
+def damage():
+    path = os.path.join(WORK, "damaged.qcow2")
+    make.build(path, "8M", ["write -P 1 0 1M", "write -c -P 7 2M 4k",
+                            "write -P 2 4M 64k"], cluster_size=4096)
+    whole = path + ".whole"
+    qfsck("extract", path, whole)
+    with qcow2.Image(path) as img:
+        img.put64(img.l2_pos(0, 3), 0x1200 | qcow2.COPIED)
+        img.put64(img.l2_pos(0, 4), (1 << 50) | qcow2.COPIED)
+        packed = img.compressed_range(img.u64(img.l2_pos(1, 0)))
+        img.write(packed[0], b"\xff" * 16)
+        img.put64(img.l1_pos(2), 0x1200)
+    raw = path + ".out"
+    status, out, err = qfsck("extract", "--output=json", path, raw)
+    told = tools.parse(out)
+    lost = [(r["start"], r["length"]) for r in told["lost"]]
+    want = [(12288, 4096), (16384, 4096), (2 << 20, 4096), (4 << 20, 2 << 20)]
+    tap.result(status == 1 and lost == want and "2.01 MiB" in err,
+               "what is lost is told with its reason",
+               [str(status), str(told), err])
+    truth = bytearray(read(whole))
+    for start, length in want:
+        truth[start:start + length] = bytes(length)
+    tap.result(read(raw) == truth, "and is zero, and the rest is there")
+    tap.result(lines_of(raw + ".map") == [
+        (0, 12288, "+"), (12288, 8192, "-"),
+        (20480, (2 << 20) - 20480, "+"), (2 << 20, 4096, "-"),
+        ((2 << 20) + 4096, (2 << 20) - 4096, "+"), (4 << 20, 2 << 20, "-"),
+        (6 << 20, 2 << 20, "+")], "the map file",
+        [read(raw + ".map").decode()])
+    status, out, err = qfsck("extract", "--map=" + raw + ".m2", path, "-")
+    tap.result(status == 1 and out == truth and
+               read(raw + ".m2") == read(raw + ".map"),
+               "a map beside standard output", [str(status), err])
+
+
+def missing_backing():
+    path = os.path.join(WORK, "orphan.qcow2")
+    tools.qemu_img("create", "-q", "-f", "qcow2", "-u", "-b", "gone", "-F",
+                   "raw", path, "1M")
+    make.apply_steps(path, [])
+    raw = path + ".out"
+    status, out, err = qfsck("extract", "--output=json", path, raw)
+    tap.result(status == 1 and tools.parse(out)["lost"] == [{
+        "start": 0, "length": 1 << 20,
+        "reason": "the backing file is missing"}] and
+        read(raw) == bytes(1 << 20), "a missing backing file",
+        [str(status), out.decode(), err])
+
+
+def refusals():
+    path = os.path.join(WORK, "plain.qcow2")
+    make.build(path, "1M")
+    there = os.path.join(WORK, "there")
+    with open(there, "w") as f:
+        f.write("precious")
+    luks = os.path.join(WORK, "luks.qcow2")
+    make.build_luks(luks)
+    new = os.path.join(WORK, "new")
+    for args in ((path,), (path, there), (path, path), ("-s", "x", path, new),
+                 (luks, new), (WORK + "/none", new), (there, new),
+                 ("--map=" + there, path, new), (path, WORK + "/no/folder"),
+                 ("--output=json", path, "-")):
+        status, out, err = qfsck("extract", *args)
+        tap.result(status == (63 if args[0] == there else 1) and err
+                   and not out and not os.path.exists(new)
+                   and read(there) == b"precious",
+                   "refused: %s" % " ".join(map(os.path.basename, args)),
+                   [str(status), err])
+
+
+each_layout(tap, compare, lambda name: name not in (
+    "sparse-1t", "sparse-1t-2m", "luks", "luks-4k"))
+stream()
+sparse()
+damage()
+missing_backing()
+refusals()
+sys.exit(tap.finish())
