@@ -89,9 +89,10 @@ def killed_between(path, event, command, steps=(), second=False, **options):
 # Where a machine may die in a write: (name, QEMU's blkdebug event, what was
 # done before, the write).  What is left may be whole or leak, never worse.
 DEATHS = (
-    ("new-l2", "l1_update", [], "aio_write -f -P 1 1900k 300k"),
-    ("l2-copy", "l1_update", [("snap", "s")], "aio_write -f -P 1 1900k 300k"),
-    ("cow", "write_aio", [("snap", "s")], "aio_write -f -P 1 1900k 300k"),
+    ("new-l2", "l1_update", [], "aio_write -f -P 1 64k 300k"),
+    ("l2-copy", "l1_update", [("snap", "s")], "aio_write -f -P 1 2112k 300k"),
+    ("cow", "write_aio", [("snap", "s")], "aio_write -f -P 1 2052k 300k"),
+    ("unwritten", "write_aio", [], "aio_write -f -P 1 64k 300k"),
     ("data", "l2_update", [], "aio_write -f -P 1 2049k 150k"),
     ("data-copy", "l2_update", [("snap", "s"), "write -P 2 2M 4k"],
      "aio_write -f -P 1 2049k 150k"),
