@@ -9,15 +9,16 @@
 #include <string.h>
 
 #define WORDS (QF_PAGE / 64)
-#define MAX_REGIONS 256u
-#define BUCKET 64u
+/* All buckets of a worker together fit the first-level cache. */
+#define MAX_REGIONS 64u
+#define BUCKET 32u
 
 /* One addition on its way to its region. */
 struct addition {
-	uint64_t cluster; /* relative to the ledger's base */
+	uint32_t cluster; /* relative to the region */
 	uint32_t n;
 	uint32_t weight;
-	uint8_t flags;
+	uint32_t flags;
 };
 
 struct bucket {
@@ -91,7 +92,8 @@ enum qf_err qf_ledger_new(uint64_t first, uint64_t clusters, unsigned int jobs,
 	l->n_pages = ((first - l->base + l->clusters - 1) >> QF_PAGE_BITS) + 1;
 	l->jobs = qf_pool_jobs(jobs);
 	l->region_shift = QF_PAGE_BITS;
-	while ((l->n_pages << QF_PAGE_BITS) >> l->region_shift >= MAX_REGIONS)
+	while (l->region_shift < 32 &&
+	       (l->n_pages << QF_PAGE_BITS) >> l->region_shift >= MAX_REGIONS)
 		l->region_shift++;
 	l->n_regions = (uint32_t)((((l->n_pages << QF_PAGE_BITS) - 1) >>
 				   l->region_shift) +
@@ -302,12 +304,16 @@ static bool set_bits(uint64_t *bits, uint32_t at, uint32_t n)
 	return true;
 }
 
+static inline uint16_t cell_of(const struct addition *add)
+{
+	return (uint16_t)((add->flags & 0xfu) << QF_CELL16_FLAGS | add->weight);
+}
+
 static bool add_page(struct qf_ledger *l, struct region *r, uint64_t no,
 		     uint32_t at, uint32_t n, const struct addition *add)
 {
 	struct page *p = &l->page[no];
-	uint16_t cell = (uint16_t)((add->flags & 0xfu) << QF_CELL16_FLAGS |
-				   add->weight);
+	uint16_t cell = cell_of(add);
 
 	if (add->weight <= QF_CELL16_MAX) {
 		if (p->kind == QF_PAGE_EMPTY) {
@@ -324,11 +330,27 @@ static bool add_page(struct qf_ledger *l, struct region *r, uint64_t no,
 	return add_array(l, r, no, at, n, add);
 }
 
+/* The commonest case: one more cluster of a page's class. */
+static inline bool apply_bit(struct qf_ledger *l, uint64_t base,
+			     const struct addition *add)
+{
+	uint64_t cluster = base + add->cluster;
+	const struct page *p = &l->page[cluster >> QF_PAGE_BITS];
+	uint64_t *w = &l->bits[cluster / 64];
+	uint64_t m = 1ull << (cluster % 64);
+
+	if (add->n != 1 || p->kind != QF_PAGE_BITS_SET ||
+	    add->weight > QF_CELL16_MAX || p->cell != cell_of(add) || *w & m)
+		return false;
+	*w |= m;
+	return true;
+}
+
 /* Applies one addition, which lies within one region. */
-static bool apply(struct qf_ledger *l, struct region *r,
+static bool apply(struct qf_ledger *l, struct region *r, uint64_t base,
 		  const struct addition *add)
 {
-	uint64_t c = add->cluster, left = add->n;
+	uint64_t c = base + add->cluster, left = add->n;
 	uint32_t at, n;
 
 	while (left) {
@@ -344,12 +366,14 @@ static bool apply(struct qf_ledger *l, struct region *r,
 
 static bool flush_bucket(struct qf_ledger *l, struct bucket *b, uint32_t no)
 {
+	uint64_t base = (uint64_t)no << l->region_shift;
 	struct region *r = &l->region[no];
 	uint32_t i;
 
 	omp_set_lock(&r->lock);
 	for (i = 0; i < b->n && !r->failed; i++)
-		if (!apply(l, r, &b->add[i]))
+		if (!apply_bit(l, base, &b->add[i]) &&
+		    !apply(l, r, base, &b->add[i]))
 			r->failed = true;
 	omp_unset_lock(&r->lock);
 	b->n = 0;
@@ -367,14 +391,32 @@ bool qf_ledger_flush(struct qf_ledger *l, unsigned int worker)
 	return ok;
 }
 
+/* Puts N clusters, which lie in region NO, on their way. */
+static inline bool put(struct qf_ledger *l, unsigned int worker, uint32_t no,
+		       uint64_t cluster, uint32_t n, uint32_t weight,
+		       unsigned int flags)
+{
+	struct bucket *b = &l->bucket[worker][no];
+	struct addition *a = &b->add[b->n++];
+
+	a->cluster = (uint32_t)(cluster & ((1ull << l->region_shift) - 1));
+	a->n = n;
+	a->weight = weight;
+	a->flags = flags;
+	return b->n < BUCKET || flush_bucket(l, b, no);
+}
+
 bool qf_ledger_add(struct qf_ledger *l, unsigned int worker, uint64_t cluster,
 		   uint64_t n, uint32_t weight, unsigned int flags)
 {
 	uint64_t end, now;
-	struct addition *a;
-	struct bucket *b;
 	uint32_t no;
 
+	if (n == 1 && cluster - l->first < l->clusters) {
+		cluster -= l->base;
+		no = (uint32_t)(cluster >> l->region_shift);
+		return put(l, worker, no, cluster, 1, weight, flags);
+	}
 	if (__builtin_add_overflow(cluster, n, &end))
 		end = UINT64_MAX;
 	if (cluster < l->first)
@@ -392,13 +434,7 @@ bool qf_ledger_add(struct qf_ledger *l, unsigned int worker, uint64_t cluster,
 			now = end - cluster;
 		if (now > UINT32_MAX)
 			now = UINT32_MAX;
-		b = &l->bucket[worker][no];
-		a = &b->add[b->n++];
-		a->cluster = cluster;
-		a->n = (uint32_t)now;
-		a->weight = weight;
-		a->flags = (uint8_t)flags;
-		if (b->n == BUCKET && !flush_bucket(l, b, no))
+		if (!put(l, worker, no, cluster, (uint32_t)now, weight, flags))
 			return false;
 	}
 	return true;

@@ -103,7 +103,9 @@ static bool count_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 {
 	struct counting *c = ctx;
 	struct part *p = &c->part[me];
-	uint64_t off = 0, bytes, first, clusters;
+	const uint32_t bits = c->img->geo.cluster_bits;
+	const bool data_file = c->img->geo.data_file;
+	uint64_t off = 0, bytes, first = 0, clusters;
 	size_t i;
 
 	if (p->grp != grp) {
@@ -115,10 +117,15 @@ static bool count_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 			count_figures(p, &c->img->geo, r);
 		if (c->first && r->odd)
 			count_odd(p, r);
-		bytes = qf_tally_run_bytes(c->img, r, &off);
-		if (!bytes)
-			continue;
-		clusters = qf_tally_touched(c->img, off, bytes, &first);
+		if (!r->odd && r->kind == QF_ENTRY_KIND_DATA && !data_file) {
+			first = (r->entry & QF_ENTRY_OFFSET_MASK) >> bits;
+			clusters = r->n;
+		} else {
+			bytes = qf_tally_run_bytes(c->img, r, &off);
+			clusters = bytes ? qf_tally_touched(c->img, off, bytes,
+							    &first)
+					 : 0;
+		}
 		if (clusters &&
 		    !qf_ledger_add(c->t->ledger, me, first, clusters, r->weight,
 				   run_flags(r)))

@@ -132,6 +132,22 @@ bool qf_l2_is_zero(const void *p, uint64_t bytes)
 	return true;
 }
 
+/* How many of the MAX words at P are zero; the first one is. */
+static inline uint32_t count_zeros(const unsigned char *p, uint32_t max)
+{
+	uint32_t n = 1;
+
+	/* few as a rule where tables are filled at random, else very many */
+	for (; n < max && n < 16; n++)
+		if (word(p, n))
+			return n;
+	while (n + 64 <= max && qf_l2_is_zero(p + n * 8ull, 512))
+		n += 64;
+	for (; n < max && !word(p, n); n++)
+		;
+	return n;
+}
+
 /* True if A and B are equal but for COPIED. STRIDE: words an entry. */
 QF_CLONES
 static bool alike(const unsigned char *a, const unsigned char *b, uint32_t n,
@@ -253,9 +269,7 @@ static void decode_plain(const struct qf_l2_slice *s, const struct cls *c,
 		k = 1;
 		e = word(p, i);
 		if (!e) {
-			while (i + k + 16 <= n &&
-			       qf_l2_is_zero(p + (i + k) * 8ull, 128))
-				k += 16;
+			k = count_zeros(p + i * 8ull, n - i);
 			continue;
 		}
 		if (!is_plain(s, e, mask, out->grp, index + i)) {

@@ -92,7 +92,6 @@ DEATHS = (
     ("new-l2", "l1_update", [], "aio_write -f -P 1 64k 300k"),
     ("l2-copy", "l1_update", [("snap", "s")], "aio_write -f -P 1 2112k 300k"),
     ("cow", "write_aio", [("snap", "s")], "aio_write -f -P 1 2052k 300k"),
-    ("unwritten", "write_aio", [], "aio_write -f -P 1 64k 300k"),
     ("data", "l2_update", [], "aio_write -f -P 1 2049k 150k"),
     ("data-copy", "l2_update", [("snap", "s"), "write -P 2 2M 4k"],
      "aio_write -f -P 1 2049k 150k"),
@@ -108,6 +107,21 @@ DEATHS = (
 def killed_at(path, event, steps, command, second=False):
     return killed_between(path, event, command, steps=steps, second=second,
                           cluster_size=4096)
+
+
+def killed_unwritten(path, **options):
+    """kill -9 while one write waits for its data and another one ends.
+
+    The flush of the second brings the refcounts of the first to the disk;
+    its clusters were never written, and its new L2 table is still zero.
+    """
+    build(path, "4M", ["write -P 9 2M 64k"], **options)
+    run(["qemu-io", "--image-opts",
+         "driver=qcow2,file.driver=blkdebug,file.image.filename=" + path,
+         "-c", "break write_aio A", "-c", "aio_write -P 1 64k 300k",
+         "-c", "wait_break A", "-c", "aio_write -f -P 2 3M 64k",
+         "-c", "sleep 500", "-c", "sigraise 9"])
+    return path
 
 
 def killed_writer(path, **options):
@@ -177,6 +191,7 @@ def killed_bitmap_writer(path, **options):
 STORIES = {
     "killed-lazy": killed_lazy_writer,
     "killed-writer": killed_writer,
+    "killed-unwritten": killed_unwritten,
     "killed-bitmap": killed_bitmap_writer,
     "two-writers": two_writers,
     "snapshot-under-writer": snapshot_under_writer,
