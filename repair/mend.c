@@ -8,6 +8,7 @@
  */
 #include "repair/mend.h"
 #include "repair/fix.h"
+#include "repair/stop.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,8 +19,13 @@
 
 /* In this order: what others build upon first. */
 static qf_fix_fn *const fixes[] = {
-	qf_fix_snapshots, qf_fix_refcounts, qf_fix_copied,
-	qf_fix_leaks,	  qf_fix_bits,
+	qf_fix_snapshots, /* who there is at all */
+	qf_fix_l1,	  /* which tables there are */
+	qf_fix_entries,	  /* where they lead */
+	qf_fix_refcounts, /* how many make use of each cluster */
+	qf_fix_copied,	  /* what follows from that */
+	qf_fix_leaks,	  /* what then is left over */
+	qf_fix_bits,	  /* whether all is well */
 };
 
 /* Problems that leave no doubt about who uses which cluster. */
@@ -162,41 +168,101 @@ static void take_opts(struct qf_plan *p, const struct qf_mend_opts *opts)
 		memcpy(p->refused, opts->refused, sizeof(p->refused));
 }
 
-enum qf_err qf_mend_plan(struct qf_io *io, const struct qf_mend_opts *opts,
-			 struct qf_mend *m, struct qf_why *why)
+/* How the rounds went: what was wrong when each began. */
+struct course {
+	struct {
+		uint64_t gravity, leaks;
+	} at[MAX_ROUNDS + 1];
+	unsigned int n;
+	unsigned int most; /* rounds that may plan something */
+};
+
+static bool less(const struct course *co, unsigned int a, unsigned int b)
+{
+	if (co->at[a].gravity != co->at[b].gravity)
+		return co->at[a].gravity < co->at[b].gravity;
+	return co->at[a].leaks < co->at[b].leaks;
+}
+
+/* The round after which the image was best; 0: it never was better. */
+static unsigned int best_round(const struct course *co)
+{
+	unsigned int i, best = 0;
+
+	for (i = 1; i < co->n; i++)
+		if (less(co, i, best))
+			best = i;
+	return best;
+}
+
+static enum qf_err rounds(struct qf_mend *m, const struct qf_mend_opts *opts,
+			  struct course *co, struct qf_why *why)
 {
 	struct qf_check_opts check = { .jobs = opts->jobs };
-	struct qf_fix_ctx c = { 0 };
+	struct qf_fix_ctx c = { .plan = m->plan };
+	enum qf_err err = QF_OK;
 	bool changed = true;
-	unsigned int round;
-	enum qf_err err;
 
-	memset(m, 0, sizeof(*m));
-	err = qf_plan_new(io, &m->plan, why);
-	if (err)
-		return err;
-	take_opts(m->plan, opts);
-	c.plan = m->plan;
-	for (round = 0; !err && changed && round < MAX_ROUNDS; round++) {
-		err = look(&c, &check, round ? &m->after : &m->before, why);
+	for (co->n = 0; !err && changed && co->n <= co->most; co->n++) {
+		struct qf_report *rep = co->n ? &m->after : &m->before;
+
+		if (qf_stop_asked())
+			return qf_err_set(why, QF_ERR_STOPPED, 0, QF_NOWHERE,
+					  "stopped; nothing was written");
+		err = look(&c, &check, rep, why);
 		if (!err) {
 			m->cluster_bytes = c.img->geo.cluster_bytes;
 			m->version = c.img->hdr.version;
-			err = one_round(&c, &changed, why);
+			co->at[co->n].gravity = gravity(rep);
+			co->at[co->n].leaks = rep->leaks;
 		}
+		changed = false;
+		if (!err && co->n < co->most)
+			err = one_round(&c, &changed, why);
 		free_facts(&c);
 	}
-	if (!err && round == 1) /* nothing planned: after is before */
+	if (!err && co->n == 1) /* nothing planned: after is before */
 		err = look(&c, &check, &m->after, why);
 	free_facts(&c);
+	return err;
+}
+
+static enum qf_err attempt(struct qf_io *io, const struct qf_mend_opts *opts,
+			   struct qf_mend *m, struct course *co,
+			   struct qf_why *why)
+{
+	enum qf_err err = qf_plan_new(io, &m->plan, why);
+
+	if (err)
+		return err;
+	take_opts(m->plan, opts);
+	err = rounds(m, opts, co, why);
 	if (!err && m->plan->n)
 		compare(m);
-	if (!err && changed && !m->refused) {
-		m->refused = true;
-		snprintf(m->reason, sizeof(m->reason),
-			 "the plan does not come to an end");
-	}
 	return err;
+}
+
+/*
+ * If all that can be planned does not make the image better, what was planned
+ * first may: the fixes that others build upon come first.
+ */
+enum qf_err qf_mend_plan(struct qf_io *io, const struct qf_mend_opts *opts,
+			 struct qf_mend *m, struct qf_why *why)
+{
+	struct course co = { .most = MAX_ROUNDS };
+	enum qf_err err;
+
+	memset(m, 0, sizeof(*m));
+	err = attempt(io, opts, m, &co, why);
+	if (err || !m->plan->n)
+		return err;
+	co.most = best_round(&co);
+	if (!co.most || (!m->refused && co.n <= co.most + 2))
+		return QF_OK;
+	if (!m->refused && !less(&co, co.most, co.n - 1))
+		return QF_OK;
+	qf_mend_free(m);
+	return attempt(io, opts, m, &co, why);
 }
 
 void qf_mend_free(struct qf_mend *m)

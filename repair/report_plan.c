@@ -95,15 +95,18 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 		say_left(out, &m->before);
 		return;
 	}
+	if (m->refused) {
+		fprintf(out,
+			"A plan of %zu edits was tried and is refused: %s.\n",
+			m->plan->n, m->reason);
+		say_left(out, &m->before);
+		return;
+	}
 	fprintf(out, "The plan, %zu edit%s:\n", m->plan->n,
 		m->plan->n == 1 ? "" : "s");
 	for (i = 0; i < m->plan->n; i++)
 		say_edit(out, i + 1, &m->plan->edit[i]);
 	say_lost(out, img, m);
-	if (m->refused) {
-		fprintf(out, "The plan is refused: %s.\n", m->reason);
-		return;
-	}
 	fprintf(out, "Afterwards: ");
 	say_state(out, &m->after);
 	fprintf(out, "\n");

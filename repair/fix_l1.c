@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * L1 entries that break the format's rules. A pointer to a lost table is
+ * restored if the table is found; it is given up only if the file was cut
+ * before it. Else the entry stays: it is the evidence that something is
+ * missing.
+ */
+#include "repair/orphan.h"
+
+#include <inttypes.h>
+
+#define MAX_HOLDERS 64u
+
+struct l1_fix {
+	struct qf_fix_ctx *c;
+	const struct qf_group *g;
+	const struct qf_l2_table *t;
+	enum qf_problem problem;
+	uint64_t off; /* that the entries shall have */
+	const char *what;
+	bool lost;
+};
+
+/* Sets the entry of one holder. */
+static enum qf_err one_holder(struct l1_fix *f, uint32_t holder,
+			      struct qf_why *why)
+{
+	const struct qf_image *img = f->c->img;
+	uint64_t l1_off, at, entry, span;
+	struct qf_be64 w;
+	uint32_t entries;
+	enum qf_err err;
+
+	if (!qf_image_l1(img, holder, &l1_off, &entries) ||
+	    f->g->l1_index >= entries)
+		return QF_OK;
+	at = l1_off + f->g->l1_index * 8ull;
+	/* an entry that makes the header a table claims all it points to */
+	if (f->t->off && qf_fix_shared(f->c, at))
+		return QF_OK;
+	err = qf_io_read_pad(img->io, &w, sizeof(w), at, why);
+	if (err)
+		return err;
+	entry = f->off ? f->off | (qf_be_get64(w) & QF_ENTRY_COPIED) : 0;
+	span = img->geo.cluster_bytes << img->geo.l2_bits;
+	if (f->lost &&
+	    !qf_plan_lose(f->c->plan, holder, f->g->l1_index * span, span))
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	return qf_plan_put64(f->c->plan, f->problem, at, entry, why, f->what);
+}
+
+static enum qf_err all_holders(struct l1_fix *f, struct qf_why *why)
+{
+	uint32_t holder[MAX_HOLDERS], n, i;
+	enum qf_err err = QF_OK;
+
+	n = qf_walk_holders(&f->c->walk, f->g->l1_index, f->t->off, holder,
+			    MAX_HOLDERS);
+	/* more of them: the next round takes them */
+	for (i = 0; !err && i < n && i < MAX_HOLDERS; i++)
+		err = one_holder(f, holder[i], why);
+	return err;
+}
+
+/* The table behind the end was allocated once: the file was cut. */
+static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
+{
+	uint64_t stated;
+
+	return !(off & (c->img->geo.cluster_bytes - 1)) &&
+	       !qf_image_refcount(c->img, off >> c->img->geo.cluster_bits,
+				  &stated, NULL) &&
+	       stated;
+}
+
+static enum qf_err one_table(struct l1_fix *f, struct qf_why *why)
+{
+	const struct qf_l2_table *t = f->t;
+
+	f->off = t->off;
+	f->lost = false;
+	f->problem = t->odd & QF_ODD_PAST_END	 ? QF_P_L1_OUTSIDE
+		     : t->odd & QF_ODD_UNALIGNED ? QF_P_L1_UNALIGNED
+						 : QF_P_L1_RESERVED;
+	if (!t->off)
+		f->problem = QF_P_L1_NOTHING;
+	if (!qf_plan_allows(f->c->plan, f->problem))
+		return QF_OK;
+	f->what = "clear the reserved bits of the L1 entry";
+	if (t->off && !(t->odd & (QF_ODD_PAST_END | QF_ODD_UNALIGNED)))
+		return all_holders(f, why);
+	if (t->odd & QF_ODD_PAST_END && was_cut_off(f->c, t->off)) {
+		f->off = 0;
+		f->lost = true;
+		f->what = "give up an L1 entry whose table was cut off with "
+			  "the file";
+		return all_holders(f, why);
+	}
+	if (qf_orphan_table(f->c, t->off, &f->off) != QF_ORPHAN_FOUND)
+		return QF_OK;
+	f->what = "point the L1 entry to the one table without an owner that "
+		  "fits";
+	return all_holders(f, why);
+}
+
+enum qf_err qf_fix_l1(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	struct l1_fix f = { .c = c };
+	enum qf_err err = QF_OK;
+	uint32_t i, v;
+
+	for (i = 0; !err && i < c->walk.n_groups; i++) {
+		f.g = &c->walk.group[i];
+		for (v = 0; !err && v < f.g->n; v++) {
+			f.t = &c->walk.table[f.g->first + v];
+			if (f.t->odd || !f.t->off)
+				err = one_table(&f, why);
+		}
+	}
+	return err;
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "repair/orphan.h"
+#include "lib/mem.h"
+
+#include <stdlib.h>
+
+typedef bool fits_fn(const struct qf_fix_ctx *c, uint64_t off);
+
+/* The candidates that fit, as long as there is but one. */
+struct search {
+	const struct qf_fix_ctx *c;
+	fits_fn *fits;
+	uint64_t ours; /* where the damaged pointer itself is counted */
+	uint64_t found;
+	unsigned int n;
+};
+
+bool qf_orphan_is(const struct qf_fix_ctx *c, uint64_t off)
+{
+	uint64_t cl = off >> c->img->geo.cluster_bits, stated;
+
+	return off && cl < c->tally.clusters &&
+	       !(off & (c->img->geo.cluster_bytes - 1)) &&
+	       !qf_ledger_count(c->tally.ledger, cl, NULL) &&
+	       !qf_image_refcount(c->img, cl, &stated, NULL) && stated &&
+	       !qf_ranges_has(&c->plan->released, off);
+}
+
+/* True if the only one who leads to OFF is the damaged pointer. */
+static bool is_ours(const struct qf_fix_ctx *c, uint64_t off)
+{
+	uint64_t cl = off >> c->img->geo.cluster_bits, stated;
+	unsigned int flags = 0;
+
+	return off && cl < c->tally.clusters &&
+	       qf_ledger_count(c->tally.ledger, cl, &flags) &&
+	       !(flags & QF_LEDGER_DOUBLE) &&
+	       !qf_image_refcount(c->img, cl, &stated, NULL) && stated;
+}
+
+/* At least half of what is there points to clusters without an owner. */
+static bool looks_like_table(const struct qf_fix_ctx *c, uint64_t off)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	uint64_t entry, bitmap, used = 0, orphans = 0, i, at;
+	struct qf_be64 *buf;
+	bool sound = true;
+
+	buf = qf_mem_zalloc(1, g->cluster_bytes);
+	if (!buf ||
+	    qf_io_read_pad(c->img->io, buf, g->cluster_bytes, off, NULL)) {
+		free(buf);
+		return false;
+	}
+	for (i = 0; sound && i < g->l2_entries; i++) {
+		at = i * (g->l2_entry_bytes / 8);
+		entry = qf_be_get64(buf[at]);
+		bitmap = g->extl2 ? qf_be_get64(buf[at + 1]) : 0;
+		if (!entry && !bitmap)
+			continue;
+		used++;
+		sound = !qf_entry_l2_odd(g, c->img->hdr.version,
+					 c->img->io->size, entry, bitmap);
+		if (!(entry & QF_ENTRY_COMPRESSED))
+			orphans +=
+				qf_orphan_is(c, entry & QF_ENTRY_OFFSET_MASK);
+	}
+	free(buf);
+	return sound && used && orphans * 2 >= used;
+}
+
+static void try(struct search *s, uint64_t off)
+{
+	if ((s->n && s->found == off) ||
+	    (!qf_orphan_is(s->c, off) &&
+	     (off != s->ours || !is_ours(s->c, off))) ||
+	    !s->fits(s->c, off))
+		return;
+	s->found = off;
+	s->n++;
+}
+
+static void try_like(struct search *s, uint64_t off)
+{
+	uint32_t bit = s->c->img->geo.cluster_bits;
+
+	if (off & (s->c->img->geo.cluster_bytes - 1))
+		s->ours = off & ~(s->c->img->geo.cluster_bytes - 1);
+	off &= ~(s->c->img->geo.cluster_bytes - 1);
+	try(s, off);
+	if (s->n)
+		return;
+	for (; bit < 56; bit++)
+		try(s, off ^ (1ull << bit));
+}
+
+static enum qf_orphan_answer answer(const struct search *s, uint64_t *found)
+{
+	*found = s->found;
+	if (s->n == 1)
+		return QF_ORPHAN_FOUND;
+	/* an orphan that does not fit may be the one all the same */
+	return s->n || s->c->tally.leaked ? QF_ORPHAN_MANY : QF_ORPHAN_NONE;
+}
+
+static bool fits_always(const struct qf_fix_ctx *c, uint64_t off)
+{
+	(void)c;
+	return off != 0;
+}
+
+enum qf_orphan_answer qf_orphan_data(const struct qf_fix_ctx *c, uint64_t off,
+				     uint64_t prev, uint64_t next,
+				     uint64_t *found)
+{
+	struct search s = { .c = c, .fits = fits_always };
+	uint64_t size = c->img->geo.cluster_bytes;
+
+	/* between its neighbours: nothing fits better */
+	if (prev && next && next == prev + 2 * size)
+		try(&s, prev + size);
+	if (!s.n)
+		try_like(&s, off);
+	if (!s.n && prev)
+		try(&s, prev + size);
+	if (!s.n && next > size)
+		try(&s, next - size);
+	return answer(&s, found);
+}
+
+enum qf_orphan_answer qf_orphan_table(const struct qf_fix_ctx *c, uint64_t off,
+				      uint64_t *found)
+{
+	struct search s = { .c = c, .fits = looks_like_table };
+	const struct qf_trouble *tr = c->tally.trouble;
+	uint64_t cl, seen = 0;
+	size_t i;
+
+	try_like(&s, off);
+	/* else any table that nobody names, if there is but one */
+	for (i = 0; !s.n && i < c->tally.n_troubles; i++, tr++)
+		for (cl = tr->first; tr->stated > tr->counted &&
+				     cl < tr->first + tr->n && seen < 65536;
+		     cl++, seen++)
+			try(&s, cl << c->img->geo.cluster_bits);
+	return answer(&s, found);
+}
