@@ -13,6 +13,7 @@ struct qf_check_opts {
 	bool all;	     /* every entry a finding of its own */
 	bool data;	     /* look into compressed clusters as well */
 	bool shared;	     /* the image may be written meanwhile (-U) */
+	const char *below;   /* --backing-chain: what is wrong there; or NULL */
 };
 
 enum qf_verdict {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* qfsck check. */
 #include "check/check.h"
+#include "check/cmd_layers.h"
 #include "check/report.h"
 #include "cmd.h"
 #include "lib/open.h"
@@ -14,7 +15,7 @@
 struct args {
 	struct qf_check_opts check;
 	struct qf_report_style style;
-	bool json, progress, image_opts;
+	bool json, progress, image_opts, chain;
 	const char *format;
 	char **name; /* owned list of borrowed or owned strings */
 	size_t n;
@@ -44,6 +45,7 @@ static const struct option options[] = {
 	{ "cache", required_argument, NULL, 'T' },
 	{ "all", no_argument, NULL, OPT_ALL },
 	{ "data", no_argument, NULL, OPT_DATA },
+	{ "backing-chain", no_argument, NULL, OPT_CHAIN },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
 	{ "max-memory", required_argument, NULL, OPT_MEMORY },
 	{ "files0-from", required_argument, NULL, OPT_FILES0 },
@@ -63,6 +65,7 @@ static const char help[] =
 	"  -U, --force-share      read an image that another program writes\n"
 	"      --all              list every damaged entry by itself\n"
 	"      --data             inflate every compressed cluster as well\n"
+	"      --backing-chain    check the backing files too, each once\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
 	"      --max-memory=SIZE  count in windows that take about SIZE (16M, 1G)\n"
 	"      --files0-from=F    take the images' names, ended by NUL, from F\n"
@@ -228,6 +231,9 @@ static int take_option(struct args *a, int opt)
 	case OPT_ALL:
 		a->check.all = a->style.all = true;
 		return -1;
+	case OPT_CHAIN:
+		a->chain = true;
+		return -1;
 	case OPT_DATA:
 		a->check.data = true;
 		return -1;
@@ -321,7 +327,8 @@ static void print_report(const struct args *a, const char *name,
 	json_decref(o);
 }
 
-static int check_one(const struct args *a, const char *name)
+static int check_one(const struct args *a, const char *name,
+		     struct qf_layers *layers)
 {
 	struct qf_image *img;
 	struct qf_report rep;
@@ -334,6 +341,10 @@ static int check_one(const struct args *a, const char *name)
 			   "the format \"%s\" is not one that is checked",
 			   a->format);
 		return not_checked(a, name, &why);
+	}
+	if (a->chain) {
+		code = qf_layers_image(layers, name, &why);
+		return code < 0 ? not_checked(a, name, &why) : code;
 	}
 	qf_progress_start(name, a->progress);
 	if (a->check.shared)
@@ -365,19 +376,28 @@ static int gravest(int a, int b)
 
 static int check_all(const struct args *a)
 {
+	struct qf_layers layers = { .check = &a->check,
+				    .style = &a->style,
+				    .json = a->json,
+				    .progress = a->progress,
+				    .many = a->n > 1 };
 	int code = QF_EXIT_CLEAN;
 	char *name;
 	size_t i;
 
 	for (i = 0; i < a->n; i++) {
 		name = a->image_opts ? from_image_opts(a->name[i]) : NULL;
-		if (a->image_opts && !name)
-			return wrong_use("no file.filename in the image "
+		if (a->image_opts && !name) {
+			code = wrong_use("no file.filename in the image "
 					 "options",
 					 a->name[i]);
-		code = gravest(code, check_one(a, name ? name : a->name[i]));
+			break;
+		}
+		code = gravest(code,
+			       check_one(a, name ? name : a->name[i], &layers));
 		free(name);
 	}
+	qf_layers_end(&layers);
 	return code;
 }
 

@@ -47,20 +47,39 @@ static char *beside(const char *image_path, const char *name)
 	return path;
 }
 
-char *qf_chain_path(const char *image_path, const char *name)
+/* The path that NAME means by itself, as a "file:" or "json:" name; NULL if
+ * it is no local file. Such names are relative to the working directory. */
+static char *by_itself(const char *name)
 {
-	char *inner, *path;
+	char *inner;
 
-	if (!strncmp(name, "json:", 5)) {
-		inner = from_json(name + 5);
-		path = inner ? beside(image_path, inner) : NULL;
+	if (!strncmp(name, "file:", 5))
+		return strdup(name + 5);
+	if (strncmp(name, "json:", 5))
+		return NULL;
+	inner = from_json(name + 5);
+	if (inner && has_protocol(inner)) {
+		char *path = by_itself(inner);
+
 		free(inner);
 		return path;
 	}
-	if (!strncmp(name, "file:", 5))
-		return beside(image_path, name + 5);
+	return inner;
+}
+
+char *qf_chain_path(const char *image_path, const char *name)
+{
 	if (has_protocol(name))
-		return NULL;
+		return by_itself(name);
+	return beside(image_path, name);
+}
+
+char *qf_chain_data_path(const char *image_path, const char *name)
+{
+	if (has_protocol(name))
+		return by_itself(name);
+	if (name[0] != '/' && !qf_chain_readable(name, NULL))
+		return strdup(name);
 	return beside(image_path, name);
 }
 
@@ -154,7 +173,7 @@ static enum qf_err open_data(struct qf_chain_node *node, struct qf_why *why)
 			   "the image does not name its data file");
 		return QF_OK;
 	}
-	path = qf_chain_path(node->path, name);
+	path = qf_chain_data_path(node->path, name);
 	if (path)
 		(void)qf_io_file_open(path, &node->data, &node->data_why);
 	else
@@ -204,63 +223,80 @@ static bool is_in_chain(const struct qf_chain *c, const struct qf_io *io)
 	return false;
 }
 
+/* Opens the file at PATH, which stays the chain's, as what it is. */
+static enum qf_err open_layer(struct qf_chain *c, const char *stated,
+			      const char *path, struct qf_io **io,
+			      struct qf_image **img)
+{
+	enum qf_err err;
+	bool qcow2;
+
+	c->end = QF_CHAIN_MISSING;
+	err = qf_io_file_open(path, io, &c->broken);
+	if (err)
+		return err;
+	c->end = QF_CHAIN_LOOP;
+	if (is_in_chain(c, *io))
+		return qf_err_set(&c->broken, QF_ERR_FORMAT, 0, QF_NOWHERE,
+				  "stands in the chain already: a loop");
+	c->end = QF_CHAIN_FOREIGN;
+	err = find_format(*io, stated, &qcow2, &c->broken);
+	if (err || !qcow2)
+		return err;
+	c->end = QF_CHAIN_DAMAGED;
+	err = qf_image_open(*io, img, &c->broken);
+	*io = NULL;
+	return err;
+}
+
 /* Opens the file behind the last node; PATH is taken over. */
 static enum qf_err open_next(struct qf_chain *c, const char *stated, char *path,
 			     struct qf_why *why)
 {
 	struct qf_image *img = NULL;
 	struct qf_io *io = NULL;
-	enum qf_err err;
-	bool qcow2;
+	enum qf_err err = open_layer(c, stated, path, &io, &img);
 
-	err = qf_io_file_open(path, &io, &c->broken);
-	if (!err && is_in_chain(c, io))
-		err = qf_err_set(&c->broken, QF_ERR_FORMAT, 0, QF_NOWHERE,
-				 "stands in the chain already: a loop");
-	if (!err)
-		err = find_format(io, stated, &qcow2, &c->broken);
 	if (err) {
 		qf_io_close(io);
-	} else if (qcow2) {
-		err = qf_image_open(io, &img, &c->broken);
-		io = NULL;
-	}
-	if (err) {
-		free(path);
+		c->broken_path = path;
 		return err == QF_ERR_NOMEM ? no_memory(why) : QF_OK;
 	}
+	c->end = QF_CHAIN_WHOLE;
 	return add_node(c, path, io, img, why);
 }
 
 static enum qf_err follow(struct qf_chain *c, struct qf_why *why)
 {
-	struct qf_image *img = c->node[c->n - 1].img;
+	struct qf_image *img = c->node[0].img;
 	enum qf_err err = QF_OK;
 	char *path;
 
-	while (!err && img && img->backing_name && c->n < QF_CHAIN_MAX) {
-		uint32_t n = c->n;
-
-		path = qf_chain_path(c->node[n - 1].path, img->backing_name);
-		if (path)
+	while (!err && img && img->backing_name && c->end == QF_CHAIN_WHOLE) {
+		path = qf_chain_path(c->node[c->n - 1].path, img->backing_name);
+		if (c->n == QF_CHAIN_MAX) {
+			c->end = QF_CHAIN_LONG;
+			c->broken_path = path;
+			qf_err_set(&c->broken, QF_ERR_UNSUPPORTED, 0,
+				   QF_NOWHERE,
+				   "is number %u of the chain, and no more are "
+				   "opened",
+				   QF_CHAIN_MAX);
+		} else if (path) {
 			err = open_next(c,
 					qf_ext_string(&img->ext,
 						      QF_EXT_BACKING_FORMAT),
 					path, why);
-		else
+		} else {
+			c->end = QF_CHAIN_REMOTE;
 			qf_err_set(&c->broken, QF_ERR_UNSUPPORTED, 0,
 				   QF_NOWHERE, "is not a local file");
-		if (!err && c->broken.err) {
+		}
+		if (!err && c->end != QF_CHAIN_WHOLE) {
 			c->broken_name = strdup(img->backing_name);
 			return c->broken_name ? QF_OK : no_memory(why);
 		}
 		img = c->node[c->n - 1].img;
-	}
-	if (!err && c->n == QF_CHAIN_MAX && img && img->backing_name) {
-		qf_err_set(&c->broken, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
-			   "is number %u of the chain, and no more are opened",
-			   QF_CHAIN_MAX);
-		c->broken_name = strdup(img->backing_name);
 	}
 	return err;
 }
@@ -294,5 +330,6 @@ void qf_chain_close(struct qf_chain *c)
 	}
 	free(c->node);
 	free(c->broken_name);
+	free(c->broken_path);
 	memset(c, 0, sizeof(*c));
 }

@@ -7,11 +7,18 @@
 
 /*
  * The path that NAME, written in the image at IMAGE_PATH, means, as QEMU
- * resolves it: relative to the image's folder, "file:" taken off, and the
- * file name out of a "json:" pseudo protocol. Owned by the caller; NULL
- * without memory or if NAME is no local file (nbd://...).
+ * resolves it: relative to the image's folder; but a "file:" name and the
+ * file name in a "json:" one are relative to the working directory. Owned by
+ * the caller; NULL without memory or if NAME is no local file (nbd://...).
  */
 char *qf_chain_path(const char *image_path, const char *name);
+
+/*
+ * The same for the name of an external data file. QEMU takes it from the
+ * working directory; where it is not there, the one beside the image is
+ * meant, which whoever opens the image by other means has to name.
+ */
+char *qf_chain_data_path(const char *image_path, const char *name);
 
 /* QF_OK if PATH can be opened for reading; else the reason in WHY. */
 enum qf_err qf_chain_readable(const char *path, struct qf_why *why);
@@ -29,6 +36,17 @@ struct qf_chain_node {
 	uint64_t disk_bytes;	/* guest bytes that it can show */
 };
 
+/* How a chain ends. */
+enum qf_chain_end {
+	QF_CHAIN_WHOLE,	  /* with an image that has no backing file */
+	QF_CHAIN_MISSING, /* the next file cannot be opened */
+	QF_CHAIN_LOOP,	  /* the next file stands in the chain already */
+	QF_CHAIN_DAMAGED, /* should be qcow2, and cannot be read as such */
+	QF_CHAIN_FOREIGN, /* has a format that is not read here */
+	QF_CHAIN_REMOTE,  /* is no local file */
+	QF_CHAIN_LONG,	  /* QF_CHAIN_MAX files are open already */
+};
+
 struct qf_chain {
 	struct qf_chain_node *node; /* [0]: the image itself */
 	uint32_t n;
@@ -38,7 +56,9 @@ struct qf_chain {
 	 * node is not there: missing, unreadable, a loop, another format.
 	 */
 	struct qf_why broken;
+	enum qf_chain_end end;
 	char *broken_name; /* as the last node names it; owned */
+	char *broken_path; /* its path, if it is a local file; owned */
 };
 
 /*

@@ -52,12 +52,12 @@ struct qf_io_ops {
 
 struct qf_io {
 	const struct qf_io_ops *ops;
-	uint64_t size;	/* bytes */
-	char *name;	/* as the user gave it; owned */
-	uint64_t id[2]; /* device and inode, or 0, 0: to find loops */
-	int64_t mtime;	/* seconds since the Epoch of the last write, or 0 */
-	int fd;		/* the file descriptor behind it, or -1 */
-	bool block_dev; /* a block device: no end, no holes, no truncate */
+	uint64_t size;	  /* bytes */
+	char *name;	  /* as the user gave it; owned */
+	uint64_t id[2];	  /* device and inode, or 0, 0: to find loops */
+	int64_t mtime_ns; /* of the last write, since the Epoch; 0: not known */
+	int fd;		  /* the file descriptor behind it, or -1 */
+	bool block_dev;	  /* a block device: no end, no holes, no truncate */
 	uint64_t disk_bytes; /* bytes that the file takes on its disk */
 };
 

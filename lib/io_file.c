@@ -116,9 +116,10 @@ static enum qf_err take_stat(struct qf_io *io, struct qf_why *why)
 				  "cannot look at the file");
 	io->id[0] = st.st_dev;
 	io->id[1] = st.st_ino;
-	io->mtime = st.st_mtime;
 	io->disk_bytes = (uint64_t)st.st_blocks * 512;
 	if (S_ISREG(st.st_mode)) {
+		io->mtime_ns =
+			st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
 		io->size = (uint64_t)st.st_size;
 		return QF_OK;
 	}

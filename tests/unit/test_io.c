@@ -56,7 +56,8 @@ static void a_file_is_read(void **state)
 	assert_int_equal(io->size, FILE_BYTES);
 	assert_int_equal(io->id[0], st.st_dev);
 	assert_int_equal(io->id[1], st.st_ino);
-	assert_int_equal(io->mtime, st.st_mtime);
+	assert_int_equal(io->mtime_ns,
+			 st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec);
 	assert_int_equal(io->disk_bytes, st.st_blocks * 512);
 	assert_false(io->block_dev);
 	assert_string_equal(io->name, path);
