@@ -38,8 +38,9 @@ EDITS = {
     "key of 128 bytes": (108, 4, 128, "luks-key-slot"),
     "no iterations": (164, 4, 0, "luks-header"),
     "payload at 0": (104, 4, 0, "luks-header"),
-    "payload farther": (104, 4, 5000, None),
-    "payload earlier": (104, 4, 3000, "luks-key-slot"),
+    "payload farther": (104, 4, lambda number: number(104) + 8, None),
+    "payload earlier": (104, 4, lambda number: number(slot(7, 40)) + 8,
+                        "luks-key-slot"),
     "uuid": (168, 8, 1, None),
 }
 for _n in (0, 1, 7):
@@ -50,8 +51,9 @@ for _n in (0, 1, 7):
         "slot %d: key far outside" % _n: (slot(_n, 40), 4, 1 << 31,
                                           "luks-key-slot"),
         "slot %d: stripes" % _n: (slot(_n, 44), 4, 3999, "luks-key-slot"),
-        "slot %d: key on another" % _n: (slot(_n, 40), 4, 2030,
-                                         "luks-key-slot"),
+        "slot %d: key on another" % _n: (
+            slot(_n, 40), 4, lambda number: number(slot(4, 40)) + 8,
+            "luks-key-slot"),
     })
 EDITS.update({
     "slot 0: used, no iterations": (slot(0, 4), 4, 0, "luks-key-slot"),
@@ -65,6 +67,8 @@ def edited(at, size, value):
     shutil.copy(SOUND, path)
     with qcow2.Image(path) as image:
         start = image.u64(image.extension(qcow2.EXT_CRYPTO)[0])
+        if callable(value):
+            value = value(lambda place: image.number(start + place, 4))
         image.put_number(start + at, size, value)
     return path
 
