@@ -6,10 +6,10 @@
  * an image with a single L2 table keeps every processor busy. What is
  * damaged is put together by L2 table.
  */
+#include "check/data_loss.h"
 #include "check/pass.h"
 #include "check/progress.h"
 #include "lib/codec.h"
-#include "lib/describe.h"
 #include "lib/mem.h"
 #include "lib/pool.h"
 
@@ -22,6 +22,7 @@
 #define BATCH_MAX 16384u
 #define BATCH_MIN 256u
 #define BATCH_BYTES (64u << 20) /* inflated */
+#define MEMBERS_MAX (1u << 20)	/* words of all its items, if not BATCH_MIN's */
 #define RANGES 4u		/* of guest offsets that a finding names */
 
 /* One compressed cluster, and what became of it. */
@@ -58,10 +59,12 @@ struct data {
 	struct worker *worker;
 	struct item *item; /* the batch, in the order of the walk */
 	uint32_t *by_off;  /* its numbers, in the order of the file */
-	uint32_t n, room;
+	uint64_t *members; /* WORDS an item: the tables that say so */
+	uint32_t n, room, words;
 	struct damage *damage;
 	size_t n_damages, damage_room;
 	size_t *slot; /* by table of a group and fault: where in damage */
+	struct qf_data_loss loss;
 	uint64_t done;
 	qf_pool_tick *tick;
 	bool no_memory;
@@ -147,12 +150,18 @@ static struct damage *damage_of(struct data *d, const struct item *it)
 	return dm;
 }
 
-static bool note(struct data *d, const struct item *it)
+/* Item I of the batch is not as it should be. */
+static bool note(struct data *d, uint32_t i)
 {
+	const struct item *it = &d->item[i];
 	struct damage *dm = damage_of(d, it);
 
 	if (!dm)
 		return false;
+	/* what cannot be read may come back, what is too long can be read */
+	if (dm->fault == DAMAGED)
+		qf_data_loss_add(&d->loss, it->grp,
+				 &d->members[(size_t)i * d->words], it->index);
 	dm->n++;
 	if (dm->ranges &&
 	    dm->range[dm->ranges - 1].from + dm->range[dm->ranges - 1].n ==
@@ -180,7 +189,7 @@ static bool run_batch(struct data *d)
 		d->no_memory = true;
 	for (i = 0; i < d->n && !d->no_memory; i++)
 		if (d->item[i].sys || d->item[i].state != QF_CODEC_WHOLE)
-			d->no_memory = !note(d, &d->item[i]);
+			d->no_memory = !note(d, i);
 	d->done += d->n;
 	d->n = 0;
 	if (d->tick) /* shared with snapshots, some are not in the figure */
@@ -197,6 +206,19 @@ static uint32_t first_member(const struct qf_run *r)
 	while (!r->members[v / 64])
 		v += 64;
 	return v + (uint32_t)__builtin_ctzll(r->members[v / 64]);
+}
+
+/* Keeps which of the N tables of the group name item I. */
+static void keep_members(struct data *d, uint32_t i, uint32_t n,
+			 const struct qf_run *r)
+{
+	uint64_t *to = &d->members[(size_t)i * d->words];
+	uint32_t w, words = (n + 63) / 64;
+
+	for (w = 0; w < words; w++)
+		to[w] = r->members ? r->members[w] : UINT64_MAX;
+	if (!r->members && n % 64)
+		to[words - 1] = (1ull << n % 64) - 1;
 }
 
 static bool see_runs(void *ctx, unsigned int worker, const struct qf_group *grp,
@@ -217,6 +239,7 @@ static bool see_runs(void *ctx, unsigned int worker, const struct qf_group *grp,
 		it = &d->item[d->n++];
 		memset(it, 0, sizeof(*it));
 		it->grp = grp;
+		keep_members(d, d->n - 1, grp->n, &run[i]);
 		it->table = first_member(&run[i]);
 		it->index = run[i].index;
 		qf_entry_compressed(&d->c->img->geo, run[i].entry, &it->off,
@@ -250,23 +273,6 @@ static void list_ranges(const struct data *d, const struct damage *dm,
 		snprintf(buf + n, room - n, " and more");
 }
 
-static void own(struct data *d, struct qf_finding *f, const struct item *it)
-{
-	const struct qf_l2_table *t =
-		&d->c->walk.table[it->grp->first + it->table];
-	uint32_t holder = QF_HOLDER_IMAGE, n;
-	char who[400], more[48] = "";
-
-	n = qf_walk_holders(&d->c->walk, it->grp->l1_index, t->off, &holder, 1);
-	if (n > 1)
-		snprintf(more, sizeof(more), " and %" PRIu32 " other%s", n - 1,
-			 n > 2 ? "s" : "");
-	qf_finding_owner(f, "%s%s, L2 table at 0x%" PRIx64,
-			 qf_describe_holder(d->c->img, holder, who,
-					    sizeof(who)),
-			 more, t->off);
-}
-
 static void report(struct data *d, const struct damage *dm)
 {
 	static const enum qf_problem problems[FAULTS] = {
@@ -275,6 +281,8 @@ static void report(struct data *d, const struct damage *dm)
 		[UNREAD] = QF_P_COMPRESSED_UNREADABLE,
 	};
 	const struct item *it = &dm->first;
+	const struct qf_l2_table *t =
+		&d->c->walk.table[it->grp->first + it->table];
 	struct qf_finding *f =
 		qf_pass_at(d->c, problems[dm->fault], it->off, it->bytes);
 	char ranges[256];
@@ -286,11 +294,13 @@ static void report(struct data *d, const struct damage *dm)
 	f->guest_off = qf_pass_guest(d->c->img, it->grp->l1_index, it->index);
 	list_ranges(d, dm, ranges, sizeof(ranges));
 	qf_finding_say(f,
-		       "%" PRIu64 " at guest offset%s %s; the first, %" PRIu64
+		       "%" PRIu64 " of the L2 table at 0x%" PRIx64
+		       ", guest offset%s %s; the first, %" PRIu64
 		       " bytes at 0x%" PRIx64 ": %s",
-		       dm->n, dm->n > 1 ? "s" : "", ranges, it->bytes, it->off,
+		       dm->n, t->off, dm->n > 1 ? "s" : "", ranges, it->bytes,
+		       it->off,
 		       it->sys ? strerror(it->sys) : qf_codec_state(it->state));
-	own(d, f, it);
+	qf_pass_own_table(d->c, f, it->grp->l1_index, t);
 }
 
 static bool make_room(struct data *d)
@@ -302,6 +312,9 @@ static bool make_room(struct data *d)
 	for (i = 0; i < w->n_groups; i++)
 		if (w->group[i].n > most)
 			most = w->group[i].n;
+	d->words = (most + 63) / 64;
+	if (room > MEMBERS_MAX / d->words)
+		room = MEMBERS_MAX / d->words;
 	d->room = room > BATCH_MAX   ? BATCH_MAX
 		  : room < BATCH_MIN ? BATCH_MIN
 				     : (uint32_t)room;
@@ -310,7 +323,10 @@ static bool make_room(struct data *d)
 	d->item = qf_mem_zalloc(d->room, sizeof(*d->item));
 	d->by_off = qf_mem_zalloc(d->room, sizeof(*d->by_off));
 	d->slot = qf_mem_zalloc((size_t)most * FAULTS, sizeof(*d->slot));
-	return d->worker && d->item && d->by_off && d->slot;
+	d->members =
+		qf_mem_zalloc((size_t)d->room * d->words, sizeof(*d->members));
+	return d->worker && d->item && d->by_off && d->slot && d->members &&
+	       qf_data_loss_start(&d->loss, d->c);
 }
 
 static void free_data(struct data *d)
@@ -326,6 +342,8 @@ static void free_data(struct data *d)
 	free(d->item);
 	free(d->by_off);
 	free(d->slot);
+	free(d->members);
+	qf_data_loss_free(&d->loss);
 	free(d->damage);
 }
 
@@ -353,6 +371,8 @@ enum qf_err qf_pass_data(struct qf_pass_ctx *c, struct qf_why *why)
 				 "no memory for the compressed clusters");
 	for (i = 0; !err && i < d.n_damages; i++)
 		report(&d, &d.damage[i]);
+	if (!err)
+		qf_data_loss_end(&d.loss);
 	free_data(&d);
 	return err;
 }
