@@ -70,7 +70,11 @@ static inline void qf_entry_compressed(const struct qf_geometry *g,
 static inline bool qf_entry_past_end(const struct qf_geometry *g, uint64_t size,
 				     uint64_t off, uint64_t bytes)
 {
-	return off + bytes >= size && off + bytes - size >= g->cluster_bytes;
+	uint64_t end;
+
+	if (__builtin_add_overflow(off, bytes, &end))
+		return true;
+	return end >= size && end - size >= g->cluster_bytes;
 }
 
 /* What is odd about the L1 entry: enum qf_entry_odd. SIZE: the file's. */

@@ -88,6 +88,8 @@ static void the_last_cluster_may_be_partial(void **state)
 	assert_true(qf_entry_past_end(&g, 65536 * 2, 65536 * 2, 65536));
 	assert_true(qf_entry_past_end(&g, 65536 * 2, 1ull << 55, 65536));
 	assert_false(qf_entry_past_end(&g, 512, 0, 65536));
+	assert_true(qf_entry_past_end(&g, 512, UINT64_MAX - 65535, 65536));
+	assert_true(qf_entry_past_end(&g, 512, UINT64_MAX, 512));
 }
 
 static void odd_l1_entries(void **state)
