@@ -94,7 +94,7 @@ void qf_app_marks_changed(struct qf_app *a)
 	a->marked = false;
 	for (i = 0; i < s->n_holders; i++)
 		a->marked |= s->holder[i].marked;
-	a->freed = qf_scene_mark(s);
+	a->freed = qf_model_mark(a->model);
 	a->age++;
 }
 

@@ -55,6 +55,8 @@ void qf_model_free(struct qf_model *m)
 	if (!m)
 		return;
 	qf_scene_free(&m->scene);
+	qf_du_free(&m->du);
+	qf_owners_free(m->owners);
 	qf_walk_free(&m->walk);
 	qf_check_free(&m->report);
 	free(m);
@@ -236,33 +238,54 @@ static void copy_owners(struct qf_scene *s, const struct qf_owners *o)
 	}
 }
 
-/* The model with its scene, without a report. */
 enum qf_err qf_model_scene(struct qf_image *img, struct qf_model **out,
 			   struct qf_why *why)
 {
 	struct qf_model *m = new_model(img);
-	struct qf_owners *o = NULL;
 	enum qf_err err = QF_ERR_NOMEM;
 
 	if (m)
 		err = qf_walk_gather(img, &m->walk, why);
 	if (!err)
-		err = qf_owners_make(&m->walk, 0, &o, why);
+		err = qf_owners_make(&m->walk, 0, &m->owners, why);
+	if (!err)
+		err = qf_du_make(m->owners, img, &m->du, why);
 	if (!err) {
-		copy_owners(&m->scene, o);
+		copy_owners(&m->scene, m->owners);
 		qf_scene_finish(&m->scene, QF_KIND_FREE);
 		m->scene.whole = true;
 	}
 	if (!m || m->scene.failed)
 		err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				 "no memory for the map");
-	qf_owners_free(o);
 	if (err) {
 		qf_model_free(m);
 		m = NULL;
 	}
 	*out = m;
 	return err;
+}
+
+uint64_t qf_model_mark(struct qf_model *m)
+{
+	uint64_t alone = qf_scene_mark(&m->scene);
+	const struct qf_scene *s = &m->scene;
+	uint32_t *member, set = QF_SETS_FAILED, i, n = 0;
+	struct qf_du_freed freed;
+
+	if (!m->owners || !s->n_holders || s->holder[QF_HOLDER_ACTIVE].marked)
+		return alone;
+	member = qf_mem_zalloc(s->n_holders, sizeof(*member));
+	for (i = 1; member && i < s->n_holders; i++)
+		if (s->holder[i].marked)
+			member[n++] = i;
+	if (n)
+		set = qf_sets_put_members(qf_owners_sets(m->owners), member, n);
+	free(member);
+	if (set == QF_SETS_FAILED)
+		return alone;
+	qf_du_if_deleted(&m->du, set, &freed);
+	return freed.total > 0 ? (uint64_t)freed.total : 0;
 }
 
 void qf_model_take_report(struct qf_model *m, struct qf_report *rep)
@@ -296,8 +319,16 @@ enum qf_err qf_model_check(struct qf_image *img, bool shared,
 			   struct qf_report *rep, struct qf_why *why)
 {
 	const struct qf_check_opts opts = { .shared = shared };
+	struct qf_image *own = NULL;
+	enum qf_err err;
 
-	return qf_check_run(img, &opts, rep, why);
+	if (!shared)
+		return qf_check_run(img, &opts, rep, why);
+	/* what looks wrong while it is written is looked at again */
+	err = qf_check_shared(img->io->name, &opts, &own, rep, why);
+	if (!err)
+		qf_image_close(own);
+	return err;
 }
 
 enum qf_err qf_model_whole(struct qf_image *img, bool shared,

@@ -9,12 +9,15 @@
 
 #include "check/check.h"
 #include "lib/walk.h"
+#include "viz/du.h"
 #include "viz/scene.h"
 
 struct qf_model {
 	struct qf_image *img; /* the caller's */
 	struct qf_scene scene;
-	struct qf_walk walk; /* gathered, once the scene is whole */
+	struct qf_walk walk;	  /* gathered, once the scene is whole */
+	struct qf_owners *owners; /* the same */
+	struct qf_du du;
 	struct qf_report report;
 	bool checked; /* the report is there */
 };
@@ -37,6 +40,12 @@ void qf_model_free(struct qf_model *m);
 /* The guest offset that the first entry of the L2 table at OFF maps, or
  * QF_NOWHERE. */
 uint64_t qf_model_l2_guest(const struct qf_model *m, uint64_t off);
+
+/*
+ * The marked holders' clusters that nobody else has; where they are all
+ * snapshots, what their deletion would free. Marks the scene's sets, too.
+ */
+uint64_t qf_model_mark(struct qf_model *m);
 
 /* Work beside the browser: one thing at a time. */
 enum qf_job_kind {

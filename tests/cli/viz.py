@@ -4,7 +4,10 @@ a script's mistakes, exported pictures; the image keeps every byte.
 
 These run under the sanitizers, too.
 """
+import html
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,8 +16,10 @@ import xml.dom.minidom
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "screens"))
-from screens import Quiet, digest, make, viz                # noqa: E402
+from screens import QFSCK, Quiet, digest, make, viz         # noqa: E402
 
+PAGES = ("l2-is-random", "twice-data", "lost-snapshot-count",
+         "snapshot-under-writer", "snapshot-duplicate-name")
 CHANCE = ("clean-snapshots", "clean-bitmaps", "clean-extended-l2",
           "clean-zlib", "l2-is-random", "two-writers", "clean-size-0",
           "snapshot-l1-crossing", "clean-terabyte")
@@ -84,6 +89,98 @@ def check_pictures(tap, images, tmp):
                "a picture does not replace an image", [run.stderr])
 
 
+def qfsck(*args):
+    run = subprocess.run([QFSCK, *args], capture_output=True, text=True,
+                         timeout=60)
+    return json.loads(run.stdout)
+
+
+def check_page(tap, images, tmp):
+    """The page states what the JSON states."""
+    for case in PAGES:
+        out = os.path.join(tmp, "page.html")
+        viz("--export", out, images[case])
+        with open(out, encoding="utf-8") as file:
+            page = html.unescape(file.read())
+        report = qfsck("check", "--output=json", images[case])
+        facts = [report["verdict"], report["filename"]]
+        for f in report["findings"]:
+            facts += [f"{f['id']} {f['name']}", f">{f['count']}<",
+                      f"fix: {f['fix']}, risk: {f['risk']}",
+                      f.get("owner", ""), f.get("other-owner", "")]
+            if "host-offset" in f:
+                facts.append(f"host 0x{f['host-offset']:x}, "
+                             f"{f['length']} bytes")
+            if "guest-offset" in f:
+                facts.append(f"guest 0x{f['guest-offset']:x}")
+            facts.append(f["message"].split(": ")[-1])
+        for d in report["diagnosis"]:
+            facts += [d["cause"], d["advice"]]
+        for lost in report["lost"]:
+            facts.append(f"0x{lost['guest-offset']:x}</td>"
+                         f"<td class=\"n\">{lost['length']}<")
+        missing = [f for f in facts if f not in page]
+        tap.result(not missing and len(facts) > 2,
+                   f"the page on {case} states {len(facts)} facts of the JSON",
+                   missing)
+
+
+def check_what_if(tap, images, tmp):
+    """What marked snapshots hold alone is what du says their deletion
+    frees."""
+    script = os.path.join(tmp, "what-if")
+    for case in ("clean-snapshots", "clean-snapshot-resized",
+                 "clean-vm-state"):
+        ids = [h["id"] for h in qfsck("du", "--output=json", images[case])
+               ["holders"] if h["id"] != "active"]
+        for chosen in (ids[:1], ids[-1:], ids[::2], ids):
+            keys = " ".join("j Space" if i in chosen else "j" for i in ids)
+            with open(script, "w") as file:
+                file.write(f"size 90x40\nwait\nkey 2 {keys}\nsave -\n")
+            told = re.search(r"would free .*\((\d+) clusters\)",
+                             viz("--script", script, images[case]).stdout)
+            du = qfsck("du", "--output=json", "--if-deleted",
+                       ",".join(chosen), images[case])
+            freed = du["if-deleted"]["freed"] // du["cluster-size"]
+            tap.result(told and int(told[1]) == freed,
+                       f"{case} without {','.join(chosen)}: {freed} clusters",
+                       [f"told {told and told[1]}"])
+
+
+def check_lock(tap, images):
+    """A reader beside readers, and not beside a writer."""
+    image = images["clean-zlib"]
+    writer = subprocess.Popen(["qemu-io", image], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE)
+    writer.stdin.write(b"length\n")
+    writer.stdin.flush()
+    writer.stdout.readline()
+    refused = viz("--script", os.devnull, image)
+    shared = viz("-U", "--script", os.devnull, image)
+    writer.communicate()
+    tap.result(refused.returncode == 1 and "qemu-io" in refused.stderr
+               and shared.returncode == 0,
+               "beside a writer only with -U",
+               [refused.stderr, shared.stderr])
+    # the script's end is awaited with the image open
+    browser = subprocess.Popen([QFSCK, "viz", "--script", "-", image],
+                               stdin=subprocess.PIPE)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        writes = subprocess.run(["qemu-io", "-c", "write 0 512", image],
+                                capture_output=True, text=True)
+        if writes.returncode:
+            break
+        time.sleep(.05)
+    reads = subprocess.run(["qemu-img", "check", "-q", image],
+                           capture_output=True)
+    browser.communicate(b"")
+    tap.result(writes.returncode and "lock" in writes.stderr
+               and reads.returncode == 0 and browser.returncode == 0,
+               "while it looks, others may read and not write",
+               [writes.stderr, str(reads.returncode)])
+
+
 def main():
     tap = Quiet()
     with tempfile.TemporaryDirectory() as tmp:
@@ -93,10 +190,14 @@ def main():
             file.write("leak:libfontconfig\n")
         os.environ["LSAN_OPTIONS"] = \
             f"suppressions={hush}:print_suppressions=0"
-        images = make(CHANCE, tmp)
+        images = make(sorted({*CHANCE, *PAGES, "clean-snapshot-resized",
+                              "clean-vm-state"}), tmp)
         check_chance(tap, images, tmp)
         check_mistakes(tap, images, tmp)
         check_pictures(tap, images, tmp)
+        check_page(tap, images, tmp)
+        check_what_if(tap, images, tmp)
+        check_lock(tap, images)
     return tap.finish()
 
 
