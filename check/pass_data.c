@@ -31,6 +31,7 @@ struct item {
 	uint64_t off, bytes; /* host range of the compressed data */
 	uint32_t table;	     /* of the group */
 	uint32_t index;	     /* in the L2 table */
+	uint32_t twin;	     /* of the batch: the first with these bytes */
 	enum qf_codec_state state;
 	int sys; /* errno: not readable */
 };
@@ -113,6 +114,8 @@ static int by_off(const void *a, const void *b, void *ctx)
 
 	if (item[i].off != item[j].off)
 		return item[i].off < item[j].off ? -1 : 1;
+	if (item[i].bytes != item[j].bytes)
+		return item[i].bytes < item[j].bytes ? -1 : 1;
 	return i < j ? -1 : i > j;
 }
 
@@ -176,17 +179,44 @@ static bool note(struct data *d, uint32_t i)
 	return true;
 }
 
-/* Inflates the batch and empties it. */
-static bool run_batch(struct data *d)
+/*
+ * Sorts the batch by place in the file. Entries that name the same bytes are
+ * inflated once, so that a hostile table with a million of them costs no
+ * more than one. Returns how many there are to inflate.
+ */
+static uint32_t sort_batch(struct data *d)
 {
-	const uint64_t all = d->c->tally.fig.compressed;
-	uint32_t i;
+	uint32_t i, n = 0, twin;
 
 	for (i = 0; i < d->n; i++)
 		d->by_off[i] = i;
 	qsort_r(d->by_off, d->n, sizeof(*d->by_off), by_off, d->item);
-	if (!qf_pool_for(d->c->opts->jobs, d->n, 4, inflate_one, d))
+	for (i = 0; i < d->n; i++) {
+		struct item *it = &d->item[d->by_off[i]];
+
+		twin = n ? d->by_off[n - 1] : d->by_off[i];
+		if (d->item[twin].off != it->off ||
+		    d->item[twin].bytes != it->bytes)
+			twin = d->by_off[i];
+		it->twin = twin;
+		if (twin == d->by_off[i])
+			d->by_off[n++] = twin;
+	}
+	return n;
+}
+
+/* Inflates the batch and empties it. */
+static bool run_batch(struct data *d)
+{
+	const uint64_t all = d->c->tally.fig.compressed;
+	uint32_t i, n = sort_batch(d);
+
+	if (!qf_pool_for(d->c->opts->jobs, n, 4, inflate_one, d))
 		d->no_memory = true;
+	for (i = 0; i < d->n; i++) {
+		d->item[i].state = d->item[d->item[i].twin].state;
+		d->item[i].sys = d->item[d->item[i].twin].sys;
+	}
 	for (i = 0; i < d->n && !d->no_memory; i++)
 		if (d->item[i].sys || d->item[i].state != QF_CODEC_WHOLE)
 			d->no_memory = !note(d, i);

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
@@ -183,6 +184,25 @@ def shared_by_all():
     return [] if lost == want else ["lost: %s" % lost]
 
 
+def one_for_a_million():
+    """262144 entries that name the same bytes cost no more than a few."""
+    path = path_of("million")
+    make.build(path, "512G", ["write -c -P 1 0 2M"], cluster_size=2 * MB)
+    with qcow2.Image(path) as image:
+        _, pos, entry = image.compressed_entries()[0]
+        image.write(pos, entry.to_bytes(8, "big") * image.l2_entries)
+    start = time.monotonic()
+    status, found, _ = check(path)
+    seconds = time.monotonic() - start
+    notes = [] if not found else ["%s %s" % (status, found)]
+    with qcow2.Image(path) as image:
+        image.write(image.compressed_range(entry)[0], b"\xff" * 8)
+    status, found, _ = check(path)
+    if [f["count"] for f in found] != [262144]:
+        notes.append("%s" % found)
+    return notes + (["%.0f s" % seconds] if seconds > 100 else [])
+
+
 def other_cluster():
     """An entry that points into the middle of another's data."""
     path = path_of("shifted")
@@ -215,7 +235,7 @@ for kind in ("zlib", "zstd"):
             tap.result(not notes, "%s, clusters of %d, seed %d: as qemu-io "
                        "reads" % (kind, cluster, seed), notes)
 for case in (one_finding_a_table, only_in_a_snapshot, shared_by_all,
-             other_cluster, without_the_option):
+             one_for_a_million, other_cluster, without_the_option):
     notes = case()
     tap.result(not notes, case.__doc__.rstrip("."), notes)
 for name in sorted(LAYOUTS):
