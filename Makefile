@@ -271,6 +271,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(bindir) $(libdir)/pkgconfig $(includedir) \
 		$(mandir)/man1 $(mandir)/man7
 	install -m 755 $(QFSCK) $(bindir)/qfsck
+	ln -sf qfsck $(bindir)/fsck.qcow2
 	install -m 644 $(LIB_A) $(libdir)/libqfsck.a
 	install -m 755 $(LIB_SO) $(libdir)/libqfsck.so.$(SOVERSION)
 	ln -sf libqfsck.so.$(SOVERSION) $(libdir)/libqfsck.so
@@ -284,7 +285,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 		install -m 644 $(PROBLEMS_MAN) $(mandir)/man7/qfsck-problems.7; fi
 
 uninstall: ## remove what install put there
-	rm -f $(bindir)/qfsck $(libdir)/libqfsck.a $(libdir)/libqfsck.so \
+	rm -f $(bindir)/qfsck $(bindir)/fsck.qcow2 $(libdir)/libqfsck.a $(libdir)/libqfsck.so \
 		$(libdir)/libqfsck.so.$(SOVERSION) $(includedir)/qfsck.h \
 		$(libdir)/pkgconfig/libqfsck.pc $(mandir)/man1/qfsck.1 \
 		$(mandir)/man7/qfsck-problems.7

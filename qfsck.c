@@ -14,7 +14,7 @@
 
 static const struct qf_cmd commands[] = {
 	{ "check", "[OPTION]... IMAGE...", "find what is wrong with images",
-	  qf_cmd_check },
+	  qf_cmd_check_or_repair },
 	{ "repair", "[-n|-y|-p] [OPTION]... IMAGE", "put a damaged image right",
 	  qf_cmd_repair },
 	{ "undo", "[-n] UNDOFILE [IMAGE]", "take a repair back", qf_cmd_undo },
@@ -53,8 +53,11 @@ static void usage(FILE *out)
 
 int main(int argc, char **argv)
 {
+	const char *slash = argc ? strrchr(argv[0], '/') : NULL;
 	size_t i;
 
+	if (argc && !strcmp(slash ? slash + 1 : argv[0], "fsck.qcow2"))
+		return qf_cmd_fsck(argc, argv);
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
 			 !strcmp(argv[1], "help"))) {
 		usage(stdout);

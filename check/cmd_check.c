@@ -195,13 +195,6 @@ static int wrong_use(const char *text, const char *arg)
 	return QF_EXIT_FAILED;
 }
 
-static int no_repair_here(void)
-{
-	return wrong_use("-r is not there yet in this version; the image is "
-			 "left as it is",
-			 NULL);
-}
-
 /* Takes one option. Returns -1 to go on, else the exit code. */
 static int take_option(struct args *a, int opt)
 {
@@ -209,8 +202,8 @@ static int take_option(struct args *a, int opt)
 	case 'f':
 		a->format = optarg;
 		return -1;
-	case 'r':
-		return no_repair_here();
+	case 'r': /* taken by the repair before it comes here */
+		return wrong_use("-r needs leaks or all, and one image", NULL);
 	case 'U':
 		a->check.shared = true;
 		return -1;

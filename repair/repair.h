@@ -5,6 +5,12 @@
 
 int qf_cmd_repair(int argc, char **argv);
 int qf_cmd_undo(int argc, char **argv);
+
+/* check, and with -r repair in the manner of check. */
+int qf_cmd_check_or_repair(int argc, char **argv);
+
+/* The program when it is called fsck.qcow2. */
+int qf_cmd_fsck(int argc, char **argv);
 int qf_cmd_extract(int argc, char **argv);
 
 #endif

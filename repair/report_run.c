@@ -21,6 +21,7 @@ struct run {
 	struct qf_image *held; /* holds the lock, if that is not img */
 	struct qf_mend mend;
 	struct qf_report real; /* of the image as it is after the repair */
+	struct qf_image *now;  /* as it is then */
 	bool applied;
 	char *undo_name; /* owned */
 	char *gave_up;	 /* owned: undo file of a repair that gave up some */
@@ -198,17 +199,12 @@ static enum qf_err carry_out(struct run *r, struct qf_why *why)
 static enum qf_err recheck(struct run *r, struct qf_why *why)
 {
 	struct qf_check_opts opts = { .jobs = r->o->jobs };
-	struct qf_image *img;
 	struct qf_io *io;
 	enum qf_err err = qf_io_file_open(r->name, &io, why);
 
 	if (!err)
-		err = qf_image_open(io, &img, why);
-	if (err)
-		return err;
-	err = qf_check_run(img, &opts, &r->real, why);
-	qf_image_close(img);
-	return err;
+		err = qf_image_open(io, &r->now, why);
+	return err ? err : qf_check_run(r->now, &opts, &r->real, why);
 }
 
 static int conclude(struct run *r)
@@ -230,7 +226,7 @@ static int conclude(struct run *r)
 			"repair again to free them\n",
 			r->name, r->gave_up);
 	if (r->o->report)
-		r->o->report(r->o, r->img, &r->mend, &out);
+		r->o->report(r->o, r->now ? r->now : r->img, &r->mend, &out);
 	else if (r->o->json)
 		qf_report_plan_json(stdout, r->img, &r->mend, &out);
 	else if (r->applied)
@@ -297,6 +293,7 @@ int qf_run_repair(const struct qf_run_opts *o)
 	qf_check_free(&r.real);
 	qf_image_close(r.img);
 	qf_image_close(r.held);
+	qf_image_close(r.now);
 	free(r.undo_name);
 	free(r.gave_up);
 	return code;

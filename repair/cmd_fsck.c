@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* fsck.qcow2: qfsck repair with the flags and the exit codes of fsck(8). */
+#include "repair/repair.h"
+#include "cmd.h"
+#include "repair/run.h"
+#include "repair/stop.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	FSCK_CORRECTED = 1,
+	FSCK_UNCORRECTED = 4,
+	FSCK_ERROR = 8,
+	FSCK_USAGE = 16,
+	FSCK_CANCELLED = 32,
+};
+
+struct args {
+	struct qf_run_opts run; /* first: the report finds the rest by it */
+	bool applied;
+};
+
+static void report(const struct qf_run_opts *opts, struct qf_image *img,
+		   const struct qf_mend *m, const struct qf_outcome *o)
+{
+	struct args *a = (struct args *)opts;
+
+	(void)img;
+	a->applied = o->applied;
+	if (o->applied || !m->plan->n)
+		qf_report_outcome(stdout, o);
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "Usage: fsck.qcow2 [-a|-p|-n|-y] [-f] IMAGE...\n");
+	return FSCK_USAGE;
+}
+
+static int one(struct args *a, const char *name)
+{
+	int code;
+
+	a->run.name = name;
+	a->applied = false;
+	code = qf_run_repair(&a->run);
+	if (qf_stop_asked() && !a->applied)
+		return FSCK_CANCELLED;
+	if (code == QF_EXIT_CLEAN)
+		return a->applied ? FSCK_CORRECTED : 0;
+	if (code == QF_EXIT_CORRUPT || code == QF_EXIT_LEAKS)
+		return FSCK_UNCORRECTED | (a->applied ? FSCK_CORRECTED : 0);
+	return FSCK_ERROR;
+}
+
+int qf_cmd_fsck(int argc, char **argv)
+{
+	struct args a = { .run = { .limit = QF_RISK_DATA, .report = report } };
+	int opt, code = 0;
+
+	while ((opt = getopt(argc, argv, "apnyfrvVTC:t:")) != -1) {
+		switch (opt) {
+		case 'a':
+		case 'p':
+			a.run.mode = QF_RUN_PREEN;
+			a.run.limit = QF_RISK_NONE;
+			break;
+		case 'n':
+			a.run.mode = QF_RUN_SHOW;
+			break;
+		case 'y':
+			a.run.mode = QF_RUN_ALL;
+			break;
+		case '?':
+			return usage();
+		default: /* means nothing for an image */
+			break;
+		}
+	}
+	if (optind >= argc)
+		return usage();
+	a.run.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+	qf_stop_catch();
+	for (; optind < argc; optind++)
+		code |= one(&a, argv[optind]);
+	return code;
+}
