@@ -6,6 +6,7 @@ terminal has the modes it had, the shell's screen is there again, and no
 stray character stands in it.
 """
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -125,6 +126,25 @@ def checks(tap, terminal, image):
         c.ends(f"q with {options} does", lambda: terminal.keys("q"), options)
     stop_and_go(c)
     storm(c)
+    colours(c)
+
+
+def colours(c):
+    """Colours where they are wanted, none with NO_COLOR or mono."""
+    t = c.terminal
+    for env, options, wanted in (("", "", True), ("NO_COLOR=1", "", False),
+                                 ("", "--colour=mono", False),
+                                 ("NO_COLOR=1", "--colour=256", True)):
+        t.type(f"clear; {env} {QFSCK} viz {options} {c.image}")
+        good = t.wait(shown)
+        escapes = t.tmux("capture-pane", "-p", "-e", "-t", "s")
+        has = bool(re.search(r"\033\[(\d+;)*[349][0-8](;\d+)*m", escapes))
+        t.keys("q")
+        t.wait(back)
+        c.tap.result(good and has == wanted,
+                     f"{env or 'no environment'}, {options or 'no option'}: "
+                     + ("colours" if wanted else "no colours"),
+                     [f"shown {good}, colours {has}"])
 
 
 def stop_and_go(c):

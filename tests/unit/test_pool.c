@@ -2,7 +2,9 @@
 #include "lib/pool.h"
 #include "tests/unit/unit.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #define ITEMS 5000
 
@@ -115,6 +117,75 @@ static void a_watcher_sees_it_go_on(void **state)
 	free(s);
 }
 
+static bool count_slowly(void *ctx, uint64_t i, unsigned int worker)
+{
+	atomic_uint_fast64_t *n = ctx;
+
+	(void)i;
+	(void)worker;
+	atomic_fetch_add(n, 1);
+	usleep(100);
+	return true;
+}
+
+struct beside {
+	atomic_uint_fast64_t items;
+	bool whole;
+	pthread_t thread;
+};
+
+static void loop_beside(void *ctx)
+{
+	struct beside *b = ctx;
+
+	b->thread = pthread_self();
+	b->whole = qf_pool_for(2, 1000000, 1, count_slowly, &b->items);
+}
+
+/* A million items would take a minute: the halt ends them at once. */
+static void a_task_runs_beside_and_halts(void **state)
+{
+	struct qf_pool_task *task;
+	struct beside b = { 0 };
+
+	(void)state;
+	assert_true(qf_pool_start(&task, loop_beside, &b));
+	while (atomic_load(&b.items) < 10)
+		usleep(100);
+	assert_false(qf_pool_done(task));
+	qf_pool_halt(true);
+	qf_pool_wait(task);
+	assert_false(b.whole);
+	assert_false(pthread_equal(b.thread, pthread_self()));
+	assert_in_range(atomic_load(&b.items), 10, 999999);
+	/* halted, no loop does anything; later ones do again */
+	atomic_store(&b.items, 0);
+	assert_false(qf_pool_for(1, 5, 1, count_slowly, &b.items));
+	assert_int_equal(atomic_load(&b.items), 0);
+	qf_pool_halt(false);
+	assert_true(qf_pool_for(1, 5, 1, count_slowly, &b.items));
+	assert_int_equal(atomic_load(&b.items), 5);
+	qf_pool_wait(NULL);
+}
+
+static void nothing(void *ctx)
+{
+	atomic_store((atomic_bool *)ctx, true);
+}
+
+static void a_task_says_when_it_is_done(void **state)
+{
+	atomic_bool ran = false;
+	struct qf_pool_task *task;
+
+	(void)state;
+	assert_true(qf_pool_start(&task, nothing, &ran));
+	while (!qf_pool_done(task))
+		usleep(100);
+	assert_true(atomic_load(&ran));
+	qf_pool_wait(task);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +194,8 @@ int main(void)
 		cmocka_unit_test(no_items_is_no_work),
 		cmocka_unit_test(jobs_are_bounded),
 		cmocka_unit_test(a_watcher_sees_it_go_on),
+		cmocka_unit_test(a_task_runs_beside_and_halts),
+		cmocka_unit_test(a_task_says_when_it_is_done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
