@@ -8,9 +8,9 @@
 #include <string.h>
 
 /* Findings of one problem that are listed before the rest is put together. */
-#define COLLATE_OVER 1000
-/* Troubled runs whose owners are looked for. */
-#define MAX_WANTS 4096
+#define COLLATE_OVER 100
+/* Troubled clusters whose owners are looked for. */
+#define MAX_WANTS 65536
 
 static const struct {
 	qf_pass_fn *run;

@@ -292,21 +292,28 @@ static bool join(struct qf_detail_search *s)
 	return d->damage && d->owner && d->odd;
 }
 
-/* The wanted clusters, from the tally's troubles. */
+/*
+ * The wanted clusters, from the tally's troubles: of clusters with two
+ * owners each one, as the owners may change in the midst of a run.
+ */
 static bool take_wants(struct qf_detail_search *s, size_t limit)
 {
-	const unsigned int doubled = QF_TROUBLE_DOUBLE;
 	const struct qf_trouble *tr = s->t->trouble;
 	struct qf_detail *d = s->d;
 	size_t i, room = 0;
+	uint64_t k, n;
 
 	for (i = 0; i < s->t->n_troubles && d->n_wants < limit; i++, tr++) {
-		if (!(tr->why & doubled) && tr->stated >= tr->counted)
-			continue;
-		if (!qf_mem_grow((void **)&d->want, d->n_wants, &room,
-				 sizeof(*d->want)))
-			return false;
-		d->want[d->n_wants++] = tr->first;
+		if (tr->why & QF_TROUBLE_DOUBLE)
+			n = tr->n;
+		else
+			n = tr->stated < tr->counted;
+		for (k = 0; k < n && d->n_wants < limit; k++) {
+			if (!qf_mem_grow((void **)&d->want, d->n_wants, &room,
+					 sizeof(*d->want)))
+				return false;
+			d->want[d->n_wants++] = tr->first + k;
+		}
 	}
 	return true;
 }

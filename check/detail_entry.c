@@ -218,9 +218,9 @@ bool qf_detail_see_flags(struct qf_detail_search *s, struct qf_detail_part *p,
 	if (r->odd & QF_ODD_PAST_END) /* outside the tally */
 		return qf_image_refcount(s->img, first, &stated, NULL) ||
 		       wrong_flag(s, p, r, 0, 1, stated);
-	for (tr = qf_tally_from(s->t, first); tr && tr->first < end; tr++) {
-		if (tr == s->t->trouble + s->t->n_troubles)
-			break;
+	for (tr = qf_tally_from(s->t, first);
+	     tr && tr < s->t->trouble + s->t->n_troubles && tr->first < end;
+	     tr++) {
 		at = tr->first > first ? tr->first : first;
 		stop = tr->first + tr->n < end ? tr->first + tr->n : end;
 		if (!flags_in_trouble(s, p, r, first, (uint32_t)(at - first),

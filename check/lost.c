@@ -170,10 +170,26 @@ static bool killed_tail(const struct search *s, uint64_t table_cluster)
 	       n.filled >= MANY_TABLES;
 }
 
+/*
+ * True if something was ever written to the cluster: one that lies in a hole
+ * of the file was allocated, but its data never came. Above a backing file,
+ * even such a cluster hides the base's data.
+ */
+static bool holds_data(const struct search *s, uint64_t cluster)
+{
+	uint64_t off = cluster << s->img->geo.cluster_bits, end;
+	uint64_t bytes = s->img->geo.cluster_bytes;
+
+	if (s->img->backing_name)
+		return true;
+	return qf_io_extent(s->img->io, off, off + bytes, &end) == QF_IO_DATA ||
+	       end < off + bytes;
+}
+
 static bool is_erased(struct search *s, const struct qf_group *g,
 		      const struct qf_l2_table *t)
 {
-	uint64_t cluster = t->off >> s->img->geo.cluster_bits;
+	uint64_t table = t->off >> s->img->geo.cluster_bits, first;
 
 	if (t->filled || t->unread || t->odd || !t->off)
 		return false;
@@ -181,8 +197,9 @@ static bool is_erased(struct search *s, const struct qf_group *g,
 		return false;
 	if (g->n > 1 && sibling_is_high(s, g, t))
 		return true;
-	return is_leaked(s->t, first_behind(s, cluster)) &&
-	       !killed_tail(s, cluster);
+	first = first_behind(s, table);
+	return is_leaked(s->t, first) && holds_data(s, first) &&
+	       !killed_tail(s, table);
 }
 
 static bool find_erased(struct search *s)
@@ -259,11 +276,27 @@ static bool weigh_l2(struct search *s, struct qf_orphan *o, bool marking)
 	return o->entries > 0;
 }
 
+/* True if OFF is in a table of bitmaps that are not valid any more. */
+static bool is_stale_bitmap(const struct search *s, uint64_t off)
+{
+	const struct qf_bitmap *bm = s->img->bitmaps.bm;
+	uint32_t i;
+
+	for (i = 0; i < s->img->bitmaps.n; i++)
+		if (off >= bm[i].table_off &&
+		    off - bm[i].table_off < bm[i].table_entries * 8ull)
+			return true;
+	return false;
+}
+
 /* An L2 table if at least half of its entries point to leaks. */
 static bool try_l2(struct search *s, uint64_t off)
 {
 	struct qf_lost *l = s->l;
 	struct qf_orphan o = { .off = off };
+
+	if (is_stale_bitmap(s, off))
+		return true;
 
 	if (!weigh_l2(s, &o, false) || o.leaked * 2 < o.entries)
 		return true;

@@ -32,3 +32,15 @@ enum qf_err qf_pass_metadata(struct qf_pass_ctx *c,
 			   "no memory to go through the metadata");
 	return err;
 }
+
+uint64_t qf_pass_l1_place(struct qf_pass_ctx *c, uint32_t l1_index,
+			  uint64_t off)
+{
+	uint32_t holder, entries;
+	uint64_t l1_off;
+
+	if (!qf_walk_holders(&c->walk, l1_index, off, &holder, 1) ||
+	    !qf_image_l1(c->img, holder, &l1_off, &entries))
+		return QF_NOWHERE;
+	return l1_off + l1_index * 8ull;
+}

@@ -38,6 +38,11 @@ static inline struct qf_finding *qf_pass_at(struct qf_pass_ctx *c,
 	return f;
 }
 
+/* The host offset of the L1 entry L1_INDEX of the first holder that names
+ * the table at OFF; QF_NOWHERE if there is none. */
+uint64_t qf_pass_l1_place(struct qf_pass_ctx *c, uint32_t l1_index,
+			  uint64_t off);
+
 /* Names who uses the L2 table T of L1 index L1_INDEX as F's owner. */
 void qf_pass_own_table(struct qf_pass_ctx *c, struct qf_finding *f,
 		       uint32_t l1_index, const struct qf_l2_table *t);

@@ -18,7 +18,8 @@ static void check_l1(struct qf_pass_ctx *c, const struct qf_group *g,
 			      &stated, NULL) ||
 	    (stated == 1) == t->copied)
 		return;
-	f = qf_pass_at(c, QF_P_COPIED_L1, t->off, c->img->geo.cluster_bytes);
+	f = qf_pass_at(c, QF_P_COPIED_L1,
+		       c->img->hdr.l1_off + g->l1_index * 8ull, 8);
 	f->guest_off = qf_pass_guest(c->img, g->l1_index, 0);
 	qf_finding_say(f,
 		       "L1 entry %" PRIu32 ": it is %sset, and the L2 table "

@@ -118,6 +118,29 @@ static bool next_unmapped(struct qf_pass_ctx *c, uint64_t *from, uint64_t *to)
  * be known, so all of them are named. If none is empty, it is what remains
  * of a snapshot whose deletion did not come to its end.
  */
+/* True if an entry behind the stated end of the active L1 table, in its last
+ * cluster, names an orphan: then the stated size is too small. */
+static bool l1_was_longer(struct qf_pass_ctx *c)
+{
+	const struct qf_image *img = c->img;
+	uint64_t at = img->hdr.l1_off + img->hdr.l1_entries * 8ull;
+	uint64_t end = qf_mem_round_up(at, img->geo.cluster_bytes);
+	struct qf_be64 w;
+	size_t i;
+
+	if (img->l1_state != QF_PART_OK)
+		return false;
+	for (; at < end; at += 8) {
+		if (qf_io_read_pad(img->io, &w, sizeof(w), at, NULL))
+			return false;
+		for (i = 0; i < c->lost.n_orphans; i++)
+			if ((qf_be_get64(w) & QF_ENTRY_OFFSET_MASK) ==
+			    c->lost.orphan[i].off)
+				return true;
+	}
+	return false;
+}
+
 static void orphan_tables(struct qf_pass_ctx *c)
 {
 	uint64_t from = 0, to;
@@ -125,7 +148,8 @@ static void orphan_tables(struct qf_pass_ctx *c)
 	size_t i;
 
 	if (c->walk.l1_entries_used >= c->img->geo.l1_needed &&
-	    !c->lost.snapshots.n && c->img->l1_state == QF_PART_OK)
+	    !c->lost.snapshots.n && c->img->l1_state == QF_PART_OK &&
+	    (!c->lost.n_orphans || !l1_was_longer(c)))
 		return;
 	for (i = 0; i < c->lost.n_orphans; i++) {
 		const struct qf_orphan *o = &c->lost.orphan[i];

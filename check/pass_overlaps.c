@@ -57,6 +57,8 @@ static bool fits(const struct qf_owner *o, const char *what)
 	case QF_REF_L1:
 	case QF_REF_L2:
 		return strstr(what, "L1 or L2");
+	case QF_REF_REFTABLE:
+		return strstr(what, "refcount table");
 	case QF_REF_REFBLOCK:
 		return strstr(what, "refcount block");
 	case QF_REF_SNAPSHOT_TABLE:
@@ -178,7 +180,8 @@ static bool is_copy(const struct qf_owner *o, const struct qf_trouble *tr)
 	       o[0].table_off != o[1].table_off;
 }
 
-static void report(struct qf_pass_ctx *c, const struct qf_trouble *tr)
+/* The clusters of TR all have the same two owners. */
+static void report_run(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 {
 	uint64_t off = tr->first << c->img->geo.cluster_bits;
 	uint64_t bytes = tr->n << c->img->geo.cluster_bits;
@@ -212,6 +215,57 @@ static void report(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 		       " have %" PRIu64 " clusters from 0x%" PRIx64
 		       " on in common",
 		       o[0].table_off, o[1].table_off, tr->hits, off);
+}
+
+/* True if the owners of one cluster go on into the next one. */
+static bool goes_on(struct qf_pass_ctx *c, const struct qf_owner *a, size_t na,
+		    const struct qf_owner *b, size_t nb)
+{
+	size_t i;
+
+	if (na != nb)
+		return false;
+	for (i = 0; i < na; i++) {
+		if (a[i].kind != b[i].kind || a[i].holder != b[i].holder ||
+		    a[i].table_off != b[i].table_off)
+			return false;
+		if (is_data(&a[i]) &&
+		    a[i].guest_off + c->img->geo.cluster_bytes !=
+			    b[i].guest_off)
+			return false;
+		if (!is_data(&a[i]) && a[i].pointer_off != b[i].pointer_off)
+			return false;
+	}
+	return true;
+}
+
+/* Splits a run where the owners change. */
+static void report(struct qf_pass_ctx *c, const struct qf_trouble *tr)
+{
+	struct qf_trouble part = *tr;
+	const struct qf_owner *a, *b;
+	uint64_t at, end = tr->first + tr->n;
+	size_t na, nb;
+
+	if (tr->hits != tr->n) {
+		report_run(c, tr);
+		return;
+	}
+	for (at = tr->first; at < end; at += part.n) {
+		a = qf_detail_owners(&c->detail, at, &na);
+		part.first = at;
+		for (part.n = 1; at + part.n < end; part.n++) {
+			b = qf_detail_owners(&c->detail, at + part.n, &nb);
+			/* beyond the clusters that were looked for */
+			if (na && !nb)
+				continue;
+			if (!goes_on(c, a, na, b, nb))
+				break;
+			a = b;
+		}
+		part.hits = part.n;
+		report_run(c, &part);
+	}
 }
 
 static bool outside(void *ctx, const struct qf_claim *cl)

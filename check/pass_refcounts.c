@@ -6,6 +6,7 @@
 #include "lib/mem.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* A block with more runs of wrong refcounts than this is one finding. */
 #define MAX_RUNS_A_BLOCK 16
@@ -132,6 +133,7 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 	struct qf_finding *f;
 	const struct qf_trouble *tr;
 	char what[256] = "nothing: there is no block";
+	bool wrong;
 
 	for (tr = from; tr < end; tr++) {
 		if (!is_wrong(tr))
@@ -141,13 +143,16 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 		else
 			low += tr->hits;
 	}
-	f = qf_pass_at(c, low ? QF_P_REFBLOCK_WRONG : leak_problem(c, 0),
+	if (off)
+		qf_whatis(c->img, off, what, sizeof(what));
+	/* counts that are all too high are no leaks where there is no block */
+	wrong = low || (off && !strstr(what, "refcount block"));
+	f = qf_pass_at(c, wrong ? QF_P_REFBLOCK_WRONG : leak_problem(c, 0),
 		       off ? off : QF_NOWHERE, c->img->geo.cluster_bytes);
 	f->count = low + high;
 	f->corruptions = low;
+	f->extra = wrong && !low;
 	f->leaks = high;
-	if (off)
-		qf_whatis(c->img, off, what, sizeof(what));
 	qf_finding_say(f,
 		       "the block at 0x%" PRIx64 " (for the clusters from "
 		       "0x%" PRIx64 " on): %" PRIu64

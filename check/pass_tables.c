@@ -65,8 +65,8 @@ static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 	for (k = 0; k < 3; k++) {
 		if (!(t->odd >> k & 1))
 			continue;
-		f = qf_pass_at(c, problems[k], t->off,
-			       c->img->geo.cluster_bytes);
+		f = qf_pass_at(c, problems[k],
+			       qf_pass_l1_place(c, g->l1_index, t->off), 8);
 		/* as often as L1 entries say so; the last takes the rest */
 		f->count = t->odd >> (k + 1) ? t->weight : left;
 		if (f->count > left)
@@ -88,7 +88,9 @@ static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 static void l1_nothing(struct qf_pass_ctx *c, const struct qf_group *g,
 		       const struct qf_l2_table *t)
 {
-	struct qf_finding *f = qf_finding_add(c->out, QF_P_L1_NOTHING);
+	struct qf_finding *f =
+		qf_pass_at(c, QF_P_L1_NOTHING,
+			   qf_pass_l1_place(c, g->l1_index, t->off), 8);
 
 	f->count = t->weight;
 	qf_finding_unseen(f);
@@ -330,6 +332,23 @@ static void every_entry(struct qf_pass_ctx *c)
 	}
 }
 
+static void check_beyond(struct qf_pass_ctx *c)
+{
+	struct qf_finding *f;
+
+	if (!c->tally.beyond_disk)
+		return;
+	f = qf_pass_at(c, QF_P_BEYOND_DISK, 24, 8);
+	f->count = c->tally.beyond_disk;
+	f->guest_off = c->img->hdr.disk_bytes;
+	qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "%" PRIu64 " clusters, in the range of the last L2 "
+		       "table; the header states %" PRIu64 " bytes",
+		       c->tally.beyond_disk, c->img->hdr.disk_bytes);
+	qf_finding_owner(f, "the active disk");
+}
+
 enum qf_err qf_pass_tables(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	const struct qf_damage *d = c->detail.damage;
@@ -337,6 +356,7 @@ enum qf_err qf_pass_tables(struct qf_pass_ctx *c, struct qf_why *why)
 	size_t i;
 
 	check_l1_gaps(c);
+	check_beyond(c);
 	if (check_l1_entries(c))
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory to look at the L1 entries");

@@ -65,6 +65,26 @@ static bool looks_like_refblock(const struct sample *s)
 	return used && small * 20 >= used * 19;
 }
 
+/* Pointers without flags, each to a refcount block that the image has. */
+static bool looks_like_reftable(const struct sample *s)
+{
+	uint64_t i, k, e, used = 0;
+	struct qf_be64 w;
+
+	for (i = 0; i < s->bytes; i += 8) {
+		memcpy(&w, s->buf + i, sizeof(w));
+		e = qf_be_get64(w);
+		if (!e)
+			continue;
+		for (k = 0; k < s->img->reftable_entries; k++)
+			if (qf_image_refblock(s->img, k) == e)
+				break;
+		if (k == s->img->reftable_entries || ++used > 64)
+			break;
+	}
+	return used && (i >= s->bytes || used > 64);
+}
+
 static bool looks_like_snapshots(const struct sample *s)
 {
 	struct qf_wire_snapshot w;
@@ -118,6 +138,10 @@ char *qf_whatis(const struct qf_image *img, uint64_t off, char *out,
 	s.buf = buf;
 	if (qf_l2_is_zero(buf, s.bytes))
 		snprintf(out, room, "nothing but zeros");
+	else if (!memcmp(buf, buf + 1, s.bytes - 1))
+		snprintf(out, room, "one byte over and over (0x%02x)", buf[0]);
+	else if (looks_like_reftable(&s))
+		snprintf(out, room, "a refcount table");
 	else if (!off)
 		snprintf(out, room, "the image's header");
 	else if (looks_like_snapshots(&s))

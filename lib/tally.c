@@ -11,6 +11,7 @@ struct part {
 	struct qf_tally_figures fig;
 	uint64_t odd[QF_ODD_KINDS];
 	const struct qf_group *grp; /* whose runs come in at present */
+	uint64_t beyond;	    /* see qf_tally.beyond_disk */
 	uint64_t next_off;	    /* where the active disk would go on */
 	char apart[64];		    /* no two workers in one cache line */
 };
@@ -76,6 +77,20 @@ static void count_figures(struct part *p, const struct qf_geometry *g,
 	p->next_off = off + ((uint64_t)r->n << g->cluster_bits);
 }
 
+static void count_beyond(struct part *p, const struct qf_image *img,
+			 const struct qf_group *grp, const struct qf_run *r)
+{
+	uint64_t first = (uint64_t)grp->l1_index << img->geo.l2_bits;
+	uint64_t end =
+		qf_mem_div_up(img->hdr.disk_bytes, img->geo.cluster_bytes) -
+		first;
+
+	if (r->kind == QF_ENTRY_KIND_ZERO || r->kind == QF_ENTRY_KIND_NONE ||
+	    r->index + r->n <= end)
+		return;
+	p->beyond += r->index >= end ? r->n : r->index + r->n - end;
+}
+
 static unsigned int run_flags(const struct qf_run *r)
 {
 	unsigned int flags = r->again ? QF_LEDGER_AGAIN : 0;
@@ -113,8 +128,11 @@ static bool count_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 		p->next_off = 0;
 	}
 	for (i = 0; i < n; i++, r++) {
-		if (c->first && r->active)
+		if (c->first && r->active) {
 			count_figures(p, &c->img->geo, r);
+			if (grp->l1_index + 1 == c->img->geo.l1_needed)
+				count_beyond(p, c->img, grp, r);
+		}
 		if (c->first && r->odd)
 			count_odd(p, r);
 		if (!r->odd && r->kind == QF_ENTRY_KIND_DATA && !data_file) {
@@ -180,6 +198,7 @@ static void sum_parts(struct counting *c)
 		t->fig.allocated += p->fig.allocated;
 		t->fig.fragmented += p->fig.fragmented;
 		t->fig.compressed += p->fig.compressed;
+		t->beyond_disk += p->beyond;
 		for (k = 0; k < QF_ODD_KINDS; k++)
 			t->odd[k] += p->odd[k];
 	}

@@ -45,6 +45,9 @@ struct qf_tally {
 	struct qf_tally_figures fig;
 	/* oddities of L2 entries, weighted: one for each L1 entry's view */
 	uint64_t odd[QF_ODD_KINDS];
+	/* entries of the active disk behind its end, within its last L1 entry:
+	 * what lies at a later L1 entry is VM state */
+	uint64_t beyond_disk;
 	uint64_t past_end; /* metadata claims past the end: not counted */
 	uint64_t overflow; /* references that the width cannot count */
 	uint64_t leaked;   /* clusters: stated more than counted */

@@ -148,6 +148,12 @@ static inline uint32_t count_zeros(const unsigned char *p, uint32_t max)
 	return n;
 }
 
+/* True if the entries are equal but for COPIED of uncompressed ones. */
+static inline bool same_but_copied(uint64_t a, uint64_t b)
+{
+	return !((a ^ b) & ~(QF_ENTRY_COPIED & ~(a << 1)));
+}
+
 /* True if A and B are equal but for COPIED. STRIDE: words an entry. */
 QF_CLONES
 static bool alike(const unsigned char *a, const unsigned char *b, uint32_t n,
@@ -157,12 +163,14 @@ static bool alike(const unsigned char *a, const unsigned char *b, uint32_t n,
 	uint64_t bad = 0;
 	uint32_t i;
 
+	/* of a compressed entry, COPIED is a fault of that table alone */
 	for (i = 0; i < n * stride; i++)
-		bad |= (word(a, i) ^ word(b, i)) & ~copied;
+		bad |= (word(a, i) ^ word(b, i)) &
+		       ~(copied & ~(word(a, i) << 1));
 	if (!bad || stride == 1)
 		return !bad;
 	for (i = 0; i < n; i++) {
-		if ((word(a, 2 * i) ^ word(b, 2 * i)) & ~QF_ENTRY_COPIED)
+		if (!same_but_copied(word(a, 2 * i), word(b, 2 * i)))
 			return false;
 		if (word(a, 2 * i + 1) != word(b, 2 * i + 1))
 			return false;
@@ -346,8 +354,7 @@ static int by_host(const void *pa, const void *pb)
 static bool same_word(const struct qf_l2_scratch *a,
 		      const struct qf_l2_scratch *b)
 {
-	return !((a->entry ^ b->entry) & ~QF_ENTRY_COPIED) &&
-	       a->bitmap == b->bitmap;
+	return same_but_copied(a->entry, b->entry) && a->bitmap == b->bitmap;
 }
 
 /* Merges one slot: equal entries of all tables to one run each. */
