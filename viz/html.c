@@ -31,6 +31,18 @@ static const char style[] =
 	".clean{color:#3fb950}.leaks,.warning,.leak{color:#d29922}"
 	".corrupt,.unchecked,.error,.fatal,.unread{color:#ff7b72}}";
 
+/* Rows of a table that may become long; the rest is counted. */
+#define MAX_ROWS 1000
+
+static void put_rest(struct qf_outbuf *o, uint64_t n, int columns)
+{
+	if (n > MAX_ROWS)
+		qf_outbuf_printf(o,
+				 "<tr><td colspan=\"%d\">and %" PRIu64
+				 " more</td></tr>\n",
+				 columns, n - MAX_ROWS);
+}
+
 /* One path for all cells of a kind: small, also for long images. */
 static void put_kind(struct qf_outbuf *o, const struct qf_sheet *s, int k)
 {
@@ -155,7 +167,7 @@ static void put_holders(struct qf_outbuf *o, const struct qf_sheet *sh)
 			 "<th class=\"n\">referenced"
 			 "<th class=\"n\">exclusive"
 			 "<th style=\"width:45%%\">where in the file</tr>\n");
-	for (i = 0; i < s->n_holders; i++) {
+	for (i = 0; i < s->n_holders && i < MAX_ROWS; i++) {
 		const struct qf_scene_holder *h = &s->holder[i];
 		time_t t = (time_t)h->date_sec;
 
@@ -173,6 +185,7 @@ static void put_holders(struct qf_outbuf *o, const struct qf_sheet *sh)
 		put_bar(o, sh, i);
 		qf_outbuf_printf(o, "</td></tr>\n");
 	}
+	put_rest(o, s->n_holders, 6);
 	qf_outbuf_printf(o, "</table>\n");
 }
 
@@ -254,7 +267,7 @@ static void put_summary(struct qf_outbuf *o, const struct qf_model *m)
 		qf_outbuf_printf(o, "<h3>Guest data that are lost</h3>\n<table>"
 				    "<tr><th>of<th class=\"n\">guest offset"
 				    "<th class=\"n\">bytes</tr>\n");
-	for (i = 0; i < r->lost.n; i++) {
+	for (i = 0; i < r->lost.n && i < MAX_ROWS; i++) {
 		l = &r->lost.at[i];
 		qf_outbuf_printf(o, "<tr><td>");
 		if (l->holder == QF_HOLDER_IMAGE)
@@ -270,6 +283,7 @@ static void put_summary(struct qf_outbuf *o, const struct qf_model *m)
 				 "</td><td class=\"n\">%" PRIu64 "</td></tr>\n",
 				 l->guest_off, l->bytes);
 	}
+	put_rest(o, r->lost.n, 3);
 	if (r->lost.n)
 		qf_outbuf_printf(o, "</table>\n");
 }

@@ -292,8 +292,15 @@ static void loop(struct qf_app *a)
 
 static bool start(enum qf_tui_colours colours)
 {
+	const char *cup;
+
 	if (!newterm(NULL, stdout, stdin))
 		return false;
+	cup = tigetstr("cup");
+	if (!cup || cup == (const char *)-1) {
+		endwin(); /* a printer, an editor's shell: no cursor to move */
+		return false;
+	}
 	cbreak();
 	noecho();
 	nonl();
@@ -329,7 +336,8 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 	caught = 0;
 	if (!start(colours)) {
 		qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
-			   "the terminal \"%s\" is not known here",
+			   "the terminal \"%s\" is not known here, or "
+			   "its cursor cannot be moved",
 			   getenv("TERM") ? getenv("TERM") : "");
 		qf_err_next(why, "try it with TERM=xterm");
 		return QF_ERR_UNSUPPORTED;
