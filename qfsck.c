@@ -51,6 +51,15 @@ static void usage(FILE *out)
 		     "The manual: man qfsck.\n");
 }
 
+/* A report that was not written whole is no success, whatever it said. */
+static int finish(int code)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return code;
+	perror("qfsck: cannot write the output");
+	return QF_EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	const char *slash = argc ? strrchr(argv[0], '/') : NULL;
@@ -61,15 +70,15 @@ int main(int argc, char **argv)
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
 			 !strcmp(argv[1], "help"))) {
 		usage(stdout);
-		return 0;
+		return finish(0);
 	}
 	if (argc > 1 && !strcmp(argv[1], "--version")) {
 		printf("qfsck %s\n", QFSCK_VERSION);
-		return 0;
+		return finish(0);
 	}
 	for (i = 0; argc > 1 && i < N_COMMANDS; i++)
 		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+			return finish(commands[i].run(argc - 1, argv + 1));
 	if (argc > 1)
 		fprintf(stderr, "qfsck: there is no command \"%s\"\n", argv[1]);
 	usage(stderr);
