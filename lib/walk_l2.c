@@ -178,7 +178,19 @@ static bool alike(const unsigned char *a, const unsigned char *b, uint32_t n,
 	return true;
 }
 
-#define SAME_HOST (~(QF_ENTRY_COPIED | QF_ENTRY_ZERO))
+/*
+ * The host cluster that an entry names: two versions of a slot that differ in
+ * flags or in reserved bits alone do not make it two owners.
+ */
+static inline uint64_t host_of(uint64_t entry)
+{
+	if (entry & QF_ENTRY_COMPRESSED)
+		return entry & ~QF_ENTRY_COPIED;
+	return entry & QF_ENTRY_OFFSET_MASK;
+}
+
+/* The same for a look at many: too much alike, but never too little. */
+#define HOST_BITS (QF_ENTRY_OFFSET_MASK | QF_ENTRY_COMPRESSED)
 
 /* True if A and B name one host cluster at one index. */
 QF_CLONES
@@ -189,8 +201,8 @@ static bool have_common(const unsigned char *a, const unsigned char *b,
 	uint64_t x;
 
 	for (i = 0; i < n; i++) {
-		x = word(a, i * stride) & SAME_HOST;
-		common |= x && x == (word(b, i * stride) & SAME_HOST);
+		x = word(a, i * stride) & HOST_BITS;
+		common |= x && x == (word(b, i * stride) & HOST_BITS);
 	}
 	return common;
 }
@@ -338,12 +350,12 @@ static void class_add(const struct qf_l2_slice *s, struct cls *c, uint32_t v)
 static int by_host(const void *pa, const void *pb)
 {
 	const struct qf_l2_scratch *a = pa, *b = pb;
-	uint64_t ae = a->entry & SAME_HOST, be = b->entry & SAME_HOST;
+	uint64_t ae = host_of(a->entry), be = host_of(b->entry);
 
 	if (ae != be)
 		return ae < be ? -1 : 1;
-	ae = a->entry & QF_ENTRY_ZERO;
-	be = b->entry & QF_ENTRY_ZERO;
+	ae = a->entry & ~QF_ENTRY_COPIED;
+	be = b->entry & ~QF_ENTRY_COPIED;
 	if (ae != be)
 		return ae < be ? -1 : 1;
 	if (a->bitmap != b->bitmap)
@@ -385,8 +397,7 @@ static void merge_slot(const struct qf_l2_slice *s, uint32_t slot,
 				entry = w[j].entry;
 			members[v / 64] |= 1ull << (v % 64);
 		}
-		again = i &&
-			(w[i - 1].entry & SAME_HOST) == (entry & SAME_HOST);
+		again = i && host_of(w[i - 1].entry) == host_of(entry);
 		if (entry || w[i].bitmap)
 			slow_entry(s, &c, entry, w[i].bitmap, s->from + slot,
 				   again, out);

@@ -73,6 +73,9 @@ static uint64_t vary(struct dice *d, struct mini *m, uint64_t from)
 			mini_put64(m, at, e ^ QF_ENTRY_COPIED);
 		else if (dice_once_in(d, 3))
 			mini_put64(m, at, e ^ QF_ENTRY_ZERO);
+		else if (dice_once_in(d, 3)) /* a reserved bit */
+			mini_put64(m, at,
+				   e ^ (dice_once_in(d, 2) ? 2 : 1ull << 57));
 		else
 			mini_put64(m, at, roll_entry(d, m, e));
 		if (m->l2_words == 2 && dice_once_in(d, 3))

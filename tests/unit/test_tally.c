@@ -46,8 +46,7 @@ static void count_l2_entry(struct plain *p, bool active, uint64_t e, uint64_t b,
 	const struct qf_geometry *g = &p->img->geo;
 	enum qf_entry_kind kind = qf_entry_kind(g, e);
 	unsigned int odd = qf_entry_l2_odd(g, 3, p->m->bytes, e, b), k;
-	struct owner o = { .who = { 2, slot,
-				    e & ~(QF_ENTRY_COPIED | QF_ENTRY_ZERO) } };
+	struct owner o = { .who = { 2, slot, e & QF_ENTRY_OFFSET_MASK } };
 	uint64_t off = e & QF_ENTRY_OFFSET_MASK, bytes = g->cluster_bytes;
 
 	for (k = 0; k < QF_ODD_KINDS; k++)
@@ -57,6 +56,7 @@ static void count_l2_entry(struct plain *p, bool active, uint64_t e, uint64_t b,
 		return;
 	if (kind == QF_ENTRY_KIND_COMPRESSED) {
 		o.packed = true;
+		o.who[2] = e & ~QF_ENTRY_COPIED;
 		qf_entry_compressed(g, e, &off, &bytes);
 		count_range(p, off, bytes, QF_LEDGER_PACKED, &o);
 		return;
