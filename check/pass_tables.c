@@ -233,19 +233,15 @@ out:
 	return err;
 }
 
-/* "5000 reserved bits set, 40 past the end of the file" */
-static void list_odd(const struct qf_damage *d, char *buf, size_t room)
+/* The oddity that most of the table's entries have, in words. */
+static const char *commonest_odd(const struct qf_damage *d)
 {
-	unsigned int k;
-	size_t n = 0;
+	unsigned int k, most = 0;
 
-	buf[0] = '\0';
-	for (k = 0; k < QF_ODD_KINDS && n < room; k++)
-		if (d->odd[k])
-			n += (size_t)snprintf(buf + n, room - n,
-					      "%s%" PRIu64 " %s", n ? ", " : "",
-					      d->odd[k],
-					      qf_describe_odd(1u << k));
+	for (k = 1; k < QF_ODD_KINDS; k++)
+		if (d->odd[k] > d->odd[most])
+			most = k;
+	return qf_describe_odd(1u << most);
 }
 
 static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
@@ -253,7 +249,7 @@ static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
 	const struct qf_l2_table *t = &c->walk.table[d->table];
 	struct qf_finding *f = qf_pass_at(c, QF_P_L2_GARBAGE, t->off,
 					  c->img->geo.cluster_bytes);
-	char odd[400], what[256];
+	char what[256];
 	unsigned int k;
 
 	f->count = d->entries;
@@ -262,12 +258,12 @@ static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
 		if (!(UNSEEN >> k & 1))
 			f->corruptions += d->odd[k];
 	f->guest_off = qf_pass_guest(c->img, d->l1_index, 0);
-	list_odd(d, odd, sizeof(odd));
 	qf_finding_say(f,
 		       "the table at 0x%" PRIx64 " now looks like %s: %" PRIu64
-		       " of %" PRIu64 " entries in use are no L2 entries (%s)",
+		       " of %" PRIu64
+		       " entries in use are no L2 entries (most often: %s)",
 		       t->off, qf_whatis(c->img, t->off, what, sizeof(what)),
-		       d->entries, d->entries + d->sound, odd);
+		       d->entries, d->entries + d->sound, commonest_odd(d));
 	qf_pass_own_table(c, f, d->l1_index, t);
 }
 

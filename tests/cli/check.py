@@ -41,7 +41,7 @@ def make_images():
         qimg.build(os.path.abspath(name), "64M",
                    ["write -P 1 0 1M", "write -P 2 20M 1M", ("snap", "s1"),
                     "write -P 3 512k 1M"])
-    qimg.build(os.path.abspath("garbage.qcow2"), "64M", ["write -P 1 0 9M"])
+    qimg.build(os.path.abspath("garbage.qcow2"), "512M", ["write -P 1 0 9M"])
     with qimg.Image("leaks.qcow2") as image:
         end = image.clusters()
         image.truncate((end + 3) * image.cluster)
