@@ -143,6 +143,11 @@ int qf_cmd_viz(int argc, char **argv)
 	if (!colours_of(a.colour, &colours))
 		return qf_args_wrong("viz", "unknown kind of colours",
 				     a.colour);
+	if (a.export && a.script)
+		return qf_args_wrong("viz",
+				     "--export and --script exclude "
+				     "each other",
+				     NULL);
 	if (a.export && !format_of(a.export))
 		return qf_args_wrong("viz",
 				     "a picture ends in .svg, .png or "

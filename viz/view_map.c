@@ -158,7 +158,7 @@ static int draw_legend(struct qf_app *a, int y, int max)
 	const struct qf_scene *s = &a->model->scene;
 	struct legend l = { 0, y, 0, max };
 	char text[96], size[32];
-	int k;
+	int i, k;
 
 	if (a->marked) {
 		add_legend(a, &l, QF_TINT_MARK, a->ascii ? '*' : 0x2588,
@@ -169,10 +169,12 @@ static int draw_legend(struct qf_app *a, int y, int max)
 		add_legend(a, &l, QF_TINT_SHARE, a->ascii ? '+' : 0x2592,
 			   "others hold it, too");
 	}
-	for (k = 0; k < QF_KINDS; k++) {
-		const struct qf_kind_look *look =
-			qf_palette_kind((enum qf_kind)k);
+	/* data and damage first: if the rest is cut off, less is lost */
+	for (i = 0; i < QF_KINDS; i++) {
+		const struct qf_kind_look *look;
 
+		k = (i + QF_KIND_ACTIVE) % QF_KINDS;
+		look = qf_palette_kind((enum qf_kind)k);
 		/* with marks, data of all kinds looks the same */
 		if (!s->total[k] ||
 		    (a->marked && k >= QF_KIND_ACTIVE && k <= QF_KIND_LEAKED))
@@ -250,12 +252,35 @@ static void draw_bars(struct qf_app *a, int y, int rows)
 	}
 }
 
+/* The first grave finding that names the cluster, or NULL. */
+static const struct qf_problem_row *trouble_at(const struct qf_app *a,
+					       uint64_t cluster)
+{
+	const struct qf_findings *l = &a->model->report.findings;
+	uint32_t bits = a->img->geo.cluster_bits;
+	size_t i;
+
+	for (i = 0; i < l->n; i++) {
+		const struct qf_finding *f = &l->at[i];
+		const struct qf_problem_row *row = qf_problem_get(f->problem);
+
+		if (f->host_off != QF_NOWHERE && f->collated < 2 &&
+		    row->severity >= QF_SEV_UNREAD &&
+		    cluster >= f->host_off >> bits &&
+		    cluster - (f->host_off >> bits) <=
+			    (f->length ? f->length - 1 : 0) >> bits)
+			return row;
+	}
+	return NULL;
+}
+
 static void draw_status(struct qf_app *a, int y)
 {
 	struct qf_cells *c = &a->screen;
 	struct qf_map_state *m = &a->map;
 	const struct qf_scene *s = &a->model->scene;
 	uint64_t cluster = qf_app_cluster(a), count = 0;
+	const struct qf_problem_row *row;
 	char what[300], size[32], left[64], scale[96];
 	int n;
 
@@ -281,12 +306,14 @@ static void draw_status(struct qf_app *a, int y)
 		return;
 	}
 	left[0] = '\0';
+	row = trouble_at(a, cluster);
 	if (!qf_image_refcount(a->img, cluster, &count, NULL))
 		snprintf(left, sizeof(left), " refcount %" PRIu64 ",", count);
 	qf_cells_printf(c, 0, y, c->w - n, QF_TINT_STATUS,
-			" 0x%" PRIx64 " cluster %" PRIu64 ":%s %s",
+			" 0x%" PRIx64 " cluster %" PRIu64 ":%s %s%s%s",
 			cluster << a->img->geo.cluster_bits, cluster, left,
-			qf_scene_describe(s, cluster, what, sizeof(what)));
+			qf_scene_describe(s, cluster, what, sizeof(what)),
+			row ? ": " : "", row ? row->name : "");
 }
 
 /* Of ROWS, a quarter; more where a small file leaves the grid empty. */
