@@ -38,6 +38,7 @@ struct region {
 	size_t n, room;
 	bool any_double;
 	bool failed;
+	bool touched; /* something was added */
 };
 
 struct qf_ledger {
@@ -371,6 +372,7 @@ static bool flush_bucket(struct qf_ledger *l, struct bucket *b, uint32_t no)
 	uint32_t i;
 
 	omp_set_lock(&r->lock);
+	r->touched = true;
 	for (i = 0; i < b->n && !r->failed; i++)
 		if (!apply_bit(l, base, &b->add[i]) &&
 		    !apply(l, r, base, &b->add[i]))
@@ -522,14 +524,38 @@ static uint32_t page_used(const struct qf_page_view *v, uint32_t *last)
 	return used;
 }
 
+uint64_t qf_ledger_next(const struct qf_ledger *l, uint64_t cluster,
+			uint64_t end)
+{
+	uint64_t no = cluster < l->base ? 0
+					: (cluster - l->base) >> QF_PAGE_BITS;
+	uint32_t shift = l->region_shift - QF_PAGE_BITS;
+	uint64_t stop = l->n_pages;
+
+	if (end <= l->base)
+		return end;
+	if ((end - l->base) >> QF_PAGE_BITS < stop)
+		stop = ((end - l->base - 1) >> QF_PAGE_BITS) + 1;
+	while (no < stop) {
+		if (!l->region[no >> shift].touched)
+			no = ((no >> shift) + 1) << shift;
+		else if (l->page[no].kind == QF_PAGE_EMPTY)
+			no++;
+		else
+			return l->base + (no << QF_PAGE_BITS);
+	}
+	return end;
+}
+
 uint64_t qf_ledger_used(const struct qf_ledger *l)
 {
 	struct qf_page_view v;
-	uint64_t i, used = 0;
+	uint64_t at, used = 0;
 	uint32_t last;
 
-	for (i = 0; i < l->n_pages; i++) {
-		qf_ledger_page(l, l->base + (i << QF_PAGE_BITS), &v);
+	for (at = qf_ledger_next(l, 0, UINT64_MAX); at != UINT64_MAX;
+	     at = qf_ledger_next(l, at + QF_PAGE, UINT64_MAX)) {
+		qf_ledger_page(l, at, &v);
 		used += page_used(&v, &last);
 	}
 	return used;
@@ -537,14 +563,24 @@ uint64_t qf_ledger_used(const struct qf_ledger *l)
 
 uint64_t qf_ledger_end(const struct qf_ledger *l)
 {
+	uint32_t shift = l->region_shift - QF_PAGE_BITS, last, r;
 	struct qf_page_view v;
-	uint64_t i;
-	uint32_t last;
+	uint64_t no, first;
 
-	for (i = l->n_pages; i; i--) {
-		qf_ledger_page(l, l->base + ((i - 1) << QF_PAGE_BITS), &v);
-		if (page_used(&v, &last))
-			return l->base + ((i - 1) << QF_PAGE_BITS) + last;
+	for (r = l->n_regions; r; r--) {
+		if (!l->region[r - 1].touched)
+			continue;
+		first = (uint64_t)(r - 1) << shift;
+		no = (uint64_t)r << shift;
+		if (no > l->n_pages)
+			no = l->n_pages;
+		for (; no > first; no--) {
+			qf_ledger_page(l, l->base + ((no - 1) << QF_PAGE_BITS),
+				       &v);
+			if (page_used(&v, &last))
+				return l->base + ((no - 1) << QF_PAGE_BITS) +
+				       last;
+		}
 	}
 	return 0;
 }

@@ -89,6 +89,13 @@ void qf_ledger_page(const struct qf_ledger *l, uint64_t cluster,
 /* True if some cluster has the flag DOUBLE. */
 bool qf_ledger_any_double(const struct qf_ledger *l);
 
+/*
+ * The first cluster of the first page from CLUSTER's on that has references;
+ * END if there is none before it. Fast over what was never touched.
+ */
+uint64_t qf_ledger_next(const struct qf_ledger *l, uint64_t cluster,
+			uint64_t end);
+
 /* The clusters with at least one reference. */
 uint64_t qf_ledger_used(const struct qf_ledger *l);
 

@@ -6,6 +6,10 @@
 
 #include <stdlib.h>
 
+/* A larger file is all holes: its ledger takes memory only where it is
+ * touched, and windows would be without number. */
+#define MAX_WINDOWED (1ull << 36)
+
 /* A worker's part of the figures. */
 struct part {
 	struct qf_tally_figures fig;
@@ -240,7 +244,7 @@ static uint64_t window_clusters(const struct qf_tally *t, uint64_t bytes)
 	uint64_t all = t->clusters + 1, n;
 	uint64_t block = 1ull << t->walk->img->geo.refblock_bits;
 
-	if (!bytes)
+	if (!bytes || all > MAX_WINDOWED)
 		return all;
 	/* a cluster takes two bytes and a bit where counts differ */
 	n = bytes / 9 * 4;

@@ -270,19 +270,19 @@ static bool block_unknown(struct compare *c, struct part *p, uint64_t first,
 static bool compare_no_block(struct compare *c, struct part *p, uint64_t first,
 			     uint64_t end)
 {
-	struct qf_page_view v;
 	uint64_t at, next;
 	bool ok = true;
 
 	memset(p->block, 0, QF_PAGE * 8);
 	for (at = first; ok && at < end; at = next) {
+		if (!(at & (QF_PAGE - 1)))
+			at = qf_ledger_next(c->t->ledger, at, end);
+		if (at >= end)
+			break;
 		next = (at | (QF_PAGE - 1)) + 1;
 		if (next > end)
 			next = end;
-		qf_ledger_page(c->t->ledger, at, &v);
-		if (v.kind != QF_PAGE_EMPTY)
-			ok = compare_page(c, p, at, (uint32_t)(next - at),
-					  p->block, 0);
+		ok = compare_page(c, p, at, (uint32_t)(next - at), p->block, 0);
 	}
 	return ok;
 }
@@ -416,7 +416,7 @@ enum qf_err qf_tally_compare(struct qf_tally *t, uint64_t first, uint64_t n,
 			     struct qf_why *why)
 {
 	struct compare c = { .t = t, .img = t->walk->img, .first = first };
-	uint64_t blocks;
+	uint64_t blocks, covered;
 	bool ok;
 
 	c.end = first + n;
@@ -426,14 +426,20 @@ enum qf_err qf_tally_compare(struct qf_tally *t, uint64_t first, uint64_t n,
 	c.first_block = first >> c.img->geo.refblock_bits;
 	if (c.end <= first)
 		return QF_OK;
-	blocks = qf_mem_div_up(c.end, 1ull << c.img->geo.refblock_bits) -
-		 c.first_block;
+	blocks = qf_mem_div_up(c.end, 1ull << c.img->geo.refblock_bits);
+	/* behind the refcount table's end there are no blocks at all */
+	if (blocks > c.img->reftable_entries)
+		blocks = c.img->reftable_entries;
+	blocks = blocks > c.first_block ? blocks - c.first_block : 0;
+	covered = (c.first_block + blocks) << c.img->geo.refblock_bits;
+	if (covered < first)
+		covered = first;
 	c.ra = (struct qf_readahead){
 		.io = c.img->io, .n = blocks, .hint = hint_block, .ctx = &c
 	};
 	ok = make_parts(&c) &&
 	     qf_pool_for(t->jobs, blocks, 1, compare_block, &c) &&
-	     join_parts(&c);
+	     compare_no_block(&c, &c.part[0], covered, c.end) && join_parts(&c);
 	free_parts(&c);
 	if (!ok)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,

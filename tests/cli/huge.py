@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Files of more than 2^31 clusters, which qemu-img gives up on.
+
+They are sparse: what counts is that the check takes neither the time nor the
+memory that their size suggests, and finds what is there. And the bound on
+memory and the number of jobs leave the output as it is.
+"""
+import json
+import os
+import resource
+import struct
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from tap import Tap  # noqa: E402
+
+QFSCK = os.environ.get("QFSCK") or os.path.abspath(
+    os.path.join(os.path.dirname(__file__), "..", "..", "qfsck"))
+IMG = "huge.qcow2"
+
+
+def run(*argv):
+    return subprocess.run(argv, capture_output=True, text=True, timeout=100)
+
+
+def make(cluster, size):
+    run("qemu-img", "create", "-q", "-f", "qcow2", "-o",
+        f"cluster_size={cluster}", IMG, "64M")
+    run("qemu-io", "-c", "write 0 1M", IMG)
+    os.truncate(IMG, size)
+
+
+def first_l2():
+    with open(IMG, "rb") as f:
+        head = f.read(72)
+        f.seek(struct.unpack(">Q", head[40:48])[0])
+        return struct.unpack(">Q", f.read(8))[0] & 0xfffffffffffe00
+
+
+def check(*argv):
+    out = run(QFSCK, "check", "--output=json", *argv, IMG)
+    return out.returncode, out.stdout
+
+
+def sparse(tap, name, cluster, size):
+    try:
+        make(cluster, size)
+    except OSError as e:
+        tap.skip(name, str(e))
+        return
+    code, text = check()
+    tap.result(code == 0, f"{name}: clean", [str(code), text[:200]])
+    far = size - 8 * cluster & ~(cluster - 1)
+    if far >= 1 << 56:
+        far = 1 << 55
+    with open(IMG, "r+b") as f:
+        f.seek(first_l2())
+        f.write(struct.pack(">Q", 1 << 63 | far))
+    code, text = check()
+    found = {f["name"]: f for f in json.loads(text)["findings"]}
+    tap.result(code == 2 and
+               found.get("refcount-zero", {}).get("host-offset") == far,
+               f"{name}: a cluster at its end is found", [text[:400]])
+
+
+def same_output(tap):
+    make(65536, 1 << 30)
+    with open(IMG, "r+b") as f:
+        f.seek(first_l2())
+        f.write(os.urandom(4096))
+    want = check("--jobs", "1")
+    for argv in (("--jobs", "2"), ("--jobs", "8"), ("--max-memory", "1M"),
+                 ("--max-memory", "16M", "--jobs", "8")):
+        tap.result(check(*argv) == want, f"{' '.join(argv)}: the same bytes")
+
+
+def main():
+    tap = Tap()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
+        os.chdir(tmp)
+        sparse(tap, "2^31 clusters of 512 bytes", 512, 1200 << 30)
+        sparse(tap, "2^30 clusters of 64 KiB", 65536, 64 << 40)
+        sparse(tap, "4 EiB", 65536, 4 << 60)
+        same_output(tap)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+        tap.result(peak < 100, f"peak memory {peak} MiB")
+    return tap.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
