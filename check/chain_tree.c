@@ -64,7 +64,7 @@ static uint32_t lacking(struct qf_tree *t, const struct qf_chain *c)
 		return i;
 	l = &t->at[i];
 	l->linked = l->absent = l->checked = true;
-	l->untold = c->end == QF_CHAIN_REMOTE;
+	l->untold = c->end == QF_CHAIN_REMOTE || c->end == QF_CHAIN_LONG;
 	l->code = c->end == QF_CHAIN_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED;
 	l->state = strdup(c->broken.text);
 	return l->state ? i : QF_LAYER_NONE;

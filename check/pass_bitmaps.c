@@ -6,10 +6,12 @@
 #include "lib/text.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_HOLDERS 64
+#define NAMES 5u /* of stale bitmaps that are listed */
 
 static void check_dir(struct qf_pass_ctx *c)
 {
@@ -219,20 +221,36 @@ static bool gap(void *ctx, const struct qf_claim *cl, uint64_t off,
 	return true;
 }
 
+/* The bitmaps that a writer without support for them has left behind. */
+static void stale(struct qf_pass_ctx *c)
+{
+	const struct qf_bitmap_dir *d = &c->img->bitmaps;
+	struct qf_finding *f =
+		qf_pass_at(c, QF_P_BITMAPS_STALE, d->off, d->bytes);
+	char names[400] = "", name[100];
+	size_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < d->n && i < NAMES; i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s\"%s\"",
+				      i ? ", " : ": ",
+				      qf_text_safe(d->bm[i].name, name,
+						   sizeof(name) / 2));
+	f->count = d->stated;
+	qf_finding_say(f, "%" PRIu32 " bitmaps%s%s", d->stated, names,
+		       d->n > NAMES ? ", ..." : "");
+}
+
 enum qf_err qf_pass_bitmaps(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	struct qf_claim_fns fns = { c, no_claim, bad_entry, gap };
-	struct qf_finding *f;
 	bool written;
 	uint32_t i;
 
 	if (!c->img->ext.has_bitmaps)
 		return QF_OK;
 	if (!c->img->bitmaps_valid) {
-		f = qf_pass_at(c, QF_P_BITMAPS_STALE, c->img->bitmaps.off,
-			       c->img->bitmaps.bytes);
-		qf_finding_say(f, "%" PRIu32 " bitmaps",
-			       c->img->bitmaps.stated);
+		stale(c);
 		return QF_OK;
 	}
 	check_dir(c);

@@ -32,7 +32,7 @@ static void broken_chain(struct qf_pass_ctx *c, const struct qf_chain *chain)
 		[QF_CHAIN_DAMAGED] = QF_P_CHAIN_FORMAT,
 		[QF_CHAIN_FOREIGN] = QF_PROBLEMS,
 		[QF_CHAIN_REMOTE] = QF_PROBLEMS,
-		[QF_CHAIN_LONG] = QF_P_CHAIN_LOOP,
+		[QF_CHAIN_LONG] = QF_PROBLEMS,
 	};
 	const char *path = chain->broken_path ? chain->broken_path : "";
 	char name[NAME_ROOM], where[NAME_ROOM], from[NAME_ROOM];

@@ -2,6 +2,7 @@
 #include "lib/chain.h"
 #include "lib/mem.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,10 +232,14 @@ static enum qf_err open_layer(struct qf_chain *c, const char *stated,
 	enum qf_err err;
 	bool qcow2;
 
-	c->end = QF_CHAIN_MISSING;
 	err = qf_io_file_open(path, io, &c->broken);
-	if (err)
+	if (err) {
+		/* that we cannot open so many is no fault of the file's */
+		c->end = c->broken.sys == EMFILE || c->broken.sys == ENFILE
+				 ? QF_CHAIN_LONG
+				 : QF_CHAIN_MISSING;
 		return err;
+	}
 	c->end = QF_CHAIN_LOOP;
 	if (is_in_chain(c, *io))
 		return qf_err_set(&c->broken, QF_ERR_FORMAT, 0, QF_NOWHERE,

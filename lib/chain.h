@@ -44,7 +44,7 @@ enum qf_chain_end {
 	QF_CHAIN_DAMAGED, /* should be qcow2, and cannot be read as such */
 	QF_CHAIN_FOREIGN, /* has a format that is not read here */
 	QF_CHAIN_REMOTE,  /* is no local file */
-	QF_CHAIN_LONG,	  /* QF_CHAIN_MAX files are open already */
+	QF_CHAIN_LONG,	  /* so many files are open that no more can be */
 };
 
 struct qf_chain {
