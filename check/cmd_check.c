@@ -5,6 +5,7 @@
 #include "check/report.h"
 #include "cmd.h"
 #include "lib/open.h"
+#include "lib/pool.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -19,7 +20,8 @@ struct args {
 	const char *format;
 	char **name; /* owned list of borrowed or owned strings */
 	size_t n;
-	char *files0; /* what the names of --files0-from point into */
+	size_t resolved; /* names from the first on that are owned */
+	char *files0;	 /* what the names of --files0-from point into */
 };
 
 enum {
@@ -275,15 +277,20 @@ static int parse(struct args *a, int argc, char **argv)
 	return -1;
 }
 
+/* Where the report on one image goes. */
+struct streams {
+	FILE *out, *err;
+};
+
 /* Reports that an image could not be checked; returns the exit code. */
 static int not_checked(const struct args *a, const char *name,
-		       const struct qf_why *why)
+		       const struct qf_why *why, const struct streams *to)
 {
 	int code = why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN
 					      : QF_EXIT_FAILED;
 	json_t *o;
 
-	fprintf(stderr, "qfsck: %s: %s%s%s\n", name, why->text,
+	fprintf(to->err, "qfsck: %s: %s%s%s\n", name, why->text,
 		why->next[0] ? "\n  Next: " : "", why->next);
 	if (!a->json || a->n < 2)
 		return code;
@@ -293,35 +300,33 @@ static int not_checked(const struct args *a, const char *name,
 	json_object_set_new(o, "verdict", json_string("unchecked"));
 	json_object_set_new(o, "check-errors", json_integer(1));
 	json_object_set_new(o, "error", qf_report_string(why->text));
-	json_dumpf(o, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
-	putchar('\n');
-	fflush(stdout);
+	json_dumpf(o, to->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	fputc('\n', to->out);
 	json_decref(o);
 	return code;
 }
 
 static void print_report(const struct args *a, const char *name,
 			 const struct qf_image *img,
-			 const struct qf_report *rep)
+			 const struct qf_report *rep, FILE *out)
 {
 	json_t *o;
 
 	if (!a->json) {
-		qf_report_human(stdout, img, name, rep, &a->style);
-		fflush(stdout);
+		qf_report_human(out, img, name, rep, &a->style);
 		return;
 	}
 	o = qf_report_json(img, name, rep);
-	json_dumpf(o, stdout,
+	json_dumpf(o, out,
 		   (a->n > 1 ? JSON_COMPACT : JSON_INDENT(4)) |
 			   JSON_PRESERVE_ORDER);
-	putchar('\n');
-	fflush(stdout);
+	fputc('\n', out);
 	json_decref(o);
 }
 
 static int check_one(const struct args *a, const char *name,
-		     struct qf_layers *layers)
+		     const struct qf_check_opts *opts, struct qf_layers *layers,
+		     const struct streams *to)
 {
 	struct qf_image *img;
 	struct qf_report rep;
@@ -333,21 +338,19 @@ static int check_one(const struct args *a, const char *name,
 		qf_err_set(&why, QF_ERR_FOREIGN, 0, QF_NOWHERE,
 			   "the format \"%s\" is not one that is checked",
 			   a->format);
-		return not_checked(a, name, &why);
+		return not_checked(a, name, &why, to);
 	}
 	if (a->chain) {
 		code = qf_layers_image(layers, name, &why);
-		return code < 0 ? not_checked(a, name, &why) : code;
+		return code < 0 ? not_checked(a, name, &why, to) : code;
 	}
-	qf_progress_start(name, a->progress);
-	if (a->check.shared)
-		err = qf_check_shared(name, &a->check, &img, &rep, &why);
+	if (opts->shared)
+		err = qf_check_shared(name, opts, &img, &rep, &why);
 	else
-		err = qf_check_alone(name, &a->check, &img, &rep, &why);
-	qf_progress_stop();
+		err = qf_check_alone(name, opts, &img, &rep, &why);
 	if (err)
-		return not_checked(a, name, &why);
-	print_report(a, name, img, &rep);
+		return not_checked(a, name, &why, to);
+	print_report(a, name, img, &rep, to->out);
 	code = qf_report_exit(rep.verdict);
 	qf_check_free(&rep);
 	qf_image_close(img);
@@ -367,30 +370,165 @@ static int gravest(int a, int b)
 	return QF_EXIT_CLEAN;
 }
 
-static int check_all(const struct args *a)
+/* The files' names, as they stand or out of image options. */
+static bool resolve_names(struct args *a)
+{
+	char *name;
+	size_t i;
+
+	for (i = 0; a->image_opts && i < a->n; i++) {
+		name = from_image_opts(a->name[i]);
+		if (!name) {
+			wrong_use("no file.filename in the image options",
+				  a->name[i]);
+			return false;
+		}
+		a->name[i] = name;
+		a->resolved++;
+	}
+	return true;
+}
+
+/* One after another, each with all jobs. */
+static int check_in_turn(const struct args *a, int *codes)
 {
 	struct qf_layers layers = { .check = &a->check,
 				    .style = &a->style,
 				    .json = a->json,
 				    .progress = a->progress,
 				    .many = a->n > 1 };
+	struct streams to = { stdout, stderr };
 	int code = QF_EXIT_CLEAN;
-	char *name;
 	size_t i;
 
 	for (i = 0; i < a->n; i++) {
-		name = a->image_opts ? from_image_opts(a->name[i]) : NULL;
-		if (a->image_opts && !name) {
-			code = wrong_use("no file.filename in the image "
-					 "options",
-					 a->name[i]);
-			break;
-		}
-		code = gravest(code,
-			       check_one(a, name ? name : a->name[i], &layers));
-		free(name);
+		if (!a->chain)
+			qf_progress_start(a->name[i], a->progress);
+		codes[i] = check_one(a, a->name[i], &a->check, &layers, &to);
+		if (!a->chain)
+			qf_progress_stop();
+		fflush(stdout);
+		code = gravest(code, codes[i]);
 	}
 	qf_layers_end(&layers);
+	return code;
+}
+
+/* Several at once: each is kept until those before it are printed. */
+struct batch {
+	const struct args *a;
+	int *codes;
+	struct text {
+		char *out, *err;
+		size_t n_out, n_err;
+		bool done;
+	} * text;
+	size_t printed;
+};
+
+static void print_ended(void *ctx)
+{
+	struct batch *b = ctx;
+	struct text *t;
+
+	for (; b->printed < b->a->n; b->printed++) {
+		t = &b->text[b->printed];
+		if (!t->done)
+			break;
+		fwrite(t->out, 1, t->n_out, stdout);
+		fflush(stdout);
+		fwrite(t->err, 1, t->n_err, stderr);
+		free(t->out);
+		free(t->err);
+	}
+}
+
+static bool check_item(void *ctx, uint64_t i, unsigned int worker)
+{
+	struct batch *b = ctx;
+	struct text *t = &b->text[i];
+	struct qf_check_opts opts = b->a->check;
+	struct streams to;
+
+	(void)worker;
+	opts.jobs = 1;
+	to.out = open_memstream(&t->out, &t->n_out);
+	to.err = open_memstream(&t->err, &t->n_err);
+	if (to.out && to.err)
+		b->codes[i] = check_one(b->a, b->a->name[i], &opts, NULL, &to);
+	else
+		b->codes[i] = QF_EXIT_FAILED;
+	if (to.out)
+		fclose(to.out);
+	if (to.err)
+		fclose(to.err);
+	t->done = true;
+	qf_pool_alone(print_ended, b);
+	return true;
+}
+
+static int check_at_once(const struct args *a, int *codes)
+{
+	struct batch b = { .a = a, .codes = codes };
+	int code = QF_EXIT_CLEAN;
+	size_t i;
+
+	b.text = calloc(a->n, sizeof(*b.text));
+	if (!b.text)
+		return QF_EXIT_FAILED;
+	qf_progress_start("images", a->progress);
+	qf_pool_for(a->check.jobs, a->n, 1, check_item, &b);
+	qf_progress_stop();
+	for (i = 0; i < a->n; i++)
+		code = gravest(code, codes[i]);
+	free(b.text);
+	return code;
+}
+
+/* How many images ended how; not into the lines of JSON. */
+static void summary(const struct args *a, const int *codes)
+{
+	static const struct {
+		int code;
+		const char *word;
+	} kinds[] = { { QF_EXIT_CLEAN, "clean" },
+		      { QF_EXIT_LEAKS, "with leaks" },
+		      { QF_EXIT_CORRUPT, "corrupt" },
+		      { QF_EXIT_FAILED, "not checked" },
+		      { QF_EXIT_FOREIGN, "of another format" } };
+	FILE *out = a->json ? stderr : stdout;
+	bool some = false;
+	size_t i, k, n;
+
+	fprintf(out, "%zu images:", a->n);
+	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		for (n = i = 0; i < a->n; i++)
+			n += codes[i] == kinds[k].code;
+		if (n)
+			fprintf(out, "%s %zu %s", some ? "," : "", n,
+				kinds[k].word);
+		some |= n > 0;
+	}
+	fputc('\n', out);
+}
+
+static int check_all(struct args *a)
+{
+	int *codes = calloc(a->n, sizeof(*codes)), code;
+
+	if (!codes || !resolve_names(a)) {
+		free(codes);
+		return QF_EXIT_FAILED;
+	}
+	/* enough images: a job for each; few: all jobs for one */
+	if (!a->chain && a->n >= 2 && a->n >= qf_pool_jobs(a->check.jobs) &&
+	    qf_pool_jobs(a->check.jobs) > 1)
+		code = check_at_once(a, codes);
+	else
+		code = check_in_turn(a, codes);
+	if (a->n > 1 && !a->style.quiet)
+		summary(a, codes);
+	free(codes);
 	return code;
 }
 
@@ -403,6 +541,8 @@ int qf_cmd_check(int argc, char **argv)
 	code = parse(&a, argc, argv);
 	if (code < 0)
 		code = check_all(&a);
+	while (a.resolved)
+		free(a.name[--a.resolved]);
 	free(a.name);
 	free(a.files0);
 	return code;

@@ -36,6 +36,12 @@ unsigned int qf_pool_jobs(unsigned int jobs)
 	return jobs < MAX_JOBS ? jobs : MAX_JOBS;
 }
 
+void qf_pool_alone(void (*fn)(void *), void *ctx)
+{
+#pragma omp critical(qf_pool_alone)
+	fn(ctx);
+}
+
 bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 		 void *ctx)
 {
@@ -62,7 +68,7 @@ bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 			if (i >= n)
 				break;
 			end = n - i < chunk ? n : i + chunk;
-			if (watcher && !me)
+			if (watcher && !me && omp_get_level() <= 1)
 				watcher(i, n);
 			for (; i < end; i++)
 				if (atomic_load_explicit(

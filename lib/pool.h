@@ -20,6 +20,9 @@ typedef bool qf_pool_fn(void *ctx, uint64_t i, unsigned int worker);
 bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 		 void *ctx);
 
+/* Calls FN(CTX) while no other worker does so. */
+void qf_pool_alone(void (*fn)(void *), void *ctx);
+
 /*
  * Lets TICK see how far the loops are: it is called by the first worker only,
  * before each of its items, with the items done in this loop and their

@@ -12,7 +12,7 @@ class Tap:
         self.count += 1
         self.failed += not good
         print("%s %d - %s" % ("ok" if good else "not ok", self.count, name))
-        for line in detail:
+        for line in () if good else detail:
             print("# " + line)
         sys.stdout.flush()
 
