@@ -526,7 +526,7 @@ static int check_all(struct args *a)
 		code = check_at_once(a, codes);
 	else
 		code = check_in_turn(a, codes);
-	if (a->n > 1 && !a->style.quiet)
+	if (a->n > 1 && !a->style.quiet && !a->chain)
 		summary(a, codes);
 	free(codes);
 	return code;

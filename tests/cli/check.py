@@ -101,8 +101,16 @@ def lists_of_names(tap):
     tap.result(check("--files0-from=-", stdin=None, input=names).stdout
                == plain.stdout, "--files0-from=- reads names from stdin")
     both = check("--files0-from=names", "corrupt.qcow2")
-    tap.result(both.returncode == 2 and plain.stdout in both.stdout,
+    tap.result(both.returncode == 2 and
+               both.stdout.startswith(plain.stdout[:plain.stdout.rindex("2 ")])
+               and both.stdout.endswith(
+                   "3 images: 1 clean, 1 with leaks, 1 corrupt\n"),
                "names from a file and arguments go together", text(both))
+    one = check("--jobs", "1", "clean.qcow2", "leaks.qcow2", "corrupt.qcow2")
+    two = check("--jobs", "2", "clean.qcow2", "leaks.qcow2", "corrupt.qcow2")
+    tap.result(one.stdout == two.stdout and one.returncode == two.returncode,
+               "several images at once print what they print in turn",
+               text(two))
     none = check("--files0-from=no-such-file")
     tap.result(none.returncode == 1 and b"no-such-file" in none.stderr,
                "a missing list is an error", text(none))
