@@ -29,19 +29,18 @@ struct qf_owners_class {
 struct qf_owners;
 
 /*
- * Walks W, which stays the caller's and must live as long, with JOBS workers.
- * Errors: QF_ERR_NOMEM, also when a hostile image would have more sets of
- * holders than its size justifies. Free with qf_owners_free (NULL-safe).
+ * Walks W, which stays the caller's and must live as long. Errors:
+ * QF_ERR_NOMEM, also when a hostile image would have more sets of holders than
+ * its size justifies. Free with qf_owners_free (NULL-safe).
  */
-enum qf_err qf_owners_make(struct qf_walk *w, unsigned int jobs,
-			   struct qf_owners **out, struct qf_why *why);
+enum qf_err qf_owners_make(struct qf_walk *w, struct qf_owners **out,
+			   struct qf_why *why);
 void qf_owners_free(struct qf_owners *o);
 
 /* The clusters that the file has. */
 uint64_t qf_owners_clusters(const struct qf_owners *o);
 
-/* The classes are numbered from 0; which number a class gets may differ from
- * run to run. */
+/* The classes are numbered from 0. */
 uint32_t qf_owners_classes(const struct qf_owners *o);
 const struct qf_owners_class *qf_owners_class(const struct qf_owners *o,
 					      uint32_t cls);

@@ -22,7 +22,6 @@ static const char help[] =
 	"                         would free, together; nothing is deleted\n"
 	"      --ranges           with --if-deleted: also where in the file\n"
 	"      --output=FORMAT    human (the default) or json\n"
-	"      --jobs=N           threads to use (default: one a processor)\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"  -f, --format=FMT       accepted for compatibility, without effect\n"
 	"      --help             this text\n\n"
@@ -32,7 +31,6 @@ static const char help[] =
 struct options {
 	bool json, share, ranges;
 	const char *if_deleted;
-	uint64_t jobs;
 };
 
 struct showing {
@@ -295,8 +293,7 @@ static int show(struct qf_image *img, const char *name, const struct options *o)
 	qf_progress_start(name, false);
 	err = qf_walk_gather(img, &walk, &why);
 	if (!err)
-		err = qf_owners_make(&walk, (unsigned int)o->jobs, &owners,
-				     &why);
+		err = qf_owners_make(&walk, &owners, &why);
 	qf_progress_stop();
 	if (!err)
 		err = qf_du_make(owners, img, &du, &why);
@@ -323,7 +320,6 @@ int qf_cmd_du(int argc, char **argv)
 		{ "if-deleted", 0, QF_ARGS_TEXT, &o.if_deleted },
 		{ "ranges", 0, QF_ARGS_FLAG, &o.ranges },
 		{ "output", 0, QF_ARGS_JSON, &o.json },
-		{ "jobs", 0, QF_ARGS_NUMBER, &o.jobs },
 		{ "force-share", 'U', QF_ARGS_FLAG, &o.share },
 		{ "format", 'f', QF_ARGS_IGNORE, NULL },
 		{ 0 }
@@ -339,8 +335,6 @@ int qf_cmd_du(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	if (o.jobs > 256)
-		return qf_args_wrong("du", "too many jobs", NULL);
 	if (qf_open_image(a.arg[0], QF_LOCK_READ, o.share, &img, &why))
 		return qf_args_failed(a.arg[0], &why);
 	code = show(img, a.arg[0], &o);

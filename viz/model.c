@@ -247,7 +247,7 @@ enum qf_err qf_model_scene(struct qf_image *img, struct qf_model **out,
 	if (m)
 		err = qf_walk_gather(img, &m->walk, why);
 	if (!err)
-		err = qf_owners_make(&m->walk, 0, &m->owners, why);
+		err = qf_owners_make(&m->walk, &m->owners, why);
 	if (!err)
 		err = qf_du_make(m->owners, img, &m->du, why);
 	if (!err) {

@@ -198,8 +198,7 @@ static void as_by_hand(void **state)
 		assert_true(qf_image_clusters(img) < MAX_CLUSTERS);
 		follow(&b, &m, img);
 		assert_int_equal(qf_walk_gather(img, &w, NULL), QF_OK);
-		assert_int_equal(qf_owners_make(&w, 1 + i % 2, &o, NULL),
-				 QF_OK);
+		assert_int_equal(qf_owners_make(&w, &o, NULL), QF_OK);
 		check_clusters(o, &b, img);
 		check_runs(o);
 		if (i % 10 == 0)
@@ -234,7 +233,7 @@ static void twice(void **state)
 	mini_put64(&m, mini_entry_off(&m, 7), l2 | MINI_COPIED);
 	img = mini_open(&m);
 	assert_int_equal(qf_walk_gather(img, &w, NULL), QF_OK);
-	assert_int_equal(qf_owners_make(&w, 1, &o, NULL), QF_OK);
+	assert_int_equal(qf_owners_make(&w, &o, NULL), QF_OK);
 	c = qf_owners_class(o, qf_owners_at(o, data >> 16, UINT64_MAX, NULL));
 	assert_int_equal(c->flags, QF_OWNERS_TWICE);
 	assert_int_equal(qf_owners_kind(c), QF_REF_DATA);
@@ -277,7 +276,7 @@ static void without_memory(void **state)
 	assert_int_equal(qf_walk_gather(img, &w, NULL), QF_OK);
 	for (n = 1;; n++) {
 		qf_mem_fail_at(n);
-		if (!qf_owners_make(&w, 1, &o, &why))
+		if (!qf_owners_make(&w, &o, &why))
 			break;
 		assert_int_equal(why.err, QF_ERR_NOMEM);
 	}
