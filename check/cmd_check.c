@@ -60,10 +60,11 @@ static const struct option options[] = {
 static const char help[] =
 	"Usage: qfsck check [OPTION]... IMAGE...\n"
 	"Checks qcow2 images: rebuilds the refcounts from the L1 and L2 tables\n"
-	"and says what is wrong. Never changes a byte.\n\n"
+	"and says what is wrong. Without -r, never changes a byte.\n\n"
 	"  -f, --format=FMT       the image's format; only qcow2 is checked\n"
 	"      --output=FORMAT    human (the default) or json; several images\n"
 	"                         give one line of JSON each\n"
+	"  -r, --repair=WHAT      repair as well: leaks or all (see qfsck repair)\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"      --all              list every damaged entry by itself\n"
 	"      --data             inflate every compressed cluster as well\n"

@@ -71,6 +71,15 @@ int qf_cmd_explain(int argc, char **argv)
 	const struct qf_problem_row *r;
 	int i, code = 0;
 
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		fputs("Usage: qfsck explain [NUMBER|NAME]...\n"
+		      "Tells what a finding means, what is at stake, and what "
+		      "a repair does\nabout it. Without an argument, lists "
+		      "all findings.\n\n"
+		      "      --help             this text\n",
+		      stdout);
+		return 0;
+	}
 	if (argc == 2 && !strcmp(argv[1], "--man")) {
 		man_page();
 		return 0;

@@ -229,7 +229,7 @@ def block_device(tap):
 
 def main():
     tap = Tap()
-    os.chdir(os.environ.get("TMPDIR", "."))
+    qimg.own_folder()
     other_formats(tap)
     no_images(tap)
     lies(tap)

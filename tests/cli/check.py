@@ -102,9 +102,9 @@ def lists_of_names(tap):
                == plain.stdout, "--files0-from=- reads names from stdin")
     both = check("--files0-from=names", "corrupt.qcow2")
     tap.result(both.returncode == 2 and
-               both.stdout.startswith(plain.stdout[:plain.stdout.rindex("2 ")])
+               both.stdout.startswith(plain.stdout[:plain.stdout.rindex(b"2 ")])
                and both.stdout.endswith(
-                   "3 images: 1 clean, 1 with leaks, 1 corrupt\n"),
+                   b"3 images: 1 clean, 1 with leaks, 1 corrupt\n"),
                "names from a file and arguments go together", text(both))
     one = check("--jobs", "1", "clean.qcow2", "leaks.qcow2", "corrupt.qcow2")
     two = check("--jobs", "2", "clean.qcow2", "leaks.qcow2", "corrupt.qcow2")
@@ -223,7 +223,7 @@ def digest(name):
 
 def main():
     tap = Tap()
-    os.chdir(os.environ.get("TMPDIR", "."))
+    qimg.own_folder()
     make_images()
     names = [n for n in os.listdir(".") if n.endswith(".qcow2")]
     before = {n: digest(n) for n in names}

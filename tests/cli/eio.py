@@ -117,7 +117,7 @@ def found(key, got):
 
 def main():
     tap = Tap()
-    os.chdir(os.environ.get("TMPDIR", "."))
+    qimg.own_folder()
     if qimg.sanitized(QFSCK):
         tap.skip("unreadable clusters", "a sanitizer must be loaded first")
         return tap.finish()

@@ -195,7 +195,7 @@ def two_images(tap):
 
 def main():
     tap = Tap()
-    os.chdir(os.environ.get("TMPDIR", "."))
+    qimg.own_folder()
     for name in (IMAGE, "damaged.qcow2", "other.qcow2"):
         qimg.build(os.path.abspath(name), "64M",
                    ["write -P 1 0 1M", "write -P 2 20M 1M"])

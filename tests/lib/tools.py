@@ -1,9 +1,11 @@
 """Runs the real programs, every call under a timeout."""
 
+import atexit
 import json
 import os
 import re
 import subprocess
+import tempfile
 import threading
 
 TIMEOUT = 20
@@ -80,6 +82,16 @@ def qemu_check(path, encrypted=False):
         args += [path]
     status, out, err = run(args, cwd=os.path.dirname(path))
     return status, parse(out), err.decode(errors="replace")
+
+
+def own_folder():
+    """Stand in a folder for scratch files: the test's own, else a new one."""
+    if "TMPDIR" in os.environ:
+        os.chdir(os.environ["TMPDIR"])
+        return
+    folder = tempfile.TemporaryDirectory(prefix="qfsck-")
+    atexit.register(folder.cleanup)
+    os.chdir(folder.name)
 
 
 def qfsck_path():
