@@ -81,9 +81,8 @@ static void draw_title(struct qf_app *a, int y)
 					      qf_app_cluster(a), what,
 					      sizeof(what)));
 	if (a->hex.why.err)
-		qf_cells_text(c, x + 2, y, c->w - x - 2, QF_TINT_BAD,
-			      a->hex.why.text);
-	else if (a->hex.hex.as == QF_HEX_DATA)
+		return; /* said below, in full */
+	if (a->hex.hex.as == QF_HEX_DATA)
 		qf_cells_printf(c, x + 2, y, c->w - x - 2, QF_TINT_DIM, "%s%s",
 				*is ? "looks like: " : "", is);
 	else if (!strstr(what, a->hex.hex.title))
@@ -186,7 +185,9 @@ static void draw(struct qf_app *a, struct qf_area area)
 	if (!len)
 		qf_cells_text(&a->screen, 0, y, area.w, QF_TINT_DIM,
 			      "the file is empty");
-	for (i = 0; i < rows; i++) {
+	if (st->why.err)
+		qf_app_wrap(a, 0, y, area.w, rows, QF_TINT_BAD, st->why.text);
+	for (i = 0; i < rows && !st->why.err; i++) {
 		at = st->top + (uint64_t)(i * st->step);
 		if (at < len)
 			draw_row(a, y + i, at, text_only);
