@@ -7,7 +7,6 @@
 #include "cmd.h"
 #include "repair/repair.h"
 #include "repair/run.h"
-#include "repair/stop.h"
 
 #include <getopt.h>
 #include <string.h>
@@ -127,6 +126,5 @@ int qf_cmd_check_or_repair(int argc, char **argv)
 		return QF_EXIT_FAILED;
 	}
 	a.run.name = argv[optind];
-	qf_stop_catch();
 	return qf_run_repair(&a.run);
 }

@@ -82,7 +82,6 @@ int qf_cmd_fsck(int argc, char **argv)
 	if (optind >= argc)
 		return usage();
 	a.run.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
-	qf_stop_catch();
 	for (; optind < argc; optind++)
 		code |= one(&a, argv[optind]);
 	return code;

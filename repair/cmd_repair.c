@@ -4,7 +4,6 @@
 #include "cmd.h"
 #include "repair/repair.h"
 #include "repair/run.h"
-#include "repair/stop.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -129,6 +128,5 @@ int qf_cmd_repair(int argc, char **argv)
 		o.limit = QF_RISK_NONE;
 	o.name = argv[optind];
 	o.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
-	qf_stop_catch();
 	return qf_run_repair(&o);
 }

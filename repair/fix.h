@@ -57,4 +57,17 @@ static inline bool qf_fix_found(const struct qf_fix_ctx *c, enum qf_problem p)
 	return false;
 }
 
+/* True if the check found that the L2 table at OFF holds something else. */
+static inline bool qf_fix_garbage(const struct qf_fix_ctx *c, uint64_t off)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	size_t i;
+
+	for (i = 0; i < c->rep->findings.n; i++, f++)
+		if (f->problem == QF_P_L2_GARBAGE && f->host_off <= off &&
+		    off < f->host_off + f->length)
+			return true;
+	return false;
+}
+
 #endif

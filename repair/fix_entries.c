@@ -72,19 +72,6 @@ static int problem_of(const struct qf_plan *p, unsigned int odd)
 	return found;
 }
 
-/* True if the check found that the table at OFF holds something else. */
-static bool is_garbage(const struct qf_fix_ctx *c, uint64_t off)
-{
-	const struct qf_finding *f = c->rep->findings.at;
-	size_t i;
-
-	for (i = 0; i < c->rep->findings.n; i++, f++)
-		if (f->problem == QF_P_L2_GARBAGE && f->host_off <= off &&
-		    off < f->host_off + f->length)
-			return true;
-	return false;
-}
-
 static bool keep(struct work *w, const struct qf_group *grp,
 		 const struct qf_run *r, uint32_t v)
 {
@@ -179,7 +166,8 @@ static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
 {
 	uint64_t stated;
 
-	return !(off & (c->img->geo.cluster_bytes - 1)) &&
+	return off >= c->img->io->size &&
+	       !(off & (c->img->geo.cluster_bytes - 1)) &&
 	       !qf_image_refcount(c->img, off >> c->img->geo.cluster_bits,
 				  &stated, NULL) &&
 	       stated;
@@ -195,6 +183,17 @@ static void give_up(const struct qf_fix_ctx *c, struct odd_entry *e)
 		  "zeros there";
 	e->entry = v3 && !c->img->geo.extl2 ? QF_ENTRY_ZERO : 0;
 	e->bitmap = c->img->geo.extl2 ? SUB_ZERO : 0;
+}
+
+/* True if a single entry of the image leads nowhere. */
+static bool is_single(const struct qf_fix_ctx *c)
+{
+	uint64_t sum = 0;
+	unsigned int k;
+
+	for (k = 0; k < QF_ODD_KINDS; k++)
+		sum += c->tally.odd[k];
+	return sum == 1;
 }
 
 /* False: it is left as it is. */
@@ -222,6 +221,13 @@ static bool mend_pointer(const struct qf_fix_ctx *c, struct odd_entry *e)
 		give_up(c, e);
 		return true;
 	default:
+		/* one pointer is lost, and one cluster has no owner */
+		if (is_single(c) && qf_orphan_only(c, &found)) {
+			e->entry = (e->entry & ~QF_ENTRY_OFFSET_MASK) | found;
+			e->what = "point the L2 entry to the only cluster "
+				  "without an owner";
+			return true;
+		}
 		return false;
 	}
 }
@@ -307,7 +313,7 @@ enum qf_err qf_fix_entries(struct qf_fix_ctx *c, struct qf_why *why)
 				 "no memory for the plan");
 	for (i = 0; !err && i < w.n; i++) {
 		if (w.e[i].table_off != last)
-			skip = is_garbage(c, w.e[i].table_off);
+			skip = qf_fix_garbage(c, w.e[i].table_off);
 		last = w.e[i].table_off;
 		if (!skip)
 			err = plan_entry(c, &w.e[i], why);

@@ -68,7 +68,8 @@ static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
 {
 	uint64_t stated;
 
-	return !(off & (c->img->geo.cluster_bytes - 1)) &&
+	return off >= c->img->io->size &&
+	       !(off & (c->img->geo.cluster_bytes - 1)) &&
 	       !qf_image_refcount(c->img, off >> c->img->geo.cluster_bits,
 				  &stated, NULL) &&
 	       stated;

@@ -145,3 +145,18 @@ enum qf_orphan_answer qf_orphan_table(const struct qf_fix_ctx *c, uint64_t off,
 			try(&s, cl << c->img->geo.cluster_bits);
 	return answer(&s, found);
 }
+
+bool qf_orphan_only(const struct qf_fix_ctx *c, uint64_t *off)
+{
+	const struct qf_trouble *tr = c->tally.trouble;
+	size_t i;
+
+	if (c->tally.leaked != 1)
+		return false;
+	for (i = 0; i < c->tally.n_troubles; i++, tr++) {
+		*off = tr->first << c->img->geo.cluster_bits;
+		if (tr->stated > tr->counted && qf_orphan_is(c, *off))
+			return true;
+	}
+	return false;
+}

@@ -31,4 +31,7 @@ enum qf_orphan_answer qf_orphan_data(const struct qf_fix_ctx *c, uint64_t off,
 enum qf_orphan_answer qf_orphan_table(const struct qf_fix_ctx *c, uint64_t off,
 				      uint64_t *found);
 
+/* The only cluster without an owner, if there is but one. */
+bool qf_orphan_only(const struct qf_fix_ctx *c, uint64_t *off);
+
 #endif

@@ -46,9 +46,10 @@ struct qf_plan {
 	struct qf_ranges released; /* given up by the plan: may be freed */
 	struct qf_ranges withheld; /* leaks that must not be freed */
 	bool withhold_all;
-	bool snapshots_cut;  /* some are no longer counted */
-	bool withhold_leaks; /* an earlier repair gave up pointers */
-	uint64_t next_free;  /* cluster behind all that is taken */
+	bool snapshots_cut;	  /* some are no longer counted */
+	bool cloned_beside_leaks; /* a leak may be what an owner had */
+	bool withhold_leaks;	  /* an earlier repair gave up pointers */
+	uint64_t next_free;	  /* cluster behind all that is taken */
 };
 
 /* A plan for the image behind BASE. Free with qf_plan_free. */

@@ -182,10 +182,14 @@ static enum qf_err carry_out(struct run *r, struct qf_why *why)
 
 	if (err)
 		return err;
-	if (qf_stop_asked())
+	/* until here a signal ends the program, and nothing is written */
+	qf_stop_catch();
+	err = qf_journal_record(&r->mend, r->undo_name, why);
+	if (!err && qf_stop_asked()) {
+		qf_sink_remove(r->undo_name);
 		return qf_err_set(why, QF_ERR_STOPPED, 0, QF_NOWHERE,
 				  "stopped; nothing was written");
-	err = qf_journal_record(&r->mend, r->undo_name, why);
+	}
 	if (!err)
 		err = qf_undofile_open(r->undo_name, &u, why);
 	if (!err)

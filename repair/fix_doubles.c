@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Host clusters with two owners. One keeps the place; each other one is
+ * pointed back to the cluster that it lost, if that is found, or gets a copy
+ * of its own. A higher refcount, which would bless the sharing, is no answer.
+ */
+#include "lib/mem.h"
+#include "lib/owners.h"
+#include "repair/orphan.h"
+#include "repair/space.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CLUSTERS 8192u /* a round; the next one takes the rest */
+#define MAX_OWNERS 4096u   /* of one cluster that are looked at */
+
+/* The references of one owner: one place of the disk, in all its states. */
+struct group {
+	const struct qf_owner *at;
+	size_t n;
+};
+
+struct work {
+	struct qf_fix_ctx *c;
+	uint64_t *cluster;
+	struct qf_owner_list *list;
+	size_t n;
+	bool tables_only; /* shared tables come first */
+};
+
+static bool is_data(enum qf_ref_kind k)
+{
+	return k == QF_REF_DATA || k == QF_REF_COMPRESSED;
+}
+
+/* What the refcount's fix moves to another place. */
+static bool is_rebuilt(enum qf_ref_kind k)
+{
+	return k == QF_REF_REFBLOCK || k == QF_REF_REFTABLE;
+}
+
+static bool same_owner(const struct qf_owner *a, const struct qf_owner *b)
+{
+	return a->kind == b->kind && a->guest_off == b->guest_off &&
+	       (a->guest_off != QF_NOWHERE ||
+		(a->holder == b->holder && a->host_off == b->host_off &&
+		 a->pointer_off == b->pointer_off));
+}
+
+/* Splits a list, which is sorted by kind and guest offset. */
+static size_t split(const struct qf_owner_list *l, struct group *g, size_t room)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < l->n; i++) {
+		if (n && same_owner(g[n - 1].at, &l->at[i])) {
+			g[n - 1].n++;
+			continue;
+		}
+		if (n == room)
+			break;
+		g[n++] = (struct group){ &l->at[i], 1 };
+	}
+	return n;
+}
+
+/* The cluster that the entry STEP entries further points to, or 0. */
+static uint64_t neighbour(const struct qf_fix_ctx *c, const struct qf_owner *o,
+			  int step)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	uint64_t in = o->pointer_off & (g->cluster_bytes - 1), at, e;
+	struct qf_be64 w;
+
+	if (step < 0 && in < g->l2_entry_bytes)
+		return 0;
+	if (step > 0 && in + g->l2_entry_bytes >= g->cluster_bytes)
+		return 0;
+	at = step < 0 ? o->pointer_off - g->l2_entry_bytes
+		      : o->pointer_off + g->l2_entry_bytes;
+	if (qf_io_read_pad(c->img->io, &w, sizeof(w), at, NULL))
+		return 0;
+	e = qf_be_get64(w);
+	return e & (QF_ENTRY_COMPRESSED | QF_L2_RESERVED_MASK)
+		       ? 0
+		       : e & QF_ENTRY_OFFSET_MASK;
+}
+
+/* How well the place suits the owner. */
+static unsigned int suits(const struct qf_fix_ctx *c, const struct group *g)
+{
+	uint64_t size = c->img->geo.cluster_bytes, host = g->at->host_off;
+	unsigned int score = 0;
+	size_t i;
+
+	if (is_rebuilt(g->at->kind))
+		return 0;
+	if (!is_data(g->at->kind))
+		return 100;
+	if (g->at->kind == QF_REF_COMPRESSED)
+		return 50; /* cannot be moved */
+	if (neighbour(c, g->at, -1) + size == host)
+		score += 4;
+	if (neighbour(c, g->at, 1) == host + size)
+		score += 4;
+	for (i = 0; i < g->n; i++)
+		if (g->at[i].pointer & QF_ENTRY_COPIED)
+			score |= 2;
+	return score + (g->at->holder == QF_HOLDER_ACTIVE) + 1;
+}
+
+/* Points all of a group's pointers to OFF. */
+static enum qf_err point_to(struct qf_fix_ctx *c, const struct group *g,
+			    enum qf_problem p, uint64_t off, const char *what,
+			    struct qf_why *why)
+{
+	const uint64_t keep = ~(QF_ENTRY_OFFSET_MASK | QF_ENTRY_COPIED);
+	enum qf_err err = QF_OK;
+	size_t i;
+
+	for (i = 0; !err && i < g->n; i++) {
+		const struct qf_owner *o = &g->at[i];
+		uint64_t entry = (o->pointer & keep) | off;
+
+		err = qf_plan_put64(c->plan, p, o->pointer_off,
+				    g->at->kind == QF_REF_L1 ? off : entry, why,
+				    what);
+	}
+	return err;
+}
+
+/* True if the pointers stand where they can be changed. */
+static bool is_free(const struct qf_fix_ctx *c, const struct group *g)
+{
+	size_t i;
+
+	for (i = 0; i < g->n; i++)
+		if (g->at[i].pointer_off == QF_NOWHERE ||
+		    qf_fix_shared(c, g->at[i].pointer_off) ||
+		    qf_fix_garbage(c, g->at[i].pointer_off))
+			return false;
+	return true;
+}
+
+/* A copy of a table, as it is planned so far. */
+static enum qf_err copy_table(struct qf_fix_ctx *c, const struct group *g,
+			      enum qf_problem p, struct qf_why *why)
+{
+	uint64_t bytes =
+		qf_mem_round_up(g->at->bytes, c->img->geo.cluster_bytes);
+	unsigned char *buf = qf_mem_zalloc(1, bytes);
+	enum qf_err err;
+	uint64_t off;
+
+	if (!buf)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for a table");
+	err = qf_io_read_pad(c->img->io, buf, g->at->bytes, g->at->host_off,
+			     why);
+	if (!err)
+		err = qf_space_take(c, bytes >> c->img->geo.cluster_bits, &off,
+				    why);
+	if (!err)
+		err = qf_plan_put(c->plan, p, off, buf, bytes, why,
+				  "copy the table at 0x%" PRIx64
+				  " for its second owner",
+				  g->at->host_off);
+	free(buf);
+	return err ? err : point_to(c, g, p, off, "point to the copy", why);
+}
+
+static enum qf_err copy_data(struct qf_fix_ctx *c, const struct group *g,
+			     enum qf_problem p, struct qf_why *why)
+{
+	uint64_t size = c->img->geo.cluster_bytes, off;
+	enum qf_err err = qf_space_take(c, 1, &off, why);
+
+	if (!err)
+		err = qf_plan_copy(c->plan, p, off, g->at->host_off, size, why,
+				   "copy the cluster at 0x%" PRIx64
+				   " for guest offset 0x%" PRIx64,
+				   g->at->host_off, g->at->guest_off);
+	/* what is allocated without an owner may be what stood here before */
+	if (c->tally.leaked)
+		c->plan->cloned_beside_leaks = true;
+	return err ? err : point_to(c, g, p, off, "point to the copy", why);
+}
+
+static enum qf_err part_data(struct work *w, const struct group *g,
+			     enum qf_problem p, struct qf_why *why)
+{
+	struct qf_fix_ctx *c = w->c;
+	bool zero = g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2;
+	uint64_t found;
+
+	if (zero) /* reads as zeros: it needs no cluster */
+		return point_to(c, g, p, 0, "let go of the shared cluster",
+				why);
+	if (p != QF_P_DOUBLE_TABLES &&
+	    (qf_orphan_data(c, g->at->host_off, neighbour(c, g->at, -1),
+			    neighbour(c, g->at, 1),
+			    &found) == QF_ORPHAN_FOUND ||
+	     (w->n == 1 && qf_orphan_only(c, &found))))
+		return point_to(c, g, p, found,
+				"point back to the one cluster without an "
+				"owner that fits",
+				why);
+	return copy_data(c, g, p, why);
+}
+
+static enum qf_problem problem_of(const struct group *keeper,
+				  const struct group *g)
+{
+	if (is_data(keeper->at->kind) && is_data(g->at->kind))
+		return QF_P_DOUBLE_DATA;
+	if (is_data(keeper->at->kind) || is_data(g->at->kind))
+		return QF_P_DOUBLE_META;
+	return g->at->kind == QF_REF_L2 ? QF_P_DOUBLE_L2 : QF_P_DOUBLE_TABLES;
+}
+
+/* One owner that does not keep the place. */
+static enum qf_err part(struct work *w, const struct group *keeper,
+			const struct group *g, struct qf_why *why)
+{
+	enum qf_problem p = problem_of(keeper, g);
+
+	if (!qf_plan_allows(w->c->plan, p) || !is_free(w->c, g))
+		return QF_OK;
+	switch (g->at->kind) {
+	case QF_REF_DATA:
+		/* the other one moves by itself */
+		if (w->tables_only || is_rebuilt(keeper->at->kind))
+			return QF_OK;
+		return part_data(w, g, p, why);
+	case QF_REF_L2:
+		return keeper->at->kind == QF_REF_L2
+			       ? copy_table(w->c, g, p, why)
+			       : QF_OK;
+	case QF_REF_L1:
+		return keeper->at->kind == QF_REF_L1 &&
+				       g->at->holder != QF_HOLDER_ACTIVE
+			       ? copy_table(w->c, g, p, why)
+			       : QF_OK;
+	default:
+		return QF_OK;
+	}
+}
+
+static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
+{
+	struct group *g = qf_mem_zalloc(w->list[k].n + 1, sizeof(*g));
+	size_t n, i, best = 0;
+	enum qf_err err = QF_OK;
+
+	if (!g)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	n = split(&w->list[k], g, w->list[k].n);
+	for (i = 1; i < n; i++)
+		if (suits(w->c, &g[i]) > suits(w->c, &g[best]))
+			best = i;
+	for (i = 0; !err && i < n; i++)
+		if (i != best && w->list[k].total == w->list[k].n)
+			err = part(w, &g[best], &g[i], why);
+	free(g);
+	return err;
+}
+
+/* The clusters in trouble; and whether tables are among those that share. */
+static bool collect(struct work *w)
+{
+	const struct qf_trouble *tr = w->c->tally.trouble;
+	unsigned int flags;
+	size_t i, room = 0;
+	uint64_t cl;
+
+	for (i = 0; i < w->c->tally.n_troubles; i++, tr++) {
+		if (!(tr->why & QF_TROUBLE_DOUBLE))
+			continue;
+		for (cl = tr->first;
+		     cl < tr->first + tr->n && w->n < MAX_CLUSTERS; cl++) {
+			qf_ledger_count(w->c->tally.ledger, cl, &flags);
+			if (!(flags & QF_LEDGER_DOUBLE))
+				continue;
+			if (!qf_mem_grow((void **)&w->cluster, w->n, &room,
+					 sizeof(*w->cluster)))
+				return false;
+			w->cluster[w->n++] = cl;
+		}
+	}
+	return true;
+}
+
+static void look_for_tables(struct work *w)
+{
+	size_t k, i, tables;
+
+	for (k = 0; k < w->n; k++) {
+		struct qf_owner_list *l = &w->list[k];
+
+		for (tables = i = 0; i < l->n; i++)
+			if ((l->at[i].kind == QF_REF_L2 ||
+			     l->at[i].kind == QF_REF_L1) &&
+			    (!i || !same_owner(&l->at[i - 1], &l->at[i])))
+				tables++;
+		w->tables_only |= tables > 1;
+	}
+}
+
+enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	struct work w = { .c = c };
+	enum qf_err err = QF_OK;
+	size_t k;
+
+	/* L1 tables across each other make owners of everyone */
+	if (!qf_plan_allows(c->plan, QF_P_DOUBLE_DATA) ||
+	    qf_fix_found(c, QF_P_L1_CROSSING))
+		return QF_OK;
+	if (!collect(&w))
+		err = QF_ERR_NOMEM;
+	if (!err && w.n) {
+		w.list = qf_mem_zalloc(w.n, sizeof(*w.list));
+		if (!w.list)
+			err = QF_ERR_NOMEM;
+	}
+	if (err) {
+		free(w.cluster);
+		return qf_err_set(why, err, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	}
+	if (w.n)
+		err = qf_owners_find_all(&c->walk, 1, w.cluster, w.n,
+					 MAX_OWNERS, w.list, why);
+	if (!err)
+		look_for_tables(&w);
+	for (k = 0; !err && k < w.n; k++)
+		err = one_cluster(&w, k, why);
+	for (k = 0; k < w.n; k++)
+		qf_owners_list_free(&w.list[k]);
+	free(w.list);
+	free(w.cluster);
+	return err;
+}
