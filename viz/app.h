@@ -115,7 +115,7 @@ struct qf_hex_state {
 	int y, rows, step, bytes_x; /* as drawn last */
 	uint64_t top;		    /* first byte shown, in the cluster */
 	/* a search that goes on between the keys */
-	bool searching, back;
+	bool searching, back, search_gaps;
 	unsigned char needle[64];
 	size_t needle_bytes;
 	uint64_t search_at;

@@ -56,6 +56,7 @@ bool qf_hex_find(struct qf_app *a, bool back)
 	}
 	st->back = back;
 	st->searching = true;
+	st->search_gaps = false;
 	/* forwards: the next place to try; backwards: the first not to try */
 	st->search_at = back ? a->at : a->at + 1;
 	return true;
@@ -81,8 +82,9 @@ static void found(struct qf_app *a, uint64_t at)
 static void end_search(struct qf_app *a)
 {
 	a->hex.searching = false;
-	qf_app_say(a, QF_TINT_WARN, "\"%s\" is not %s in the file", a->pattern,
-		   a->hex.back ? "further up" : "further down");
+	qf_app_say(a, QF_TINT_WARN, "\"%s\" is not %s in the file%s",
+		   a->pattern, a->hex.back ? "further up" : "further down",
+		   a->hex.search_gaps ? "; parts of it could not be read" : "");
 }
 
 /* The last place in BUF where the needle begins below LIMIT, or NULL. */
@@ -111,6 +113,8 @@ static void search_back(struct qf_app *a, unsigned char *buf)
 	if (!qf_io_read_pad(a->img->io, buf, len + st->needle_bytes, from,
 			    NULL))
 		hit = last_match(st, buf, len + st->needle_bytes, len);
+	else
+		st->search_gaps = true;
 	if (hit)
 		found(a, from + (uint64_t)(hit - buf));
 	else if (!from)
@@ -139,6 +143,8 @@ static void search_on(struct qf_app *a, unsigned char *buf)
 		n = (size_t)(size - st->search_at);
 	if (!qf_io_read(a->img->io, buf, n, st->search_at, NULL))
 		hit = memmem(buf, n, st->needle, st->needle_bytes);
+	else
+		st->search_gaps = true;
 	if (hit)
 		found(a, st->search_at + (uint64_t)(hit - buf));
 	else

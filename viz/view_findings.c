@@ -327,8 +327,10 @@ static void go_to_place(struct qf_app *a, const struct qf_finding_row *r,
 		qf_app_say(a, QF_TINT_WARN, "it has no place in the file");
 		return;
 	}
-	if (view == QF_VIEW_MAP)
+	if (view == QF_VIEW_MAP) { /* each cluster by itself */
 		a->map.fit = false;
+		a->map.zoom = 0;
+	}
 	qf_app_go(a, view, f->host_off);
 }
 

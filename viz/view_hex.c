@@ -49,6 +49,8 @@ static void load(struct qf_app *a)
 	if (kind == QF_KIND_L2)
 		guest = qf_model_l2_guest(a->model, off);
 	qf_hex_set(&st->hex, a->img, off, kind, guest);
+	if (st->why.err)
+		st->hex.as = QF_HEX_DATA; /* no fields of what is not there */
 }
 
 /* What libmagic says of plain data. It serves one thread at a time, and the
@@ -58,7 +60,7 @@ static const char *magic(struct qf_app *a)
 	struct qf_hex_state *st = &a->hex;
 	uint64_t n = cluster_len(a);
 
-	if (st->hex.as != QF_HEX_DATA || a->job || !n)
+	if (st->hex.as != QF_HEX_DATA || st->why.err || a->job || !n)
 		return "";
 	if (st->magic_off != st->buf_off)
 		qf_identify_bytes(st->buf, n < MAGIC_BYTES ? n : MAGIC_BYTES,

@@ -109,6 +109,12 @@ static void test_unreadable(void **unused)
 	line = row_of(&a, 2);
 	assert_non_null(strstr(line, "Input/output error"));
 	free(line);
+	/* a search passes over it, and says so */
+	qf_app_go(&a, QF_VIEW_HEX, 0);
+	strcpy(a.pattern, "no such bytes");
+	qf_app_key(&a, 'n');
+	qf_app_wait(&a);
+	assert_non_null(strstr(a.message, "could not be read"));
 	/* the next cluster can be looked at as ever */
 	qf_app_go(&a, QF_VIEW_HEX, 0);
 	qf_app_draw(&a);
