@@ -79,8 +79,14 @@ struct qf_snapshots_state {
 	uint32_t n;
 };
 
+enum qf_row_of {
+	QF_ROW_FINDING,
+	QF_ROW_STORY,
+	QF_ROW_LOST,
+};
+
 struct qf_finding_row {
-	enum { QF_ROW_FINDING, QF_ROW_STORY, QF_ROW_LOST } of;
+	enum qf_row_of of;
 	uint8_t level; /* 0: severity or title, 1: problem, 2: one of them */
 	size_t first;  /* number of its (first) finding, story, loss */
 	size_t n;

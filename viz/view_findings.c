@@ -29,15 +29,15 @@ static const struct qf_problem_row *problem(const struct qf_app *a, size_t i)
 	return qf_problem_get(finding(a, i)->problem);
 }
 
-static bool add_row(struct qf_findings_state *st, int of, uint8_t level,
-		    size_t first, size_t n)
+static bool add_row(struct qf_findings_state *st, enum qf_row_of of,
+		    uint8_t level, size_t first, size_t n)
 {
 	if (!qf_mem_grow((void **)&st->row, st->n, &st->room, sizeof(*st->row)))
 		return false;
-	st->row[st->n] = (struct qf_finding_row){ .level = level,
-						  .first = first,
-						  .n = n };
-	st->row[st->n++].of = of;
+	st->row[st->n] = (struct qf_finding_row){
+		.of = of, .level = level, .first = first, .n = n
+	};
+	st->n++;
 	return true;
 }
 
