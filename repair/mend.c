@@ -19,6 +19,8 @@
 
 /* In this order: what others build upon first. */
 static qf_fix_fn *const fixes[] = {
+	qf_fix_header,	  /* what the image says of itself */
+	qf_fix_bitmaps,	  /* who else there is */
 	qf_fix_snapshots, /* who there is at all */
 	qf_fix_l1,	  /* which tables there are */
 	qf_fix_entries,	  /* where they lead */
