@@ -205,11 +205,14 @@ static void one_block(struct qf_pass_ctx *c, uint64_t block,
 enum qf_err qf_pass_refcounts(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	const struct qf_trouble *tr = c->tally.trouble, *from;
-	const struct qf_trouble *end = tr + c->tally.n_troubles;
+	const struct qf_trouble *end;
 	uint64_t block;
 
 	(void)why;
 	check_table(c);
+	if (!c->tally.n_troubles)
+		return QF_OK;
+	end = tr + c->tally.n_troubles;
 	check_empty(c);
 	while (tr < end) {
 		from = tr;
