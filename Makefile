@@ -217,19 +217,26 @@ SAN_GROUPS := --groups unit,corpus
 endif
 
 FUZZ_SECONDS ?= 60
-FUZZ_SAN := -fsanitize=fuzzer,address,undefined
-fuzz: $(FUZZ_BIN) ## run each fuzzer for FUZZ_SECONDS (clang)
+# libFuzzer, where clang has it; else a plain loop and the usual compiler.
+FUZZ_CC = $(call once,FUZZ_CC,$(shell \
+	echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void)' \
+	'{ return 0; }' | clang -fopenmp -fsanitize=fuzzer -x c - -o /dev/null \
+	2>/dev/null && echo clang -fsanitize=fuzzer || echo $(CC) tests/fuzz/loop.c))
+fuzz: $(FUZZ_BIN) ## run each fuzzer for FUZZ_SECONDS
+	$(Q)tests/fuzz/seeds.py $(O)/fuzz/seeds
 	$(Q)for f in $(FUZZ_BIN); do \
-		seeds=tests/fuzz/seeds/$${f##*/fuzz_}; \
-		mkdir -p $$f.corpus; test -d $$seeds || seeds=; \
-		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 \
-			-artifact_prefix=$$f. $$f.corpus $$seeds || exit 1; \
+		mkdir -p $$f.corpus; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=60 \
+			-max_len=1048576 -artifact_prefix=$$f. \
+			$$f.corpus $(O)/fuzz/seeds || exit 1; \
 	done
-$(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(PROG_SRC) $(wildcard lib/*.h check/*.h)
+$(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(PROG_SRC) \
+		$(wildcard lib/*.h check/*.h repair/*.h viz/*.h tests/fuzz/loop.c)
 	$(call say,FUZZ,$@)
 	@mkdir -p $(@D)
-	$(Q)clang -std=c11 -I. $(DEFS) -O1 -g -fopenmp $(FUZZ_SAN) $(PKG_CFLAGS) -o $@ \
-		$< $(LIB_SRC) $(PROG_SRC) $(PKG_LIBS) -lm
+	$(Q)$(FUZZ_CC) -std=c11 -I. $(DEFS) -O1 -g -fopenmp \
+		-fsanitize=address,undefined -fno-sanitize-recover=all \
+		$(PKG_CFLAGS) -o $@ $< $(LIB_SRC) $(PROG_SRC) $(PKG_LIBS) -lm
 
 bench: all $(BENCH_BIN) ## qemu-img check and qfsck check side by side (ARGS=--quick)
 	$(Q)QFSCK=$(abspath $(QFSCK)) QFSCK_BUILD=$(abspath $(O)) \

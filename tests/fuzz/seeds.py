@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Makes the images that the fuzzers begin with: small, and of every sort.
+
+    tests/fuzz/seeds.py FOLDER
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+import qimg  # noqa: E402
+
+WRITES = ["write -P 1 0 8k", "write -P 2 40k 4k", "write -z 16k 8k"]
+SEEDS = {
+    "v2": (WRITES, dict(compat="0.10", cluster_size=512)),
+    "v3": (WRITES, dict(cluster_size=512)),
+    "refcounts1": (WRITES, dict(cluster_size=1024, refcount_bits=1)),
+    "refcounts64": (WRITES, dict(cluster_size=1024, refcount_bits=64)),
+    "snapshots": ([*WRITES, ("snap", "one"), "write -P 3 0 4k",
+                   ("snap", "two"), "write -P 4 4k 4k"],
+                  dict(cluster_size=1024)),
+    "bitmaps": ([*WRITES, ("bitmap", "b", "-g", "4k"), "write -P 5 0 4k"],
+                dict(cluster_size=4096)),
+    "compressed": (["write -c -P 6 0 4k", "write -c -P 7 4k 4k"],
+                   dict(cluster_size=4096)),
+    "zstd": (["write -c -P 6 0 4k", "write -c -P 7 4k 4k"],
+             dict(cluster_size=4096, compression_type="zstd")),
+    "extended": (["write -P 1 0 2k", "write -P 2 20k 20k"],
+                 dict(cluster_size=16384, extended_l2="on")),
+    "lazy": (WRITES, dict(cluster_size=512, lazy_refcounts="on")),
+}
+
+
+def main():
+    folder = os.path.abspath(sys.argv[1])
+    os.makedirs(folder, exist_ok=True)
+    for name, (steps, options) in SEEDS.items():
+        path = os.path.join(folder, name)
+        if not os.path.exists(path):
+            qimg.build(path, "64k" if name != "extended" else "256k", steps,
+                       **options)
+            with open(path, "ab") as file:
+                file.write(b"\0")       # the byte of the options
+
+
+if __name__ == "__main__":
+    main()
