@@ -71,9 +71,7 @@ bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 			if (watcher && !me && omp_get_level() <= 1)
 				watcher(i, n);
 			for (; i < end; i++)
-				if (atomic_load_explicit(
-					    &halted, memory_order_relaxed) ||
-				    !fn(ctx, i, me)) {
+				if (qf_pool_halted() || !fn(ctx, i, me)) {
 					atomic_store(&stop, true);
 					break;
 				}
@@ -85,6 +83,11 @@ bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 void qf_pool_halt(bool halt)
 {
 	atomic_store(&halted, halt);
+}
+
+bool qf_pool_halted(void)
+{
+	return atomic_load_explicit(&halted, memory_order_relaxed);
 }
 
 static void *run_task(void *p)

@@ -49,6 +49,9 @@ void qf_pool_wait(struct qf_pool_task *task);
  */
 void qf_pool_halt(bool halt);
 
+/* True while halted: what is not a loop here may look for itself. */
+bool qf_pool_halted(void);
+
 /* The number of workers that JOBS means: 0 is one a processor. */
 unsigned int qf_pool_jobs(unsigned int jobs);
 

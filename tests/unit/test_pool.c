@@ -160,9 +160,11 @@ static void a_task_runs_beside_and_halts(void **state)
 	assert_in_range(atomic_load(&b.items), 10, 999999);
 	/* halted, no loop does anything; later ones do again */
 	atomic_store(&b.items, 0);
+	assert_true(qf_pool_halted());
 	assert_false(qf_pool_for(1, 5, 1, count_slowly, &b.items));
 	assert_int_equal(atomic_load(&b.items), 0);
 	qf_pool_halt(false);
+	assert_false(qf_pool_halted());
 	assert_true(qf_pool_for(1, 5, 1, count_slowly, &b.items));
 	assert_int_equal(atomic_load(&b.items), 5);
 	qf_pool_wait(NULL);
