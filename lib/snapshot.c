@@ -100,6 +100,17 @@ static bool keep_nameless(struct qf_snapshot *s, const struct qf_header *h)
 	return s->id && s->name;
 }
 
+/* True if S has an L1 table that lies where one can. */
+static bool has_l1(const struct window *w, const struct qf_header *h,
+		   const struct qf_snapshot *s)
+{
+	uint64_t bytes = s->l1_entries * 8ull;
+
+	return s->l1_off && !(s->l1_off & ((1ull << h->cluster_bits) - 1)) &&
+	       bytes && bytes <= QF_MAX_L1_BYTES && s->l1_off < w->io->size &&
+	       bytes <= w->io->size - s->l1_off;
+}
+
 /* Reads the entry at AT (relative to the table) and moves AT behind it. */
 static enum qf_err read_entry(struct window *w, const struct qf_header *h,
 			      struct qf_snapshot *s, uint64_t *at,
@@ -117,8 +128,11 @@ static enum qf_err read_entry(struct window *w, const struct qf_header *h,
 	take_fixed(&f, s);
 	s->entry_off = w->base + start;
 	/* QEMU takes up to 1024 bytes of extra data as it is */
-	if (s->extra_bytes > QF_MAX_SNAPSHOT_TABLE_BYTES)
+	if (s->extra_bytes > QF_MAX_SNAPSHOT_TABLE_BYTES) {
+		if (has_l1(w, h, s) && !keep_nameless(s, h))
+			return QF_ERR_NOMEM;
 		return QF_ERR_FORMAT;
+	}
 	s->entry_bytes = (uint32_t)sizeof(f) + s->extra_bytes + s->id_bytes +
 			 s->name_bytes;
 	err = need(w, start + s->entry_bytes, why);
@@ -131,6 +145,56 @@ static enum qf_err read_entry(struct window *w, const struct qf_header *h,
 	s->name = take_string(p + s->id_bytes, s->name_bytes);
 	*at = start + s->entry_bytes;
 	return s->id && s->name ? QF_OK : QF_ERR_NOMEM;
+}
+
+/* QEMU's own bounds on id and name; others may go further, and are read. */
+#define MAX_ID 127u
+#define MAX_NAME 255u
+/* How far behind a bad entry the next good one is looked for. */
+#define RESYNC 65536ull
+
+/* True if a snapshot table entry, as QEMU writes it, begins at AT. */
+static bool is_entry(struct window *w, const struct qf_header *h, uint64_t at)
+{
+	struct qf_wire_snapshot f;
+	struct qf_snapshot s;
+	uint64_t id = at + sizeof(f), i;
+
+	if (need(w, at + sizeof(f), NULL))
+		return false;
+	memcpy(&f, w->buf + at, sizeof(f));
+	take_fixed(&f, &s);
+	if (!has_l1(w, h, &s) || !s.id_bytes || s.id_bytes > MAX_ID ||
+	    s.name_bytes > MAX_NAME || s.extra_bytes > QF_MAX_SNAPSHOT_EXTRA ||
+	    (h->version >= 3 && s.extra_bytes < 16) ||
+	    s.date_nsec >= 1000000000)
+		return false;
+	id += s.extra_bytes;
+	if (need(w, id + s.id_bytes + s.name_bytes, NULL))
+		return false;
+	for (i = id; i < id + s.id_bytes; i++)
+		if (w->buf[i] <= 0x20 || w->buf[i] >= 0x7f)
+			return false;
+	return true;
+}
+
+/*
+ * After the entry S at START that makes no sense, or reaches so far that it
+ * may swallow others: where the next one begins, or 0.
+ */
+static uint64_t resync(struct window *w, const struct qf_header *h,
+		       struct qf_snapshot *s, uint64_t start)
+{
+	uint64_t at, end = start + RESYNC;
+
+	if (s->id && s->name && s->id_bytes <= MAX_ID &&
+	    s->name_bytes <= MAX_NAME &&
+	    s->extra_bytes <= QF_MAX_SNAPSHOT_EXTRA)
+		return 0;
+	for (at = start + 40; at < end; at += 8)
+		if (is_entry(w, h, at))
+			return at;
+	return 0;
 }
 
 static enum qf_snapshot_state state_of(enum qf_err err)
@@ -172,6 +236,34 @@ static void free_names(struct qf_snapshot *s)
 	free(s->name);
 }
 
+/*
+ * Goes on behind the entry S at START, if it is a bad one (ERR says how, or
+ * it swallows others) and another follows. S keeps its L1 pointer, if that
+ * is one, and loses its name. Returns what is left of the error.
+ */
+static enum qf_err pass_over(struct window *w, const struct qf_header *h,
+			     struct qf_snapshot_table *t, struct qf_snapshot *s,
+			     uint64_t start, enum qf_err err)
+{
+	uint64_t next = resync(w, h, s, start);
+
+	if (!next || (!err && next >= qf_mem_round_up(t->bytes, 8)))
+		return err;
+	if (t->state == QF_SNAPSHOTS_OK) {
+		t->state = state_of(err ? err : QF_ERR_FORMAT);
+		t->bad_off = w->base + start;
+	}
+	if (!err) {
+		free_names(s);
+		if (!keep_nameless(s, h))
+			return QF_ERR_NOMEM;
+	}
+	s->entry_bytes = (uint32_t)(next - start);
+	t->bytes = next;
+	t->resumed = true;
+	return QF_OK;
+}
+
 enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,
 			     struct qf_snapshot_table *t, struct qf_why *why)
 {
@@ -179,12 +271,13 @@ enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,
 	enum qf_err err = QF_OK;
 	struct qf_snapshot *s;
 	size_t room = 0;
-	uint32_t limit;
+	uint64_t start = 0;
+	uint32_t limit, seen;
 
 	if (!start_table(io, h, t))
 		return QF_OK;
 	limit = t->stated < QF_MAX_SNAPSHOTS ? t->stated : QF_MAX_SNAPSHOTS;
-	while (t->n < limit) {
+	for (seen = 0; !err && seen < limit; seen++) {
 		if (!qf_mem_grow((void **)&t->snap, t->n, &room,
 				 sizeof(*t->snap))) {
 			err = QF_ERR_NOMEM;
@@ -192,16 +285,19 @@ enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,
 		}
 		s = &t->snap[t->n];
 		memset(s, 0, sizeof(*s));
+		start = qf_mem_round_up(t->bytes, 8);
 		err = read_entry(&w, h, s, &t->bytes, why);
+		if (err != QF_ERR_NOMEM && err != QF_ERR_IO)
+			err = pass_over(&w, h, t, s, start, err);
+		if (!err && !t->resumed)
+			t->whole++;
 		if (s->id && s->name)
 			t->n++;
 		else
 			free_names(s);
-		if (err) {
-			t->bad_off = w.base + qf_mem_round_up(t->bytes, 8);
-			break;
-		}
 	}
+	if (err && t->state == QF_SNAPSHOTS_OK)
+		t->bad_off = w.base + start;
 	free(w.buf);
 	if (err == QF_ERR_NOMEM) {
 		qf_snapshot_free(t);

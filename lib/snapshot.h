@@ -38,6 +38,8 @@ enum qf_snapshot_state {
 struct qf_snapshot_table {
 	struct qf_snapshot *snap;
 	uint32_t n;	 /* entries read */
+	uint32_t whole;	 /* of them, those before the first bad one */
+	bool resumed;	 /* there are entries behind a bad one */
 	uint32_t stated; /* entries that the header states */
 	uint64_t off;	 /* host offset of the table */
 	uint64_t bytes;	 /* the table's length, as far as read */
@@ -46,7 +48,9 @@ struct qf_snapshot_table {
 };
 
 /*
- * Reads the table that H points to. Damage goes into the table's state.
+ * Reads the table that H points to. Damage goes into the table's state. A bad
+ * entry does not hide those behind it: they are looked for, and what of the
+ * bad one still makes sense is kept without a name.
  * Errors: QF_ERR_NOMEM only. Free with qf_snapshot_free.
  */
 enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,

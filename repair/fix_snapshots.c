@@ -216,7 +216,8 @@ static enum qf_err fix_table(struct qf_fix_ctx *c, enum qf_problem p,
 	}
 	if (t.n && !t.same && (t.n == s->stated || t.ends))
 		err = write_anew(c, p, &t, why);
-	if (!err && t.n < s->stated && (t.ends || s->state)) {
+	/* a smaller count would cut off the good ones behind a bad one */
+	if (!err && t.n < s->stated && !s->resumed && (t.ends || s->state)) {
 		/* what cannot be read may have held more than is known */
 		c->plan->snapshots_cut |= !t.ends;
 		err = set_count(c, p, t.n, why);

@@ -104,6 +104,27 @@ def all_wrong_at_once():
     return [] if (status, mine) == (2, want) else ["%s %s" % (status, names)]
 
 
+def hidden(field, value):
+    """A bad second entry: the four behind it are found, nothing leaks."""
+    path = many()
+    with qcow2.Image(path) as image:
+        image.put_snapshot(image.snapshots()[1], field, value)
+    status, report, _, _ = tools.qfsck_check(path)
+    names = {f["name"] for f in report["findings"]}
+    if status != 2 or not names & {"snapshot-entry-garbled",
+                                   "snapshot-table-cut"}:
+        return ["%s %s" % (status, names)]
+    loud = names & {"refcount-leak", "refcount-high", "refcount-low",
+                    "refcount-zero"}
+    with qcow2.Image(path) as image:
+        image.write(image.snapshot_strings(image.get("snapshots_offset"))[0],
+                    b"3")
+    names = {f["name"] for f in tools.qfsck_check(path)[1]["findings"]}
+    if "snapshot-id-twice" not in names:
+        loud.add("the snapshot with the id 3 is not seen")
+    return sorted(loud)
+
+
 def id_of_all():
     """All six have one id: one finding, which counts them."""
     path = many()
@@ -143,6 +164,12 @@ for case in (largest_vm_state, larger_vm_state, vm_state_of_2_64,
              verdict_of_qemu):
     notes = case()
     tap.result(not notes, case.__doc__.rstrip("."), notes)
+for field, value in (("extra_size", 0x7FFFFFFF), ("extra_size", 0x3FFFFFF),
+                     ("name_size", 0xFFFF), ("id_size", 0xFFFF),
+                     ("extra_size", 1400)):
+    notes = hidden(field, value)
+    tap.result(not notes, "%s of %d: what is behind is found" % (field, value),
+               notes)
 for name in sorted(LAYOUTS):
     if "snap" in name:
         path = os.path.join(WORK, name + ".qcow2")

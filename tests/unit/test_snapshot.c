@@ -121,16 +121,34 @@ static void damage_does_not_hide_the_others(void **state)
 	mini_put64(&m, 64, m.snap_off);
 	/* the second entry: extra data without end */
 	mini_put32(&m, m.snap_off + 64 + 36, UINT32_MAX);
-	qf_image_close(look(&m, QF_SNAPSHOTS_GARBLED, 1));
+	img = look(&m, QF_SNAPSHOTS_GARBLED, 3);
+	assert_int_equal(img->snapshots.whole, 1);
+	assert_true(img->snapshots.resumed);
+	assert_int_equal(img->snapshots.bad_off, m.snap_off + 64);
+	assert_int_equal(img->snapshots.bytes, m.snap_bytes);
+	qf_image_close(img);
 	/* its extra data run past the file: its L1 pointer is kept */
 	mini_put32(&m, m.snap_off + 64 + 36, 1 << 20);
-	img = look(&m, QF_SNAPSHOTS_CUT, 2);
+	img = look(&m, QF_SNAPSHOTS_CUT, 3);
 	assert_string_equal(img->snapshots.snap[1].name, "");
 	assert_int_equal(img->snapshots.snap[1].l1_off,
 			 mini_get64(&m, m.snap_off + 64));
 	qf_image_close(img);
 	mini_put32(&m, m.snap_off + 64 + 36, 16);
-	qf_image_close(look(&m, QF_SNAPSHOTS_OK, 3));
+	/* its name swallows the next entry */
+	mini_put32(&m, m.snap_off + 64 + 36, 16);
+	mini_put16(&m, m.snap_off + 64 + 14, 300);
+	m.bytes += 512;
+	img = look(&m, QF_SNAPSHOTS_GARBLED, 3);
+	assert_string_equal(img->snapshots.snap[1].name, "");
+	assert_int_equal(img->snapshots.snap[2].entry_off, m.snap_off + 128);
+	qf_image_close(img);
+	m.bytes -= 512;
+	mini_put16(&m, m.snap_off + 64 + 14, 2);
+	img = look(&m, QF_SNAPSHOTS_OK, 3);
+	assert_int_equal(img->snapshots.whole, 3);
+	assert_false(img->snapshots.resumed);
+	qf_image_close(img);
 	/* the file ends inside the third entry */
 	m.bytes = m.snap_off + 128 + 30;
 	qf_image_close(look(&m, QF_SNAPSHOTS_CUT, 2));
