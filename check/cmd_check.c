@@ -5,6 +5,7 @@
 #include "check/report.h"
 #include "cmd.h"
 #include "lib/open.h"
+#include "lib/undofile.h"
 #include "lib/pool.h"
 
 #include <errno.h>
@@ -325,6 +326,20 @@ static void print_report(const struct args *a, const char *name,
 	json_decref(o);
 }
 
+/* Says so if a repair of the image was cut short. */
+static void tell_pending(const char *name, const struct qf_image *img,
+			 FILE *err)
+{
+	char *file = qf_undofile_pending(name, img->io->id[1]);
+
+	if (file)
+		fprintf(err,
+			"qfsck: %s: a repair of this image was interrupted "
+			"(%s)\n  Next: \"qfsck repair\" finishes it\n",
+			name, file);
+	free(file);
+}
+
 static int check_one(const struct args *a, const char *name,
 		     const struct qf_check_opts *opts, struct qf_layers *layers,
 		     const struct streams *to)
@@ -351,6 +366,7 @@ static int check_one(const struct args *a, const char *name,
 		err = qf_check_alone(name, opts, &img, &rep, &why);
 	if (err)
 		return not_checked(a, name, &why, to);
+	tell_pending(name, img, to->err);
 	print_report(a, name, img, &rep, to->out);
 	code = qf_report_exit(rep.verdict);
 	qf_check_free(&rep);

@@ -70,6 +70,20 @@ static bool cannot_load(const struct qf_bitmap *bm)
 	       (bm->extra_bytes && !(bm->flags & QF_BITMAP_EXTRA_COMPATIBLE));
 }
 
+/* True if the check says that the bitmap does not go with the disk. */
+static bool has_finding(const struct qf_fix_ctx *c, const struct qf_bitmap *bm)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	size_t i;
+
+	for (i = 0; i < c->rep->findings.n; i++, f++)
+		if (f->problem == QF_P_BITMAP_SIZE &&
+		    f->host_off >= bm->entry_off &&
+		    f->host_off - bm->entry_off < bm->entry_bytes)
+			return true;
+	return false;
+}
+
 /* All of them go. */
 static enum qf_err drop_all(struct qf_fix_ctx *c, enum qf_problem p,
 			    struct qf_why *why)
@@ -138,7 +152,8 @@ static enum qf_err judge(struct work *w, struct qf_why *why)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory to look at the bitmaps");
 	for (i = 0; i < d->n; i++) {
-		w->bad[i] |= cannot_load(&d->bm[i]);
+		w->bad[i] |= cannot_load(&d->bm[i]) ||
+			     has_finding(w->c, &d->bm[i]);
 		if (w->bad[i] && d->bm[i].table_state != QF_BITMAP_TABLE_OK)
 			p = QF_P_BITMAP_TABLE;
 		good += !w->bad[i];
