@@ -48,6 +48,7 @@ struct claim {
 	uint16_t kind; /* 1 << enum qf_ref_kind */
 	bool packed;   /* may share a cluster with others like it */
 	bool again;    /* no second owner: see struct qf_run */
+	bool twice;    /* is itself made by two who exclude each other */
 };
 
 static uint64_t class_hash(const struct qf_owners_class *c)
@@ -100,7 +101,8 @@ static uint32_t intern(struct qf_owners *o, const struct qf_owners_class *c)
 static uint32_t combine(struct qf_owners *o, uint32_t old,
 			const struct claim *add)
 {
-	uint32_t how = add->kind | add->packed << 16 | add->again << 17;
+	uint32_t how = add->kind | add->packed << 16 | add->again << 17 |
+		       add->twice << 18;
 	struct memo *m = &o->memo[(old * 31 + add->set * 7 + how) % MEMO];
 	struct qf_owners_class c = o->cls[old];
 	uint32_t pair[2] = { c.set, add->set };
@@ -108,7 +110,7 @@ static uint32_t combine(struct qf_owners *o, uint32_t old,
 
 	if (m->how == how && m->old == old && m->set == add->set)
 		return m->result;
-	if (c.kinds && !mixes && !add->again)
+	if ((c.kinds && !mixes && !add->again) || add->twice)
 		c.flags |= QF_OWNERS_TWICE;
 	c.kinds |= add->kind;
 	c.set = qf_sets_union(o->sets, pair, 2);
@@ -296,10 +298,23 @@ static bool add_claim(void *ctx, const struct qf_claim *cl)
 	struct claim c = { .kind = (uint16_t)(1u << cl->kind) };
 	uint64_t first, n;
 
-	n = qf_tally_touched(o->walk->img, cl->off, cl->bytes, &first);
 	if (cl->kind == QF_REF_L1)
-		c.set = qf_sets_put_members(o->sets, &cl->holder, 1);
-	return c.set != QF_SETS_FAILED && add(o, first, n, &c);
+		return true; /* by add_l1, with their holders */
+	n = qf_tally_touched(o->walk->img, cl->off, cl->bytes, &first);
+	return add(o, first, n, &c);
+}
+
+static bool add_l1(void *ctx, uint64_t off, uint64_t bytes, uint32_t set,
+		   uint32_t holders)
+{
+	struct qf_owners *o = ctx;
+	struct claim c = { .set = set,
+			   .kind = 1u << QF_REF_L1,
+			   .twice = holders > 1 };
+	uint64_t first, n;
+
+	n = qf_tally_touched(o->walk->img, off, bytes, &first);
+	return add(o, first, n, &c);
 }
 
 static bool add_tables(struct qf_owners *o)
@@ -390,6 +405,8 @@ static enum qf_err make(struct qf_owners *o, struct qf_why *why)
 	    intern(o, &nobody) != QF_OWNERS_FREE)
 		return QF_ERR_NOMEM;
 	err = qf_owners_tables(w, o->sets, &o->table_set);
+	if (!err)
+		err = qf_owners_l1(w->img, o->sets, add_l1, o);
 	if (!err)
 		err = qf_walk_metadata(w->img, &fns);
 	if (!err && !add_tables(o))

@@ -130,28 +130,81 @@ static enum qf_err read_places(struct reading *r, const struct l1 *l1,
 	return err ? QF_ERR_NOMEM : QF_OK;
 }
 
+/* The L1 tables that can be followed, by place; *OUT is the caller's. */
+static bool list_l1(const struct qf_image *img, struct l1 **out, uint32_t *n)
+{
+	uint32_t h, holders = qf_image_holders(img);
+	struct l1 *l1 = qf_mem_zalloc(holders, sizeof(*l1));
+
+	*out = l1;
+	*n = 0;
+	if (!l1)
+		return false;
+	for (h = 0; h < holders; h++) {
+		l1[*n].holder = h;
+		if (qf_image_l1(img, h, &l1[*n].off, &l1[*n].entries) &&
+		    l1[*n].entries)
+			(*n)++;
+	}
+	qsort(l1, *n, sizeof(*l1), by_place);
+	return true;
+}
+
+/* The N tables at one place, longest first, cluster by cluster. */
+static bool tell_place(const struct qf_image *img, struct qf_sets *sets,
+		       const struct l1 *l1, uint32_t n, uint32_t *member,
+		       qf_owners_l1_fn *fn, void *ctx)
+{
+	uint64_t bytes = l1->entries * 8ull, step = img->geo.cluster_bytes, at;
+	uint32_t reach = n, known = 0, set = QF_SETS_EMPTY, i;
+
+	for (at = 0; at < bytes && l1->off + at < img->io->size; at += step) {
+		while (l1[reach - 1].entries * 8ull <= at)
+			reach--;
+		if (reach != known) {
+			for (i = 0; i < reach; i++)
+				member[i] = l1[i].holder;
+			set = qf_sets_put_members(sets, member, reach);
+			known = reach;
+		}
+		if (set == QF_SETS_FAILED ||
+		    !fn(ctx, l1->off + at,
+			bytes - at < step ? bytes - at : step, set, reach))
+			return false;
+	}
+	return true;
+}
+
+enum qf_err qf_owners_l1(struct qf_image *img, struct qf_sets *sets,
+			 qf_owners_l1_fn *fn, void *ctx)
+{
+	uint32_t *member = qf_mem_zalloc(qf_image_holders(img), 4), i, k, n;
+	struct l1 *l1 = NULL;
+	bool good;
+
+	good = member && list_l1(img, &l1, &n);
+	for (i = 0; good && i < n; i += k) {
+		for (k = 1; i + k < n && l1[i + k].off == l1[i].off; k++)
+			;
+		good = tell_place(img, sets, &l1[i], k, member, fn, ctx);
+	}
+	free(l1);
+	free(member);
+	return good ? QF_OK : QF_ERR_NOMEM;
+}
+
 enum qf_err qf_owners_tables(const struct qf_walk *w, struct qf_sets *sets,
 			     uint32_t **out)
 {
-	uint32_t h, holders = qf_image_holders(w->img), n = 0;
 	struct reading r = { .w = w, .sets = sets };
 	enum qf_err err = QF_ERR_NOMEM;
-	struct l1 *l1;
+	struct l1 *l1 = NULL;
+	uint32_t n;
 
-	l1 = qf_mem_zalloc(holders, sizeof(*l1));
-	r.member = qf_mem_zalloc(holders, sizeof(*r.member));
+	r.member = qf_mem_zalloc(qf_image_holders(w->img), sizeof(*r.member));
 	r.table_set = qf_mem_zalloc(w->n_tables + 1, sizeof(*r.table_set));
-	if (!l1 || !r.member || !r.table_set)
-		goto out;
-	for (h = 0; h < holders; h++) {
-		l1[n].holder = h;
-		if (qf_image_l1(w->img, h, &l1[n].off, &l1[n].entries) &&
-		    l1[n].entries)
-			n++;
-	}
-	qsort(l1, n, sizeof(*l1), by_place);
-	err = read_places(&r, l1, n);
-out:
+	if (r.member && r.table_set && list_l1(w->img, &l1, &n))
+		err = read_places(&r, l1, n);
 	free(l1);
 	free(r.member);
 	if (err)

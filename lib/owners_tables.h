@@ -14,4 +14,15 @@
 enum qf_err qf_owners_tables(const struct qf_walk *w, struct qf_sets *sets,
 			     uint32_t **out);
 
+/*
+ * Calls FN for stretches of the L1 tables, at most a cluster each: OFF and
+ * BYTES in the file, the set of the holders that use it, and how many they
+ * are. Holders that share a table are told at once, so that very many of
+ * them cost little. False stops. Errors: QF_ERR_NOMEM, also when stopped.
+ */
+typedef bool qf_owners_l1_fn(void *ctx, uint64_t off, uint64_t bytes,
+			     uint32_t set, uint32_t holders);
+enum qf_err qf_owners_l1(struct qf_image *img, struct qf_sets *sets,
+			 qf_owners_l1_fn *fn, void *ctx);
+
 #endif

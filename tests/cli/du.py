@@ -180,6 +180,37 @@ def random_image(seed):
     return make.build(path, str(size), steps, **options)
 
 
+def hostile_snapshots():
+    """65536 snapshots that use one L1 table, to different lengths."""
+    path = os.path.join(WORK, "hostile.qcow2")
+    make.build(path, "4M", ["write -P 1 0 1M"], cluster_size=512)
+    with qcow2.Image(path) as img:
+        entries = img.get("l1_size")
+        l1 = qcow2.round_up(img.file_size(), 512)
+        img.truncate(l1 + qcow2.round_up(8 * entries, 512))
+        img.write(l1, img.read(img.get("l1_table_offset"), 8 * entries))
+        table = b""
+        for n in range(65536):
+            ident = b"%d" % n
+            entry = (l1.to_bytes(8, "big")
+                     + (entries - n % entries).to_bytes(4, "big")
+                     + 2 * len(ident).to_bytes(2, "big") + bytes(24)
+                     + 2 * ident)
+            table += entry.ljust(qcow2.round_up(len(entry), 8), b"\0")
+        at = img.file_size()
+        img.truncate(at + qcow2.round_up(len(table), 512))
+        img.write(at, table)
+        img.put("snapshots_offset", at)
+        img.put("nb_snapshots", 65536)
+    du = shown("du", path)
+    tap.result(len(du["holders"]) == 65537
+               and du["holders"][1]["referenced"]
+               > du["holders"][100]["referenced"] > 0
+               and du["owned-twice"] >= 8 * entries,
+               "very many snapshots of one table cost little",
+               [str(du["holders"][1:101:99]), str(du["owned-twice"])])
+
+
 def bad_names():
     path = os.path.join(WORK, "named.qcow2")
     make.build(path, "1M", [("snap", "a,b"), "write 0 64k", ("snap", "c")])
@@ -202,5 +233,6 @@ for seed in range(24):
     image = random_image(seed)
     notes = compare("random", image)
     tap.result(not notes, "random image %d" % seed, notes)
+hostile_snapshots()
 bad_names()
 sys.exit(tap.finish())

@@ -260,6 +260,41 @@ static void twice(void **state)
 	mini_free(&m);
 }
 
+/* A snapshot that uses the active disk's own L1 table. */
+static void shared_l1(void **state)
+{
+	struct mini_opts opts = { .version = 3,
+				  .cluster_bits = 16,
+				  .refcount_order = 4,
+				  .disk_bytes = 1 << 20 };
+	const struct qf_owners_class *c;
+	struct qf_owners *o;
+	struct qf_image *img;
+	struct qf_walk w;
+	struct mini m;
+	uint64_t data;
+
+	(void)state;
+	mini_make(&m, &opts);
+	data = mini_data(&m, 3);
+	mini_snapshot(&m, "1", "one");
+	mini_put64(&m, m.snap_off, m.l1_off);
+	img = mini_open(&m);
+	assert_int_equal(qf_walk_gather(img, &w, NULL), QF_OK);
+	assert_int_equal(qf_owners_make(&w, &o, NULL), QF_OK);
+	c = qf_owners_class(o,
+			    qf_owners_at(o, m.l1_off >> 16, UINT64_MAX, NULL));
+	assert_int_equal(c->flags, QF_OWNERS_TWICE);
+	assert_int_equal(qf_sets_size(qf_owners_sets(o), c->set), 2);
+	c = qf_owners_class(o, qf_owners_at(o, data >> 16, UINT64_MAX, NULL));
+	assert_int_equal(c->flags, 0);
+	assert_int_equal(qf_sets_size(qf_owners_sets(o), c->set), 2);
+	qf_owners_free(o);
+	qf_walk_free(&w);
+	qf_image_close(img);
+	mini_free(&m);
+}
+
 static void without_memory(void **state)
 {
 	struct dice d = { 77 };
@@ -293,6 +328,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_by_hand),
 		cmocka_unit_test(twice),
+		cmocka_unit_test(shared_l1),
 		cmocka_unit_test(without_memory),
 	};
 
