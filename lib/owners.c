@@ -101,8 +101,8 @@ static uint32_t intern(struct qf_owners *o, const struct qf_owners_class *c)
 static uint32_t combine(struct qf_owners *o, uint32_t old,
 			const struct claim *add)
 {
-	uint32_t how = add->kind | add->packed << 16 | add->again << 17 |
-		       add->twice << 18;
+	uint32_t how = add->kind | (uint32_t)add->packed << 16 |
+		       (uint32_t)add->again << 17 | (uint32_t)add->twice << 18;
 	struct memo *m = &o->memo[(old * 31 + add->set * 7 + how) % MEMO];
 	struct qf_owners_class c = o->cls[old];
 	uint32_t pair[2] = { c.set, add->set };
