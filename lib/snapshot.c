@@ -153,12 +153,20 @@ static enum qf_err read_entry(struct window *w, const struct qf_header *h,
 /* How far behind a bad entry the next good one is looked for. */
 #define RESYNC 65536ull
 
+static bool is_printable(const unsigned char *p, uint64_t n)
+{
+	while (n--)
+		if (*p <= 0x20 || *p++ >= 0x7f)
+			return false;
+	return true;
+}
+
 /* True if a snapshot table entry, as QEMU writes it, begins at AT. */
 static bool is_entry(struct window *w, const struct qf_header *h, uint64_t at)
 {
 	struct qf_wire_snapshot f;
 	struct qf_snapshot s;
-	uint64_t id = at + sizeof(f), i;
+	uint64_t id = at + sizeof(f);
 
 	if (need(w, at + sizeof(f), NULL))
 		return false;
@@ -172,10 +180,7 @@ static bool is_entry(struct window *w, const struct qf_header *h, uint64_t at)
 	id += s.extra_bytes;
 	if (need(w, id + s.id_bytes + s.name_bytes, NULL))
 		return false;
-	for (i = id; i < id + s.id_bytes; i++)
-		if (w->buf[i] <= 0x20 || w->buf[i] >= 0x7f)
-			return false;
-	return true;
+	return is_printable(w->buf + id, s.id_bytes);
 }
 
 /*
@@ -237,9 +242,60 @@ static void free_names(struct qf_snapshot *s)
 }
 
 /*
+ * Finds the lengths that the entry S must have if it spans SPAN bytes from
+ * P on: one of the three is damaged, and follows from the others. Returns
+ * false if nothing fits.
+ */
+static bool mend_lengths(const unsigned char *p, uint64_t span,
+			 struct qf_snapshot *s)
+{
+	const uint32_t extra[] = { s->extra_bytes, 24, 16 };
+	uint64_t head, bytes, id, name;
+	unsigned int k;
+
+	for (k = 0; k < sizeof(extra) / sizeof(extra[0]); k++) {
+		head = sizeof(struct qf_wire_snapshot) + extra[k];
+		if (extra[k] > QF_MAX_SNAPSHOT_EXTRA || head >= span)
+			continue;
+		for (bytes = span - head; bytes && !p[head + bytes - 1];)
+			bytes--; /* the padding */
+		id = s->id_bytes;
+		name = s->name_bytes;
+		if (!k && id <= MAX_ID && id <= bytes)
+			name = bytes - id;
+		else if (!k && name < bytes)
+			id = bytes - name;
+		if (id + name != bytes || !id || id > MAX_ID ||
+		    name > MAX_NAME || !is_printable(p + head, id))
+			continue;
+		s->extra_bytes = extra[k];
+		s->id_bytes = (uint16_t)id;
+		s->name_bytes = (uint16_t)name;
+		return true;
+	}
+	return false;
+}
+
+/* What the entry S at P holds, once it is known to span SPAN bytes. */
+static bool mend(const unsigned char *p, uint64_t span,
+		 const struct qf_header *h, struct qf_snapshot *s)
+{
+	free_names(s);
+	s->entry_bytes = (uint32_t)span;
+	if (!mend_lengths(p, span, s))
+		return keep_nameless(s, h);
+	p += sizeof(struct qf_wire_snapshot);
+	take_extra(p, h, s);
+	p += s->extra_bytes;
+	s->id = take_string(p, s->id_bytes);
+	s->name = take_string(p + s->id_bytes, s->name_bytes);
+	return s->id && s->name;
+}
+
+/*
  * Goes on behind the entry S at START, if it is a bad one (ERR says how, or
- * it swallows others) and another follows. S keeps its L1 pointer, if that
- * is one, and loses its name. Returns what is left of the error.
+ * it swallows others) and another follows. Of S is kept what can be told, if
+ * its L1 pointer is one. Returns what is left of the error.
  */
 static enum qf_err pass_over(struct window *w, const struct qf_header *h,
 			     struct qf_snapshot_table *t, struct qf_snapshot *s,
@@ -253,12 +309,8 @@ static enum qf_err pass_over(struct window *w, const struct qf_header *h,
 		t->state = state_of(err ? err : QF_ERR_FORMAT);
 		t->bad_off = w->base + start;
 	}
-	if (!err) {
-		free_names(s);
-		if (!keep_nameless(s, h))
-			return QF_ERR_NOMEM;
-	}
-	s->entry_bytes = (uint32_t)(next - start);
+	if (s->id && !mend(w->buf + start, next - start, h, s))
+		return QF_ERR_NOMEM;
 	t->bytes = next;
 	t->resumed = true;
 	return QF_OK;

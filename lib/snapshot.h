@@ -50,7 +50,7 @@ struct qf_snapshot_table {
 /*
  * Reads the table that H points to. Damage goes into the table's state. A bad
  * entry does not hide those behind it: they are looked for, and what of the
- * bad one still makes sense is kept without a name.
+ * bad one still makes sense is kept, its id and name where they can be told.
  * Errors: QF_ERR_NOMEM only. Free with qf_snapshot_free.
  */
 enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,

@@ -115,7 +115,7 @@ def hidden(field, value):
                                    "snapshot-table-cut"}:
         return ["%s %s" % (status, names)]
     loud = names & {"refcount-leak", "refcount-high", "refcount-low",
-                    "refcount-zero"}
+                    "refcount-zero", "snapshot-id-empty"}
     with qcow2.Image(path) as image:
         image.write(image.snapshot_strings(image.get("snapshots_offset"))[0],
                     b"3")

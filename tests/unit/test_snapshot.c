@@ -126,25 +126,34 @@ static void damage_does_not_hide_the_others(void **state)
 	assert_true(img->snapshots.resumed);
 	assert_int_equal(img->snapshots.bad_off, m.snap_off + 64);
 	assert_int_equal(img->snapshots.bytes, m.snap_bytes);
+	assert_string_equal(img->snapshots.snap[1].id, "2");
+	assert_string_equal(img->snapshots.snap[1].name, "snap-7");
 	qf_image_close(img);
-	/* its extra data run past the file: its L1 pointer is kept */
+	/* its extra data run past the file */
 	mini_put32(&m, m.snap_off + 64 + 36, 1 << 20);
 	img = look(&m, QF_SNAPSHOTS_CUT, 3);
-	assert_string_equal(img->snapshots.snap[1].name, "");
+	assert_string_equal(img->snapshots.snap[1].name, "snap-7");
 	assert_int_equal(img->snapshots.snap[1].l1_off,
 			 mini_get64(&m, m.snap_off + 64));
 	qf_image_close(img);
-	mini_put32(&m, m.snap_off + 64 + 36, 16);
 	/* its name swallows the next entry */
 	mini_put32(&m, m.snap_off + 64 + 36, 16);
 	mini_put16(&m, m.snap_off + 64 + 14, 300);
 	m.bytes += 512;
 	img = look(&m, QF_SNAPSHOTS_GARBLED, 3);
-	assert_string_equal(img->snapshots.snap[1].name, "");
+	assert_string_equal(img->snapshots.snap[1].name, "snap-7");
 	assert_int_equal(img->snapshots.snap[2].entry_off, m.snap_off + 128);
 	qf_image_close(img);
 	m.bytes -= 512;
-	mini_put16(&m, m.snap_off + 64 + 14, 2);
+	/* its id does */
+	mini_put16(&m, m.snap_off + 64 + 14, 6);
+	mini_put16(&m, m.snap_off + 64 + 12, 400);
+	m.bytes += 512;
+	img = look(&m, QF_SNAPSHOTS_GARBLED, 3);
+	assert_string_equal(img->snapshots.snap[1].id, "2");
+	qf_image_close(img);
+	m.bytes -= 512;
+	mini_put16(&m, m.snap_off + 64 + 12, 1);
 	img = look(&m, QF_SNAPSHOTS_OK, 3);
 	assert_int_equal(img->snapshots.whole, 3);
 	assert_false(img->snapshots.resumed);
