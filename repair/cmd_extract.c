@@ -214,6 +214,17 @@ static enum qf_err write_map(struct job *j, struct qf_why *why)
 	return QF_OK;
 }
 
+/* A file system that cannot hold the length says so before the reading. */
+static enum qf_err set_length(struct job *j, struct qf_why *why)
+{
+	enum qf_err err;
+
+	qf_sink_skip(&j->sink, qf_guest_bytes(j->x.guest));
+	err = qf_sink_end(&j->sink, why);
+	j->sink.at = 0;
+	return err;
+}
+
 static enum qf_err extract(struct job *j, struct qf_why *why)
 {
 	enum qf_err err;
@@ -221,8 +232,10 @@ static enum qf_err extract(struct job *j, struct qf_why *why)
 	j->x.hash = j->a->hash;
 	j->x.out = j->to_stdout ? to_stream : to_file;
 	j->x.ctx = j;
+	err = j->to_stdout ? QF_OK : set_length(j, why);
 	qf_progress_start(j->a->image, j->a->progress);
-	err = qf_extract_run(&j->x, why);
+	if (!err)
+		err = qf_extract_run(&j->x, why);
 	qf_progress_stop();
 	if (!err && j->to_stdout && (fflush(stdout) || ferror(stdout)))
 		err = qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,

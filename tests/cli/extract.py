@@ -95,6 +95,19 @@ def sparse():
                "who may not read the image may not read its data")
 
 
+def longer_than_a_file():
+    """ext4 has files of 16 TiB at most; others can hold it."""
+    path = os.path.join(WORK, "long.qcow2")
+    make.build(path, "32T")
+    out = path + ".out"
+    status, _, err = qfsck("extract", path, out)
+    held = status == 0 and os.path.getsize(out) == 32 << 40
+    tap.result(held or status == 1 and "as long as the disk" in err
+               and not os.path.exists(out),
+               "a file system that cannot hold it says so at once",
+               [str(status), err])
+
+
 def lines_of(map_file):
     """The map's ranges; its form must be ddrescue's."""
     lines = [l for l in read(map_file).decode().splitlines()
@@ -184,6 +197,7 @@ each_layout(tap, compare, lambda name: name not in (
     "sparse-1t", "sparse-1t-2m", "luks", "luks-4k"))
 stream()
 sparse()
+longer_than_a_file()
 damage()
 missing_backing()
 refusals()
