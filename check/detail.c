@@ -38,12 +38,64 @@ static size_t first_want(const struct qf_detail *d, uint64_t cluster)
 	return lo;
 }
 
+/* Of one cluster no more owners than this are kept: nobody reads them. */
+#define MAX_OWNERS 4
+#define THIN_AT (1u << 16)
+
+static int by_cluster(const void *pa, const void *pb)
+{
+	const struct qf_owner *a = pa, *b = pb;
+
+	if (a->cluster != b->cluster)
+		return a->cluster < b->cluster ? -1 : 1;
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->guest_off != b->guest_off)
+		return a->guest_off < b->guest_off ? -1 : 1;
+	if (a->active != b->active)
+		return a->active ? -1 : 1;
+	if (a->table_off != b->table_off)
+		return a->table_off < b->table_off ? -1 : 1;
+	return a->pointer_off < b->pointer_off
+		       ? -1
+		       : a->pointer_off > b->pointer_off;
+}
+
+/*
+ * Keeps the first MAX_OWNERS owners of each cluster, and counts the others. As
+ * the order is that of the owners alone, it does not depend on who found them.
+ */
+static size_t thin_out(struct qf_owner *o, size_t n)
+{
+	size_t i, out = 0, same = 0;
+
+	qsort(o, n, sizeof(*o), by_cluster);
+	for (i = 0; i < n; i++) {
+		same = out && o[out - 1].cluster == o[i].cluster ? same + 1 : 1;
+		if (same > MAX_OWNERS) {
+			o[out - 1].more += 1 + o[i].more;
+			continue;
+		}
+		/* what an earlier round counted goes to the last one kept */
+		if (same > 1) {
+			o[i].more += o[out - 1].more;
+			o[out - 1].more = 0;
+		}
+		o[out++] = o[i];
+	}
+	return out;
+}
+
 static bool add_owner(struct qf_detail_part *p, const struct qf_owner *o)
 {
 	if (!qf_mem_grow((void **)&p->owner, p->n_owners, &p->owner_room,
 			 sizeof(*o)))
 		return false;
 	p->owner[p->n_owners++] = *o;
+	if (p->n_owners >= THIN_AT && p->n_owners >= p->thin_at) {
+		p->n_owners = thin_out(p->owner, p->n_owners);
+		p->thin_at = p->n_owners * 2;
+	}
 	return true;
 }
 
@@ -201,25 +253,6 @@ static int by_table(const void *pa, const void *pb)
 	return a->table < b->table ? -1 : a->table > b->table;
 }
 
-static int by_cluster(const void *pa, const void *pb)
-{
-	const struct qf_owner *a = pa, *b = pb;
-
-	if (a->cluster != b->cluster)
-		return a->cluster < b->cluster ? -1 : 1;
-	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;
-	if (a->guest_off != b->guest_off)
-		return a->guest_off < b->guest_off ? -1 : 1;
-	if (a->active != b->active)
-		return a->active ? -1 : 1;
-	if (a->table_off != b->table_off)
-		return a->table_off < b->table_off ? -1 : 1;
-	return a->pointer_off < b->pointer_off
-		       ? -1
-		       : a->pointer_off > b->pointer_off;
-}
-
 static int by_entry(const void *pa, const void *pb)
 {
 	const struct qf_odd_entry *a = pa, *b = pb;
@@ -288,6 +321,8 @@ static bool join(struct qf_detail_search *s)
 			      &d->n_damages);
 	d->owner = join_kind(s, owner_piece, sizeof(*d->owner), by_cluster,
 			     &d->n_owners);
+	if (d->owner)
+		d->n_owners = thin_out(d->owner, d->n_owners);
 	d->odd = join_kind(s, odd_piece, sizeof(*d->odd), by_entry, &d->n_odd);
 	return d->damage && d->owner && d->odd;
 }

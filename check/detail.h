@@ -40,6 +40,7 @@ struct qf_owner {
 	enum qf_ref_kind kind;
 	uint32_t holder;  /* one that does; bitmap kinds: the bitmap */
 	uint32_t holders; /* how many do */
+	uint64_t more;	  /* owners of the cluster behind this, the last */
 	uint32_t l1_index, l2_index; /* data, compressed, L2 */
 	uint64_t guest_off;	     /* QF_NOWHERE for metadata */
 	uint64_t pointer_off;	     /* host offset of the pointer */
@@ -84,7 +85,10 @@ enum qf_err qf_detail_make(const struct qf_tally *t, size_t limit, bool all,
 			   struct qf_detail *d, struct qf_why *why);
 void qf_detail_free(struct qf_detail *d);
 
-/* The owners of CLUSTER: the first, and in *N how many. */
+/*
+ * The owners of CLUSTER: the first, and in *N how many are kept; the last of
+ * them says how many more there are.
+ */
 const struct qf_owner *qf_detail_owners(const struct qf_detail *d,
 					uint64_t cluster, size_t *n);
 

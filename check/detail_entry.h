@@ -11,6 +11,7 @@ struct qf_detail_part {
 	size_t n_damages, damage_room;
 	struct qf_owner *owner;
 	size_t n_owners, owner_room;
+	size_t thin_at; /* so many owners are thinned out */
 	struct qf_odd_entry *odd;
 	size_t n_odd, odd_room;
 	/* of the group at hand */

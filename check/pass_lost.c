@@ -218,11 +218,14 @@ static void lost_gaps(struct qf_pass_ctx *c)
 {
 	const struct qf_walk_gap *g = c->walk.gap;
 	uint64_t off, first, end;
-	uint32_t h, entries;
+	uint32_t h, last, entries;
 	size_t i;
 
 	for (i = 0; i < c->walk.n_gaps; i++, g++) {
-		for (h = 0; h < qf_image_holders(c->img); h++) {
+		/* of tables that cross each other there may be very many */
+		h = g->crossing ? g->holder : 0;
+		last = g->crossing ? h : qf_image_holders(c->img) - 1;
+		for (; h <= last; h++) {
 			if (!qf_image_l1(c->img, h, &off, &entries) ||
 			    g->off < off || g->off >= off + entries * 8ull)
 				continue;

@@ -202,8 +202,9 @@ static void report_run(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 	set_counts(f, tr, o, n);
 	qf_finding_say(f,
 		       "%" PRIu64 " cluster%s at 0x%" PRIx64
-		       ", refcount %" PRIu64 ", %zu owners%s",
-		       tr->hits, tr->hits == 1 ? "" : "s", off, tr->stated, n,
+		       ", refcount %" PRIu64 ", %" PRIu64 " owners%s",
+		       tr->hits, tr->hits == 1 ? "" : "s", off, tr->stated,
+		       n ? n + o[n - 1].more : 0,
 		       tr->stated < tr->counted
 			       ? ""
 			       : " (the refcount agrees with that)");

@@ -127,6 +127,13 @@ static uint64_t slice_bytes(const struct qf_geometry *g, uint32_t n)
 	return bytes < g->cluster_bytes ? bytes : g->cluster_bytes;
 }
 
+static bool end_group(struct run *r, unsigned int me, struct qf_group *g)
+{
+	if (r->v->end && !r->v->end(r->v->ctx, me, g))
+		return fail(r, QF_ERR_STOPPED);
+	return true;
+}
+
 static bool visit_group(void *ctx, uint64_t i, unsigned int me)
 {
 	struct run *r = ctx;
@@ -142,6 +149,8 @@ static bool visit_group(void *ctx, uint64_t i, unsigned int me)
 
 	if (r->v->want && !r->v->want(r->v->ctx, g))
 		return true;
+	if (t->off >= r->w->img->io->size) /* and so are those behind it */
+		return end_group(r, me, g);
 	if (!make_room(wk, g->n, bytes * g->n))
 		return fail(r, QF_ERR_NOMEM);
 	wk->out.v = r->v;
@@ -163,9 +172,7 @@ static bool visit_group(void *ctx, uint64_t i, unsigned int me)
 	qf_l2_flush(&wk->out);
 	if (wk->out.stopped)
 		return fail(r, QF_ERR_STOPPED);
-	if (r->v->end && !r->v->end(r->v->ctx, me, g))
-		return fail(r, QF_ERR_STOPPED);
-	return true;
+	return end_group(r, me, g);
 }
 
 enum qf_err qf_walk_run(struct qf_walk *w, unsigned int jobs,

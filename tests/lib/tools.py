@@ -107,13 +107,13 @@ def qfsck_check(path, *options):
     return status, parse(out), err.decode(errors="replace"), out
 
 
-def peak_memory(args, cwd):
+def peak_memory(args, cwd, timeout=TIMEOUT):
     """KiB of memory that a program held at its peak, resident."""
     child = subprocess.Popen(args, cwd=cwd, env=environment(),
                              stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
-    killer = threading.Timer(TIMEOUT, child.kill)
+    killer = threading.Timer(timeout, child.kill)
     killer.start()
     _, child.returncode, usage = os.wait4(child.pid, 0)
     killer.cancel()
