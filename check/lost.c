@@ -10,6 +10,7 @@
 /* No writer has more clusters on their way than this. */
 #define MAX_TAIL 65536u
 #define MANY_TABLES 8u
+#define MAX_LOOKED 256u
 
 struct search {
 	struct qf_walk *w;
@@ -144,12 +145,45 @@ static bool count_tail(struct search *s)
 }
 
 /*
+ * True if something was ever written to the cluster: one that lies in a hole
+ * of the file was allocated, but its data never came. Above a backing file,
+ * even such a cluster hides the base's data.
+ */
+static bool holds_data(const struct search *s, uint64_t cluster)
+{
+	uint64_t off = cluster << s->img->geo.cluster_bits, end;
+	uint64_t bytes = s->img->geo.cluster_bytes;
+
+	if (s->img->backing_name)
+		return true;
+	return qf_io_extent(s->img->io, off, off + bytes, &end) == QF_IO_DATA ||
+	       end < off + bytes;
+}
+
+/* Data that were on their way: allocated, but behind the file's end or in a
+ * hole of it. Looks at the file's last clusters. */
+static bool on_their_way(const struct search *s)
+{
+	uint64_t c = s->t->clusters, stated, looked = 0;
+
+	if (!qf_image_refcount(s->img, c, &stated, NULL) && stated)
+		return true;
+	while (c && looked < MAX_LOOKED && s->t->clusters - c < MAX_TAIL)
+		if (is_leaked(s->t, --c)) {
+			if (!holds_data(s, c))
+				return true;
+			looked++;
+		}
+	return false;
+}
+
+/*
  * A writer that is killed leaves this: its newest L2 tables are still empty,
  * and next to nothing behind them has an owner, for it is data on its way.
  * More of that stands before the table, or the file reaches past the last
  * cluster that any refcount knows; or more empty tables follow; or there are
  * so many other tables that the one which is empty is hardly by chance the
- * newest. A table that was emptied later shows none of these signs.
+ * newest; or some of the data never came. A table that was emptied later shows none of these signs.
  */
 static bool killed_tail(const struct search *s, uint64_t table_cluster)
 {
@@ -167,23 +201,7 @@ static bool killed_tail(const struct search *s, uint64_t table_cluster)
 		return false;
 	return t->trouble[0].first < table_cluster ||
 	       last->first + last->n < t->clusters || n.empty ||
-	       n.filled >= MANY_TABLES;
-}
-
-/*
- * True if something was ever written to the cluster: one that lies in a hole
- * of the file was allocated, but its data never came. Above a backing file,
- * even such a cluster hides the base's data.
- */
-static bool holds_data(const struct search *s, uint64_t cluster)
-{
-	uint64_t off = cluster << s->img->geo.cluster_bits, end;
-	uint64_t bytes = s->img->geo.cluster_bytes;
-
-	if (s->img->backing_name)
-		return true;
-	return qf_io_extent(s->img->io, off, off + bytes, &end) == QF_IO_DATA ||
-	       end < off + bytes;
+	       n.filled >= MANY_TABLES || on_their_way(s);
 }
 
 static bool is_erased(struct search *s, const struct qf_group *g,
