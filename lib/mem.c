@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/mem.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 static atomic_long fail_in;
+static pthread_once_t asked = PTHREAD_ONCE_INIT;
+
+static void ask_environment(void)
+{
+	const char *s = getenv("QFSCK_TEST_FAIL_ALLOC");
+
+	if (s)
+		atomic_store(&fail_in, atol(s));
+}
 
 static bool must_fail(void)
 {
+	pthread_once(&asked, ask_environment);
 	if (atomic_load_explicit(&fail_in, memory_order_relaxed) <= 0)
 		return false;
 	return atomic_fetch_sub(&fail_in, 1) == 1;
@@ -16,6 +27,8 @@ static bool must_fail(void)
 
 void qf_mem_fail_at(long n)
 {
+	/* or the first allocation would set it anew */
+	pthread_once(&asked, ask_environment);
 	atomic_store(&fail_in, n);
 }
 
