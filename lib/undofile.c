@@ -147,6 +147,7 @@ static void read_marks(struct qf_undofile *u)
 	if (!read_mark(u, &m) || qf_be_get32(m.magic) != QF_UNDO_COMMIT)
 		return;
 	u->committed = true;
+	u->mtime_before = qf_be_get64(m.mtime);
 	u->mark_off += sizeof(m);
 	while (read_mark(u, &m) && qf_be_get32(m.magic) == QF_UNDO_STATE) {
 		state = qf_be_get32(m.state);

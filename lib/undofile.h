@@ -33,7 +33,8 @@
  *		32    the bytes before, the bytes after
  *	mark	0  4  "QCMT" (commit) or "QSTA" (state)
  *		4  4  state: 1 applied, 2 rolled back, 3 undo begun, 4 undone
- *		8  8  the image's last write then, in nanoseconds
+ *		8  8  the image's last write then, in nanoseconds; of the
+ *		      commit mark: before the repair, 0 if not known
  *		16 8  the image's size then
  *		24 4  crc32 of the 24 bytes before
  *		28 4  0
@@ -130,7 +131,8 @@ struct qf_undofile {
 	uint64_t mark_off; /* where the next state mark goes */
 	enum qf_undo_state state;
 	uint64_t state_mtime, state_size;
-	unsigned char *buf; /* owned: the record read last */
+	uint64_t mtime_before; /* 0: not known */
+	unsigned char *buf;    /* owned: the record read last */
 };
 
 /*

@@ -217,6 +217,8 @@ static enum qf_err write_commit(struct recorder *r, struct qf_why *why)
 
 	memset(m, 0, sizeof(m));
 	m[0].magic = qf_be_put32(QF_UNDO_COMMIT);
+	m[0].mtime = qf_be_put64((uint64_t)r->m->plan->base->mtime_ns);
+	m[0].size = qf_be_put64(r->m->plan->base->size);
 	m[0].crc = qf_be_put32(qf_undofile_crc(0, &m[0], 24));
 	return qf_sink_write(&r->sink, m, sizeof(m), why);
 }

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A bad sector, for LD_PRELOAD: every read of the file $EIO_FILE that
- * touches [$EIO_OFF, $EIO_OFF + $EIO_LEN) fails as a disk does.
+ * touches [$EIO_OFF, $EIO_OFF + $EIO_LEN) fails as a disk does. Or a bad
+ * moment: of all reads of files whose names begin with $EIO_PREFIX, the one
+ * number $EIO_NTH fails, and the file $EIO_DONE is made.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -18,6 +24,26 @@ static uint64_t number(const char *name)
 	return s ? strtoull(s, NULL, 0) : 0;
 }
 
+/* Is this the read that has to fail? */
+static int is_its_turn(int fd)
+{
+	const char *prefix = getenv("EIO_PREFIX"), *done = getenv("EIO_DONE");
+	static atomic_ulong count;
+	char link[64], name[4096];
+	ssize_t n;
+
+	if (!prefix || !done)
+		return 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, name, sizeof(name) - 1);
+	name[n > 0 ? n : 0] = '\0';
+	if (strncmp(name, prefix, strlen(prefix)) != 0 ||
+	    atomic_fetch_add(&count, 1) + 1 != number("EIO_NTH"))
+		return 0;
+	close(open(done, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	return 1;
+}
+
 /* Does LEN bytes at OFF of FD touch the bad sector? */
 static int is_bad(int fd, uint64_t off, uint64_t len)
 {
@@ -25,6 +51,8 @@ static int is_bad(int fd, uint64_t off, uint64_t len)
 	const char *name = getenv("EIO_FILE");
 	struct stat a, b;
 
+	if (is_its_turn(fd))
+		return 1;
 	if (!name || stat(name, &a) || fstat(fd, &b) || a.st_ino != b.st_ino ||
 	    a.st_dev != b.st_dev)
 		return 0;

@@ -5,6 +5,7 @@
  *
  *	QFSCK_CUT_TRACE=FILE	op, name, offset and bytes of every change
  *	QFSCK_CUT_KILL=N	SIGKILL in the midst of change number N
+ *	QFSCK_CUT_STOP=N	SIGSTOP before change number N
  *	QFSCK_CUT_FAIL=N:ERRNO	change number N and all after it fail
  *	QFSCK_CUT_ONCE=N:ERRNO	change number N alone fails
  *	QFSCK_CUT_SHORT=1	every write writes at most 100 bytes
@@ -72,6 +73,8 @@ static int count(void)
 	int err = EIO;
 
 	number++;
+	if (setting("QFSCK_CUT_STOP", NULL) == number)
+		kill(getpid(), SIGSTOP);
 	if (setting("QFSCK_CUT_ONCE", &err) == number)
 		return err;
 	if (setting("QFSCK_CUT_FAIL", &err) > 0 &&
