@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Lost L2 tables that repair restores from another version of the table."""
+
+import os
+import shutil
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+
+import oracle                                               # noqa: E402
+import qimg                                                 # noqa: E402
+from tap import Tap                                         # noqa: E402
+
+CLUSTER = 4096
+OFFSET = qimg.OFFSET_MASK
+SHARED = ["write -P 1 0 256k", "write -P 2 512k 128k", ("snap", "one")]
+COMPRESSED = ["write -c -P %d %dk 4k" % (n, 4 * n) for n in range(64)]
+COMPRESSED += ["write -P 2 512k 128k", ("snap", "one")]
+OWN = "write -P 3 64k 4k"
+
+tap = Tap()
+work = tempfile.mkdtemp(prefix="qfsck-older.")
+
+
+def active_table(image):
+    return image.l2_offset(0)
+
+
+def snapshot_table(image):
+    pos = image.snapshots()[0]
+    return image.u64(image.snapshot(pos, "l1_table_offset")) & OFFSET
+
+
+def erase(image, place):
+    image.write(place(image), bytes(CLUSTER))
+
+
+def overwrite(image, place):
+    image.write(place(image), b"not a table, but some text.. " * 141 + b"....")
+
+
+def keep_one(image, place):
+    """All but one entry overwritten."""
+    entry = image.read(place(image) + 128, 8)
+    overwrite(image, place)
+    image.write(place(image) + 128, entry)
+
+
+def case(name, steps, damage, place, check, **options):
+    # a name of its own: what the guest sees is remembered by it
+    sound = os.path.join(work, "sound-%d" % len(os.listdir(work)))
+    image = os.path.join(work, "image")
+    qimg.build(sound, "2M", steps, cluster_size=CLUSTER, **options)
+    shutil.copy(sound, image)
+    with qimg.Image(image) as damaged:
+        damage(damaged, place)
+    before = oracle.sha(image)
+    status, said = oracle.repair(image, "-y")
+    shown = "from the older version" in said
+    faults = check(sound, image, status, shown)
+    if oracle.sha(image) != before:
+        again, _ = oracle.repair(image, "-y")
+        faults += ["second repair: %s" % again] if again != status else []
+        code, undone = oracle.undo(image)
+        if code or oracle.sha(image) != before:
+            faults.append("undo: " + undone)
+        os.remove(image + ".qfsck-undo")
+    tap.result(not faults, name, faults and faults + [said[-1500:]])
+
+
+def whole(sound, image, status, shown):
+    faults = [] if status == 0 and shown else ["status %s" % status]
+    if oracle.views(image) != oracle.sound_views(sound):
+        faults.append("the guest sees something else than before")
+    return faults
+
+
+def but_own(holder, guest):
+    """What only the lost table had stays lost, and is not freed."""
+    def judge(sound, image, status, shown):
+        faults = [] if status == 3 and shown else ["status %s" % status]
+        should, now = oracle.sound_views(sound), oracle.views(image)
+        for who in should:
+            bad = oracle.sectors_that_differ(should[who], now[who])
+            lost = range(guest, guest + CLUSTER, oracle.SECTOR)
+            if bad != (list(lost) if who == holder else []):
+                faults.append("%s: %s" % (who, [hex(b) for b in bad[:9]]))
+        return faults
+    return judge
+
+
+def untouched(sound, image, status, shown):
+    return ["status %s" % status] if shown or status == 0 else []
+
+
+def main():
+    # a discard leaves a table of its own, and no data
+    alike = SHARED + ["discard 0 4k"]
+    case("an erased table of which the snapshot has all", alike, erase,
+         active_table, whole)
+    case("the snapshot's table, from the active disk's", alike, erase,
+         snapshot_table, but_own("one", 0))
+    case("an overwritten table", alike, overwrite, active_table, whole)
+    case("a table with clusters of its own", SHARED + [OWN], erase,
+         active_table, but_own(None, 64 << 10))
+    case("compressed clusters", COMPRESSED + ["discard 512k 4k"], erase,
+         active_table, whole)
+    case("a sound entry is left", SHARED + [OWN], keep_one, active_table,
+         untouched)
+    return tap.finish()
+
+
+try:
+    sys.exit(main())
+finally:
+    shutil.rmtree(work)
