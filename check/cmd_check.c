@@ -330,8 +330,9 @@ static void print_report(const struct args *a, const char *name,
 static void tell_pending(const char *name, const struct qf_image *img,
 			 FILE *err)
 {
-	char *file = qf_undofile_pending(name, img->io->id[1]);
+	char *file;
 
+	(void)qf_undofile_pending(name, img->io->id[1], &file, NULL);
 	if (file)
 		fprintf(err,
 			"qfsck: %s: a repair of this image was interrupted "

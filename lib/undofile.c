@@ -219,35 +219,47 @@ char *qf_undofile_name(const char *image, unsigned int n)
 	return len < 0 ? NULL : name;
 }
 
-/* The first undo file beside IMAGE of which WANTED is true. */
-static char *look_beside(const char *image, uint64_t inode,
-			 bool (*wanted)(const struct qf_undofile *u))
+/* The first undo file beside IMAGE of which WANTED is true. An error is the
+ * last one of reading such a file, if none was found. */
+static enum qf_err look_beside(const char *image, uint64_t inode,
+			       bool (*wanted)(const struct qf_undofile *u),
+			       char **out, struct qf_why *why)
 {
+	enum qf_err err, unread = QF_OK;
 	struct qf_undofile *u;
 	unsigned int n;
 	bool found;
 	char *name;
 
+	*out = NULL;
 	for (n = 0; n < MAX_NUMBER; n++) {
 		name = qf_undofile_name(image, n);
-		if (!name || access(name, F_OK) < 0) {
+		if (!name)
+			return no_memory(why);
+		if (access(name, F_OK) < 0) {
 			free(name);
-			return NULL;
+			break;
 		}
-		if (!qf_undofile_open(name, &u, NULL)) {
+		err = qf_undofile_open(name, &u, why);
+		if (!err) {
 			found = wanted(u) && u->inode == inode;
 			qf_undofile_close(u);
-			if (found)
-				return name;
+			if (found) {
+				*out = name;
+				return QF_OK;
+			}
 		}
 		free(name);
+		if (err == QF_ERR_IO || err == QF_ERR_NOMEM)
+			unread = err;
 	}
-	return NULL;
+	return unread;
 }
 
-char *qf_undofile_pending(const char *image, uint64_t inode)
+enum qf_err qf_undofile_pending(const char *image, uint64_t inode, char **found,
+				struct qf_why *why)
 {
-	return look_beside(image, inode, qf_undofile_unfinished);
+	return look_beside(image, inode, qf_undofile_unfinished, found, why);
 }
 
 static bool gave_up(const struct qf_undofile *u)
@@ -258,5 +270,8 @@ static bool gave_up(const struct qf_undofile *u)
 
 char *qf_undofile_gave_up(const char *image, uint64_t inode)
 {
-	return look_beside(image, inode, gave_up);
+	char *name;
+
+	(void)look_beside(image, inode, gave_up, &name, NULL);
+	return name;
 }

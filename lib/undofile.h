@@ -158,10 +158,12 @@ bool qf_undofile_unfinished(const struct qf_undofile *u);
 char *qf_undofile_name(const char *image, unsigned int n);
 
 /*
- * The name of the undo file beside IMAGE whose repair has not ended, owned
- * by the caller; NULL if there is none. INODE: the image's.
+ * *FOUND is the name of the undo file beside IMAGE whose repair has not ended,
+ * owned by the caller; NULL if there is none. INODE: the image's. Errors, with
+ * which it is not known: QF_ERR_IO, QF_ERR_NOMEM.
  */
-char *qf_undofile_pending(const char *image, uint64_t inode);
+enum qf_err qf_undofile_pending(const char *image, uint64_t inode, char **found,
+				struct qf_why *why);
 
 /*
  * The name of an undo file beside IMAGE whose repair was carried out and gave

@@ -42,9 +42,12 @@ static int exit_code(enum qf_verdict v)
 	return codes[v];
 }
 
-/* The undo file that is still at work on the image: its name, or NULL. */
-static char *find_pending(const struct run *r)
+/* The undo file that is still at work on the image: its name, or NULL. If one
+ * cannot be read, a new repair might start in the midst of another. */
+static enum qf_err find_pending(const struct run *r, char **name,
+				struct qf_why *why)
 {
+	enum qf_err err;
 	struct qf_undofile *u;
 	bool found;
 
@@ -53,10 +56,20 @@ static char *find_pending(const struct run *r)
 		found = qf_undofile_unfinished(u) &&
 			u->inode == r->img->io->id[1];
 		qf_undofile_close(u);
+		*name = found ? strdup(r->o->undo_file) : NULL;
 		if (found)
-			return strdup(r->o->undo_file);
+			return *name ? QF_OK
+				     : qf_err_set(why, QF_ERR_NOMEM, 0,
+						  QF_NOWHERE, "no memory");
 	}
-	return qf_undofile_pending(r->name, r->img->io->id[1]);
+	err = qf_undofile_pending(r->name, r->img->io->id[1], name, why);
+	if (err)
+		qf_err_next(why,
+			    "an undo file beside the image cannot be read, "
+			    "and may tell of an interrupted repair; make "
+			    "it readable, or move it away if you know "
+			    "that it does not");
+	return err;
 }
 
 /* Ends what was interrupted: a repair forwards, an undo backwards. */
@@ -106,7 +119,9 @@ static int start(struct run *r)
 
 	if (err)
 		return failed(r, &why);
-	pending = find_pending(r);
+	err = find_pending(r, &pending, &why);
+	if (err)
+		return failed(r, &why);
 	if (!pending)
 		return -1;
 	if (r->o->mode == QF_RUN_SHOW) {

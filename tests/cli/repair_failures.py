@@ -161,10 +161,13 @@ def each(tap, story, what, failing, step, half=False):
             break
         tried += 1
         found = story.faults(status, half)
+        if half and status != 1 and "was finished" not in said:
+            found.append("the interrupted repair is overlooked")
         if found:
             bad.append(f"number {number}: {'; '.join(found)}: exit {status} "
                        f"{said[-200:]}")
-        number += step
+        # the first of them read the undo file
+        number += 1 if half and number < 12 else step
     where = "a repair that finishes another" if half else "a repair"
     tap.result(not bad and tried > 5 and number < 2000,
                f"any {what} of {where} fails", [f"{tried} tried",
