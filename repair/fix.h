@@ -26,6 +26,7 @@ qf_fix_fn qf_fix_header;
 qf_fix_fn qf_fix_snapshots;
 qf_fix_fn qf_fix_bitmaps;
 qf_fix_fn qf_fix_l1;
+qf_fix_fn qf_fix_unnamed;
 qf_fix_fn qf_fix_older;
 qf_fix_fn qf_fix_entries;
 qf_fix_fn qf_fix_doubles;

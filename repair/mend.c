@@ -23,6 +23,7 @@ static qf_fix_fn *const fixes[] = {
 	qf_fix_bitmaps,	  /* who else there is */
 	qf_fix_snapshots, /* who there is at all */
 	qf_fix_l1,	  /* which tables there are */
+	qf_fix_unnamed,	  /* and which have no entry any more */
 	qf_fix_older,	  /* what stood in those that are gone */
 	qf_fix_entries,	  /* where they lead */
 	qf_fix_doubles,	  /* whose each cluster is */

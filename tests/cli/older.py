@@ -48,11 +48,11 @@ def keep_one(image, place):
     image.write(place(image) + 128, entry)
 
 
-def case(name, steps, damage, place, check, **options):
+def case(name, steps, damage, place, check, size="2M"):
     # a name of its own: what the guest sees is remembered by it
     sound = os.path.join(work, "sound-%d" % len(os.listdir(work)))
     image = os.path.join(work, "image")
-    qimg.build(sound, "2M", steps, cluster_size=CLUSTER, **options)
+    qimg.build(sound, size, steps, cluster_size=CLUSTER)
     shutil.copy(sound, image)
     with qimg.Image(image) as damaged:
         damage(damaged, place)
@@ -95,6 +95,21 @@ def untouched(sound, image, status, shown):
     return ["status %s" % status] if shown or status == 0 else []
 
 
+def forget(image, index):
+    """The L1 entry is zero; the table remains."""
+    image.put64(image.l1_pos(index), 0)
+
+
+def placed(sound, image, status, _):
+    return whole(sound, image, status, True)
+
+
+def unplaced(sound, image, status, shown):
+    """It stays as it was, for the table's place cannot be told."""
+    now, should = oracle.views(image), oracle.sound_views(sound)
+    return [] if status == 2 and now != should else ["status %s" % status]
+
+
 def main():
     # a discard leaves a table of its own, and no data
     alike = SHARED + ["discard 0 4k"]
@@ -109,6 +124,10 @@ def main():
          active_table, whole)
     case("a sound entry is left", SHARED + [OWN], keep_one, active_table,
          untouched)
+    case("the only empty L1 entry", ["write -P 1 0 3m", "write -P 2 3m 5m"],
+         forget, 2, placed, size="8M")
+    case("two empty L1 entries", ["write -P 1 0 6m"], forget, 1, unplaced,
+         size="8M")
     return tap.finish()
 
 
