@@ -132,9 +132,16 @@ static bool two_writers(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 		count(c, QF_P_DOUBLE_DATA) + count(c, QF_P_DOUBLE_META) +
 		count(c, QF_P_DOUBLE_TABLES) + count(c, QF_P_REFBLOCK_SHARED) +
 		count(c, QF_P_DOUBLE_L2);
+	size_t i;
 
 	if (doubled < 2 || count(c, QF_P_L2_GARBAGE))
 		return false;
+	/* two programs make two owners, not dozens */
+	for (i = 0; i < c->tally.n_troubles; i++)
+		if (c->tally.trouble[i].why & QF_TROUBLE_DOUBLE &&
+		    c->tally.trouble[i].counted >
+			    2ull * qf_image_holders(c->img) + 2)
+			return false;
 	add(c, d, QF_P_DOUBLE_DATA);
 	add(c, d, QF_P_DOUBLE_META);
 	add(c, d, QF_P_DOUBLE_TABLES);

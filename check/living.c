@@ -150,6 +150,10 @@ static void say_in_use(struct qf_report *rep, uint64_t dropped)
 	struct qf_finding *f = qf_finding_add(&rep->findings, QF_P_IN_USE);
 
 	f->count = dropped;
+	if (!dropped) {
+		qf_finding_say(f, "nothing had to be left out");
+		return;
+	}
 	qf_finding_say(f,
 		       "%" PRIu64 " places did not stay as they were first "
 		       "seen, or cannot be judged while it is in use",

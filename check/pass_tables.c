@@ -331,9 +331,15 @@ static void every_entry(struct qf_pass_ctx *c)
 static void check_beyond(struct qf_pass_ctx *c)
 {
 	struct qf_finding *f;
+	size_t i;
 
 	if (!c->tally.beyond_disk)
 		return;
+	/* what an overwritten table seems to map says nothing */
+	for (i = 0; i < c->detail.n_damages; i++)
+		if (c->detail.damage[i].l1_index + 1 == c->img->geo.l1_needed &&
+		    qf_detail_is_garbage(&c->detail.damage[i]))
+			return;
 	f = qf_pass_at(c, QF_P_BEYOND_DISK, 24, 8);
 	f->count = c->tally.beyond_disk;
 	f->guest_off = c->img->hdr.disk_bytes;

@@ -44,6 +44,8 @@ struct qf_l2_table {
 	uint32_t copied : 1; /* the active L1 entry has COPIED */
 	uint32_t odd : 12;   /* enum qf_entry_odd of the L1 entry */
 	uint32_t odd_count;  /* how many oddities, over all those entries */
+	/* so many other L1 indices name it too that it is not followed here */
+	bool repeated;
 	/* set by the walk */
 	uint8_t unread; /* (partly) not readable: errno */
 	uint8_t filled; /* holds something but zeros */

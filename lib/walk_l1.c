@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define CROSS_BUDGET (4ull << 20)
+#define REPEAT_BUDGET 4096u
 
 /* A holder's L1 table. */
 struct l1 {
@@ -253,6 +254,44 @@ static enum qf_err list_l1(struct gather *g)
 	return QF_OK;
 }
 
+static int by_value(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+/*
+ * A table that two L1 indices name is damage; it is decoded for each, up to
+ * REPEAT_BUDGET times in all, so that a hostile L1 table of one value costs
+ * no more than others.
+ */
+static enum qf_err mark_repeated(struct qf_walk *w)
+{
+	uint64_t *off, i, *at, seen = 0;
+	bool ascending = true;
+
+	for (i = 1; i < w->n_tables && ascending; i++)
+		ascending = w->table[i - 1].off < w->table[i].off;
+	if (ascending || w->n_tables <= REPEAT_BUDGET)
+		return QF_OK;
+	off = qf_mem_zalloc(w->n_tables, sizeof(*off));
+	if (!off)
+		return QF_ERR_NOMEM;
+	for (i = 0; i < w->n_tables; i++)
+		off[i] = w->table[i].off;
+	qsort(off, w->n_tables, sizeof(*off), by_value);
+	for (i = 0; i < w->n_tables; i++) {
+		at = bsearch(&w->table[i].off, off, w->n_tables, sizeof(*off),
+			     by_value);
+		if ((at > off && at[-1] == *at) ||
+		    (at + 1 < off + w->n_tables && at[1] == *at))
+			w->table[i].repeated = ++seen > REPEAT_BUDGET;
+	}
+	free(off);
+	return QF_OK;
+}
+
 static enum qf_err gather(struct gather *g, struct qf_why *why)
 {
 	enum qf_err err = list_l1(g);
@@ -269,6 +308,8 @@ static enum qf_err gather(struct gather *g, struct qf_why *why)
 	if (g->n_refs)
 		qsort(g->ref, g->n_refs, sizeof(*g->ref), by_group);
 	err = form_groups(g);
+	if (!err)
+		err = mark_repeated(g->w);
 	return err ? err : order_groups(g->w);
 }
 

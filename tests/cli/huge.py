@@ -65,6 +65,21 @@ def sparse(tap, name, cluster, size):
                f"{name}: a cluster at its end is found", [text[:400]])
 
 
+def one_table(tap):
+    """Every entry of a large L1 table names one and the same L2 table."""
+    run("qemu-img", "create", "-q", "-f", "qcow2", IMG, "120T")
+    run("qemu-io", "-c", "write 0 64M", IMG)
+    with open(IMG, "r+b") as f:
+        n, off = struct.unpack(">IQ", f.read(48)[36:])
+        f.seek(off)
+        entry = f.read(8)
+        f.seek(off)
+        f.write(entry * n)
+    code, text = check()
+    tap.result(code == 2 and "l2-table-shared" in text,
+               f"{n} L1 entries name one table: no hang", [str(code)])
+
+
 def same_output(tap):
     make(65536, 1 << 30)
     with open(IMG, "r+b") as f:
@@ -84,6 +99,7 @@ def main():
         sparse(tap, "2^30 clusters of 64 KiB", 65536, 64 << 40)
         sparse(tap, "4 EiB", 65536, 4 << 60)
         same_output(tap)
+        one_table(tap)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
         tap.result(peak < 100, f"peak memory {peak} MiB")
     return tap.finish()
