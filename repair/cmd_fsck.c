@@ -30,7 +30,7 @@ static void report(const struct qf_run_opts *opts, struct qf_image *img,
 	(void)img;
 	a->applied = o->applied;
 	if (o->applied || !m->plan->n)
-		qf_report_outcome(stdout, o);
+		qf_report_outcome(stdout, m, o);
 }
 
 static int usage(void)

@@ -225,6 +225,7 @@ static enum qf_err rounds(struct qf_mend *m, const struct qf_mend_opts *opts,
 		if (!err && co->n < co->most)
 			err = one_round(&c, &changed, why);
 		free_facts(&c);
+		m->withheld = m->plan->withhold_all;
 	}
 	if (!err && co->n == 1) /* nothing planned: after is before */
 		err = look(&c, &check, &m->after, why);

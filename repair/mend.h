@@ -10,7 +10,8 @@ struct qf_mend {
 	struct qf_report before, after; /* as found, and as planned */
 	uint64_t cluster_bytes;
 	uint32_t version;
-	bool refused; /* the plan is not better: nothing must be written */
+	bool withheld; /* leaks are kept: they may be what is lost */
+	bool refused;  /* the plan is not better: nothing must be written */
 	char reason[256];
 };
 

@@ -7,6 +7,9 @@
 #include <jansson.h>
 #include <string.h>
 
+/* Findings of one problem that are told of what is left. */
+#define SHOWN 3
+
 static void say_state(FILE *out, const struct qf_report *rep)
 {
 	fprintf(out, "%s", qf_check_verdict(rep->verdict));
@@ -65,20 +68,77 @@ static void say_lost(FILE *out, const struct qf_image *img,
 			qf_text_bytes(l->length, size, sizeof(size)));
 }
 
-/* The problems of a report, each once. */
-static void say_left(FILE *out, const struct qf_report *rep)
+/* TEXT in lines of at most 78 columns, each after eight spaces. */
+static void wrap(FILE *out, const char *text)
+{
+	const size_t room = 70;
+	size_t n;
+
+	while (*text) {
+		n = strlen(text);
+		if (n > room) {
+			for (n = room; n && text[n] != ' '; n--)
+				;
+			if (!n)
+				n = strcspn(text, " ");
+		}
+		fprintf(out, "        %.*s\n", (int)n, text);
+		text += n;
+		while (*text == ' ')
+			text++;
+	}
+}
+
+/* What is to be said of a problem that stays. */
+static const char *left_text(const struct qf_mend *m, enum qf_problem p)
+{
+	if (m->withheld && (p == QF_P_REFCOUNT_LEAK || p == QF_P_REFCOUNT_HIGH))
+		return "Kept on purpose: what has no owner may be what a pointer "
+		       "led to that is lost, given up or not repaired. If "
+		       "nothing is missed, \"qemu-img convert\" writes all "
+		       "that the guest sees to a new image, without them.";
+	return qf_problem_get(p)->repair;
+}
+
+/* The findings of one problem, which stand together: how many there are. */
+static size_t say_findings(FILE *out, const struct qf_finding *f, size_t n)
+{
+	uint64_t more = 0;
+	size_t same;
+
+	for (same = 0; same < n && f[same].problem == f->problem; same++) {
+		if (same >= SHOWN) {
+			more += f[same].collated;
+			continue;
+		}
+		fprintf(out, "      %s%s%s\n",
+			f[same].owner ? f[same].owner : "",
+			f[same].owner && f[same].text ? ": " : "",
+			f[same].text ? f[same].text : "");
+	}
+	if (more)
+		fprintf(out, "      and at %" PRIu64 " more places\n", more);
+	return same;
+}
+
+/* What a report still finds, each problem once. */
+static void say_left(FILE *out, const struct qf_mend *m,
+		     const struct qf_report *rep)
 {
 	const struct qf_finding *f = rep->findings.at;
 	const struct qf_problem_row *row;
-	size_t i;
+	size_t i, same;
 
-	for (i = 0; i < rep->findings.n; i++, f++) {
-		row = qf_problem_get(f->problem);
-		if (row->severity < QF_SEV_LEAK ||
-		    (i && f[-1].problem == f->problem))
+	for (i = 0; i < rep->findings.n; i += same) {
+		row = qf_problem_get(f[i].problem);
+		if (row->severity < QF_SEV_LEAK) {
+			same = 1;
 			continue;
-		fprintf(out, "  left: %u %s: %s\n        %s\n", row->id,
-			row->name, row->message, row->repair);
+		}
+		fprintf(out, "  left: %u %s: %s\n", row->id, row->name,
+			row->message);
+		same = say_findings(out, &f[i], rep->findings.n - i);
+		wrap(out, left_text(m, f[i].problem));
 	}
 }
 
@@ -92,14 +152,14 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	fprintf(out, "\n");
 	if (!m->plan->n) {
 		fprintf(out, "There is nothing that can be repaired.\n");
-		say_left(out, &m->before);
+		say_left(out, m, &m->before);
 		return;
 	}
 	if (m->refused) {
 		fprintf(out,
 			"A plan of %zu edits was tried and is refused: %s.\n",
 			m->plan->n, m->reason);
-		say_left(out, &m->before);
+		say_left(out, m, &m->before);
 		return;
 	}
 	fprintf(out, "The plan, %zu edit%s:\n", m->plan->n,
@@ -123,13 +183,14 @@ void qf_report_question(FILE *out, const struct qf_problem_row *row,
 	fflush(out);
 }
 
-void qf_report_outcome(FILE *out, const struct qf_outcome *o)
+void qf_report_outcome(FILE *out, const struct qf_mend *m,
+		       const struct qf_outcome *o)
 {
 	fprintf(out, "%s: %s: ", o->name,
 		o->applied ? "repaired" : "not changed");
 	say_state(out, o->left);
 	fprintf(out, "\n");
-	say_left(out, o->left);
+	say_left(out, m, o->left);
 	if (o->undo_file)
 		fprintf(out,
 			"To take the repair back: qfsck undo \"%s\" \"%s\"\n",

@@ -25,7 +25,8 @@ void qf_report_question(FILE *out, const struct qf_problem_row *row,
 			size_t edits);
 
 /* What came of it: one paragraph. */
-void qf_report_outcome(FILE *out, const struct qf_outcome *o);
+void qf_report_outcome(FILE *out, const struct qf_mend *m,
+		       const struct qf_outcome *o);
 
 /* All of it as one JSON object. */
 void qf_report_plan_json(FILE *out, const struct qf_image *img,

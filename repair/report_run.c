@@ -241,15 +241,15 @@ static int conclude(struct run *r)
 		fprintf(stderr,
 			"qfsck: %s: leaked clusters are kept: they may be what "
 			"an earlier repair could not find a way to (%s)\n"
-			"  Next: qfsck salvage; then remove that file, and "
-			"repair again to free them\n",
+			"  Next: if nothing is missed in the guest, remove that "
+			"file and repair again to free them\n",
 			r->name, r->gave_up);
 	if (r->o->report)
 		r->o->report(r->o, r->now ? r->now : r->img, &r->mend, &out);
 	else if (r->o->json)
 		qf_report_plan_json(stdout, r->img, &r->mend, &out);
 	else if (r->applied)
-		qf_report_outcome(stdout, &out);
+		qf_report_outcome(stdout, &r->mend, &out);
 	fflush(stdout);
 	return exit_code(r->applied ? r->real.verdict : r->mend.before.verdict);
 }
