@@ -22,6 +22,7 @@ static qf_fix_fn *const fixes[] = {
 	qf_fix_header,	  /* what the image says of itself */
 	qf_fix_bitmaps,	  /* who else there is */
 	qf_fix_snapshots, /* who there is at all */
+	qf_fix_snap_l1,	  /* where their tables are */
 	qf_fix_l1,	  /* which tables there are */
 	qf_fix_unnamed,	  /* and which have no entry any more */
 	qf_fix_older,	  /* what stood in those that are gone */
@@ -224,8 +225,8 @@ static enum qf_err rounds(struct qf_mend *m, const struct qf_mend_opts *opts,
 		changed = false;
 		if (!err && co->n < co->most)
 			err = one_round(&c, &changed, why);
-		free_facts(&c);
 		m->withheld = m->plan->withhold_all;
+		free_facts(&c);
 	}
 	if (!err && co->n == 1) /* nothing planned: after is before */
 		err = look(&c, &check, &m->after, why);

@@ -3,6 +3,7 @@
 #include "lib/mem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef bool fits_fn(const struct qf_fix_ctx *c, uint64_t off);
 
@@ -38,14 +39,35 @@ static bool is_ours(const struct qf_fix_ctx *c, uint64_t off)
 	       !qf_image_refcount(c->img, cl, &stated, NULL) && stated;
 }
 
-/* At least half of what is there points to clusters without an owner. */
-static bool looks_like_table(const struct qf_fix_ctx *c, uint64_t off)
+/* What the entries of an L2 table tell about it. */
+struct weight {
+	uint64_t used;	    /* entries that are not zero */
+	uint64_t allocated; /* of them, whose clusters count as allocated */
+	uint64_t orphans;   /* of them, whose cluster has no owner */
+};
+
+static bool is_allocated(const struct qf_image *img, const struct qf_run *r)
+{
+	uint64_t off = 0, bytes, first, n, stated, k;
+
+	bytes = qf_tally_run_bytes(img, r, &off);
+	n = bytes ? qf_tally_touched(img, off, bytes, &first) : 0;
+	for (k = 0; k < n; k++)
+		if (qf_image_refcount(img, first + k, &stated, NULL) || !stated)
+			return false;
+	return !bytes || n;
+}
+
+/* False if what is at OFF is no L2 table. */
+static bool weigh(const struct qf_fix_ctx *c, uint64_t off, struct weight *w)
 {
 	const struct qf_geometry *g = &c->img->geo;
-	uint64_t entry, bitmap, used = 0, orphans = 0, i, at;
+	struct qf_run r = { .n = 1 };
 	struct qf_be64 *buf;
 	bool sound = true;
+	uint64_t i, at;
 
+	memset(w, 0, sizeof(*w));
 	buf = qf_mem_zalloc(1, g->cluster_bytes);
 	if (!buf ||
 	    qf_io_read_pad(c->img->io, buf, g->cluster_bytes, off, NULL)) {
@@ -54,19 +76,36 @@ static bool looks_like_table(const struct qf_fix_ctx *c, uint64_t off)
 	}
 	for (i = 0; sound && i < g->l2_entries; i++) {
 		at = i * (g->l2_entry_bytes / 8);
-		entry = qf_be_get64(buf[at]);
-		bitmap = g->extl2 ? qf_be_get64(buf[at + 1]) : 0;
-		if (!entry && !bitmap)
+		r.entry = qf_be_get64(buf[at]);
+		r.bitmap = g->extl2 ? qf_be_get64(buf[at + 1]) : 0;
+		r.kind = (uint8_t)qf_entry_kind(g, r.entry);
+		if (!r.entry && !r.bitmap)
 			continue;
-		used++;
+		w->used++;
 		sound = !qf_entry_l2_odd(g, c->img->hdr.version,
-					 c->img->io->size, entry, bitmap);
-		if (!(entry & QF_ENTRY_COMPRESSED))
-			orphans +=
-				qf_orphan_is(c, entry & QF_ENTRY_OFFSET_MASK);
+					 c->img->io->size, r.entry, r.bitmap);
+		w->allocated += sound && is_allocated(c->img, &r);
+		if (!(r.entry & QF_ENTRY_COMPRESSED))
+			w->orphans +=
+				qf_orphan_is(c, r.entry & QF_ENTRY_OFFSET_MASK);
 	}
 	free(buf);
-	return sound && used && orphans * 2 >= used;
+	return sound && w->used;
+}
+
+bool qf_orphan_is_l2(const struct qf_fix_ctx *c, uint64_t off)
+{
+	struct weight w;
+
+	return weigh(c, off, &w) && w.allocated == w.used;
+}
+
+/* At least half of what is there points to clusters without an owner. */
+static bool looks_like_table(const struct qf_fix_ctx *c, uint64_t off)
+{
+	struct weight w;
+
+	return weigh(c, off, &w) && w.orphans * 2 >= w.used;
 }
 
 static void try(struct search *s, uint64_t off)

@@ -11,6 +11,10 @@
 /* True if the aligned OFF is such a cluster. */
 bool qf_orphan_is(const struct qf_fix_ctx *c, uint64_t off);
 
+/* True if OFF holds L2 entries and nothing else, at least one, and what they
+ * point to counts as allocated. */
+bool qf_orphan_is_l2(const struct qf_fix_ctx *c, uint64_t off);
+
 /* What a damaged pointer may have been. */
 enum qf_orphan_answer {
 	QF_ORPHAN_NONE,	 /* nothing fits, and nothing is there that could */

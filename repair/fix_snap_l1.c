@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Snapshots whose L1 table is not where their entry says, or not as long. The
+ * table itself is known by what it holds: pointers to L2 tables and nothing
+ * else. A pointer is restored only if one snapshot is without a table, and
+ * one run of clusters without an owner is such a table. Else all is left as
+ * it is: the entry is the evidence that a snapshot is missing.
+ */
+#include "lib/mem.h"
+#include "repair/orphan.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#define L1_OFF offsetof(struct qf_wire_snapshot, l1_table_offset)
+#define L1_SIZE offsetof(struct qf_wire_snapshot, l1_size)
+#define DISK_SIZE                          \
+	(sizeof(struct qf_wire_snapshot) + \
+	 offsetof(struct qf_wire_snapshot_extra, disk_size))
+/* No more than this is read in search of tables. */
+#define MAX_READ_BYTES (256ull << 20)
+#define STEP 4096u
+
+struct search {
+	const struct qf_fix_ctx *c;
+	uint32_t holder;  /* what its present table names does not count */
+	uint64_t entries; /* that the table must have */
+	uint64_t budget;  /* bytes that may still be read */
+	uint64_t found;
+	uint64_t named, lost; /* of its entries: known and lost L2 tables */
+	uint64_t end;	      /* behind the last of them */
+	unsigned int n;
+};
+
+static const struct qf_snapshot *snapshot(const struct qf_fix_ctx *c,
+					  uint32_t i)
+{
+	return &c->img->snapshots.snap[i];
+}
+
+/* True if another holder's L1 entry at INDEX names the table at OFF. */
+static bool is_named(const struct search *s, uint64_t index, uint64_t off)
+{
+	const struct qf_walk *w = &s->c->walk;
+	uint32_t lo = 0, hi = w->n_groups, mid, v, holder[2], n;
+
+	while (hi - lo > 1) {
+		mid = lo + (hi - lo) / 2;
+		if (w->group[mid].l1_index <= index)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	if (lo == hi || w->group[lo].l1_index != index)
+		return false;
+	for (v = 0; v < w->group[lo].n; v++) {
+		if (w->table[w->group[lo].first + v].off != off)
+			continue;
+		n = qf_walk_holders(w, (uint32_t)index, off, holder, 2);
+		return n > 1 || (n && holder[0] != s->holder);
+	}
+	return false;
+}
+
+/* Judges one entry of what may be an L1 table, and counts it. */
+static bool fits_entry(struct search *s, uint64_t index, uint64_t entry)
+{
+	const struct qf_image *img = s->c->img;
+	uint64_t off = entry & QF_ENTRY_OFFSET_MASK;
+
+	if (!entry)
+		return true;
+	if (!off || qf_entry_l1_odd(&img->geo, img->io->size, entry))
+		return false;
+	s->end = index + 1;
+	if (is_named(s, index, off)) {
+		s->named++;
+		return true;
+	}
+	s->lost++;
+	return qf_orphan_is(s->c, off) && qf_orphan_is_l2(s->c, off);
+}
+
+/* True if what lies at OFF is an L1 table of s->entries entries. */
+static bool is_l1(struct search *s, uint64_t off)
+{
+	uint64_t at, n, i, bytes = s->entries * 8;
+	struct qf_be64 buf[STEP / 8];
+	bool fits = true;
+
+	s->named = s->lost = s->end = 0;
+	for (at = 0; fits && at < bytes; at += n) {
+		n = bytes - at < STEP ? bytes - at : STEP;
+		if (s->budget < n ||
+		    qf_io_read_pad(s->c->img->io, buf, n, off + at, NULL))
+			return false;
+		s->budget -= n;
+		for (i = 0; fits && i < n / 8; i++)
+			fits = fits_entry(s, at / 8 + i, qf_be_get64(buf[i]));
+	}
+	return fits && s->named + s->lost;
+}
+
+static uint64_t clusters_of(const struct search *s)
+{
+	return qf_mem_div_up(s->entries * 8, s->c->img->geo.cluster_bytes);
+}
+
+/* True if nobody owns any of the clusters that the table at OFF would have. */
+static bool is_without_owner(const struct search *s, uint64_t off)
+{
+	uint64_t i, n = clusters_of(s), size = s->c->img->geo.cluster_bytes;
+
+	for (i = 0; i < n; i++)
+		if (!qf_orphan_is(s->c, off + i * size))
+			return false;
+	return n;
+}
+
+/* The cluster to go on with behind CL, if CL is a hole: zeros hold no pointer.
+ * Else CL. */
+static uint64_t skip_hole(const struct qf_image *img, uint64_t cl)
+{
+	uint64_t off = cl << img->geo.cluster_bits, end;
+
+	if (qf_io_extent(img->io, off, img->io->size, &end) == QF_IO_HOLE &&
+	    end - off >= img->geo.cluster_bytes)
+		return end >> img->geo.cluster_bits;
+	return cl;
+}
+
+/* Tries the clusters of one run without an owner. */
+static void look_in_run(struct search *s, const struct qf_trouble *tr,
+			struct search *best)
+{
+	uint64_t cl = tr->first, next, off;
+
+	while (cl < tr->first + tr->n && s->budget >= STEP) {
+		off = cl << s->c->img->geo.cluster_bits;
+		next = skip_hole(s->c->img, cl);
+		if (next > cl) {
+			cl = next;
+			continue;
+		}
+		cl++;
+		if (!is_without_owner(s, off) || !is_l1(s, off))
+			continue;
+		s->found = off;
+		s->n++;
+		*best = *s;
+	}
+}
+
+/* Looks at every cluster without an owner; false: not at all of them. */
+static bool look_for_table(struct search *s)
+{
+	const struct qf_trouble *tr = s->c->tally.trouble;
+	struct search best = *s;
+	bool all;
+	size_t i;
+
+	for (i = 0; i < s->c->tally.n_troubles; i++, tr++)
+		if (tr->stated > tr->counted && !tr->counted)
+			look_in_run(s, tr, &best);
+	all = s->budget >= STEP;
+	*s = best;
+	return all;
+}
+
+/* The L1 entries that disk and VM state of the snapshot need; 0: unknown. */
+static uint64_t needed(const struct qf_fix_ctx *c, const struct qf_snapshot *s)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	unsigned int span = g->l2_bits + g->cluster_bits;
+	uint64_t n = qf_mem_div_up(s->disk_bytes, 1ull << span);
+
+	if (s->extra_bytes < 16)
+		return 0;
+	n += qf_mem_div_up(s->vm_state_bytes, 1ull << span);
+	return n <= QF_MAX_L1_BYTES / 8 ? n : 0;
+}
+
+/* The length of the snapshot's table, as far as its entry can be believed. */
+static uint64_t believed(const struct qf_fix_ctx *c,
+			 const struct qf_snapshot *s)
+{
+	return s->l1_entries && s->l1_entries <= QF_MAX_L1_BYTES / 8
+		       ? s->l1_entries
+		       : needed(c, s);
+}
+
+static bool crosses(uint64_t a, uint64_t a_bytes, uint64_t b, uint64_t b_bytes)
+{
+	return a < b + b_bytes && b < a + a_bytes;
+}
+
+/* True if the active disk's L1 table lies where the snapshot's should. */
+static bool crosses_active(const struct qf_fix_ctx *c,
+			   const struct qf_snapshot *s)
+{
+	uint64_t off;
+	uint32_t n;
+
+	return qf_image_l1(c->img, QF_HOLDER_ACTIVE, &off, &n) &&
+	       crosses(s->l1_off, s->l1_entries * 8ull, off, n * 8ull);
+}
+
+/* The finding that tells of clusters of the snapshot's L1 table with another
+ * owner, or that it was not followed; -1: there is none. */
+static int crossing(const struct qf_fix_ctx *c, const struct qf_snapshot *s)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	uint64_t size = c->img->geo.cluster_bytes, bytes;
+	size_t i;
+
+	bytes = qf_mem_round_up(s->l1_entries * 8ull, size);
+	for (i = 0; i < c->rep->findings.n; i++, f++) {
+		if (f->problem != QF_P_DOUBLE_TABLES &&
+		    f->problem != QF_P_DOUBLE_META &&
+		    f->problem != QF_P_REFBLOCK_SHARED &&
+		    f->problem != QF_P_L1_CROSSING)
+			continue;
+		if (f->host_off != QF_NOWHERE &&
+		    crosses(s->l1_off, bytes, f->host_off, f->length))
+			return (int)f->problem;
+	}
+	return crosses_active(c, s) ? QF_P_DOUBLE_TABLES : -1;
+}
+
+/* Why the snapshot's L1 pointer cannot be true, or -1. */
+static int fault_of(const struct qf_fix_ctx *c, uint32_t i)
+{
+	const struct qf_snapshot *s = snapshot(c, i);
+	const struct qf_image *img = c->img;
+	struct search here = { .c = c,
+			       .holder = QF_HOLDER_SNAPSHOT(i),
+			       .entries = s->l1_entries,
+			       .budget = MAX_READ_BYTES };
+	int p;
+
+	if (s->l1_off & (img->geo.cluster_bytes - 1))
+		return QF_P_SNAP_L1_UNALIGNED;
+	if (s->l1_entries > QF_MAX_L1_BYTES / 8 || !s->l1_entries)
+		return -1; /* the size is what is wrong */
+	if (qf_entry_past_end(&img->geo, img->io->size, s->l1_off,
+			      s->l1_entries * 8ull))
+		return QF_P_SNAP_L1_OUTSIDE;
+	p = crossing(c, s);
+	if (p < 0 || crosses_active(c, s))
+		return p;
+	/* a table that still is one was not moved: the other one came */
+	return is_l1(&here, s->l1_off) ? -1 : p;
+}
+
+/* The only snapshot with a wrong pointer; false if there are none or more. */
+static bool only_one(const struct qf_fix_ctx *c, uint32_t *which, int *problem)
+{
+	uint32_t i, n = 0;
+	int p;
+
+	for (i = 0; i < c->img->snapshots.n && n < 2; i++) {
+		p = fault_of(c, i);
+		if (p < 0)
+			continue;
+		*which = i;
+		*problem = p;
+		n++;
+	}
+	return n == 1;
+}
+
+static enum qf_err fix_pointer(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	struct search s = { .c = c, .budget = MAX_READ_BYTES };
+	const struct qf_snapshot *sn;
+	struct qf_be64 w;
+	uint32_t which;
+	int problem;
+
+	if (!c->tally.leaked || !only_one(c, &which, &problem) ||
+	    !qf_plan_allows(c->plan, (enum qf_problem)problem))
+		return QF_OK;
+	sn = snapshot(c, which);
+	s.holder = QF_HOLDER_SNAPSHOT(which);
+	s.entries = believed(c, sn);
+	if (!s.entries || !look_for_table(&s) || s.n != 1)
+		return QF_OK;
+	w = qf_be_put64(s.found);
+	return qf_plan_put(
+		c->plan, (enum qf_problem)problem, sn->entry_off + L1_OFF, &w,
+		sizeof(w), why,
+		"point snapshot %s to the only L1 table without an owner, at "
+		"0x%" PRIx64 ": of its entries, %" PRIu64
+		" point to L2 tables that are known at their places, %" PRIu64
+		" to L2 tables without an owner, and none elsewhere",
+		sn->id, s.found, s.named, s.lost);
+}
+
+/* The finding about the length of snapshot I's table, or -1. */
+static int size_fault(const struct qf_fix_ctx *c, const struct qf_snapshot *s)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	size_t i;
+
+	for (i = 0; i < c->rep->findings.n; i++, f++)
+		if ((f->problem == QF_P_SNAP_L1_SIZE ||
+		     f->problem == QF_P_SNAP_DISK_SIZE) &&
+		    f->host_off == s->entry_off)
+			return (int)f->problem;
+	return -1;
+}
+
+/* True if none of the table's clusters is someone else's. */
+static bool has_room(const struct qf_fix_ctx *c, const struct qf_snapshot *s,
+		     uint64_t entries)
+{
+	uint64_t size = c->img->geo.cluster_bytes, at, n;
+	uint64_t end = qf_mem_round_up(entries * 8, size);
+	uint64_t own = qf_mem_round_up(s->l1_entries * 8ull, size);
+	unsigned int flags;
+
+	if (s->l1_entries > QF_MAX_L1_BYTES / 8)
+		own = 0; /* it was not followed */
+	for (at = 0; at < end; at += size) {
+		if (at >= own && !qf_orphan_is(c, s->l1_off + at))
+			return false;
+		flags = 0;
+		n = qf_ledger_count(
+			c->tally.ledger,
+			(s->l1_off + at) >> c->img->geo.cluster_bits, &flags);
+		if (n != (at < own) || flags & QF_LEDGER_DOUBLE)
+			return false;
+	}
+	return true;
+}
+
+/* The disk of today has the length for which the table was made. */
+static enum qf_err fix_disk_size(struct qf_fix_ctx *c,
+				 const struct qf_snapshot *s,
+				 struct qf_why *why)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	struct qf_be64 w = qf_be_put64(c->img->hdr.disk_bytes);
+
+	if (g->l1_needed != s->l1_entries || s->extra_bytes < 16)
+		return QF_OK;
+	return qf_plan_put(c->plan, QF_P_SNAP_DISK_SIZE,
+			   s->entry_off + DISK_SIZE, &w, sizeof(w), why,
+			   "give snapshot %s the disk size of the active disk, "
+			   "for which its L1 table has the length",
+			   s->id);
+}
+
+/* True if a table of s->entries entries stands where SN's should, and names
+ * L2 tables behind the stated end. */
+static bool goes_on(struct search *s, const struct qf_snapshot *sn)
+{
+	const struct qf_image *img = s->c->img;
+
+	return s->entries && !(sn->l1_off & (img->geo.cluster_bytes - 1)) &&
+	       sn->l1_off &&
+	       !qf_entry_past_end(&img->geo, img->io->size, sn->l1_off,
+				  s->entries * 8) &&
+	       has_room(s->c, sn, s->entries) && is_l1(s, sn->l1_off) &&
+	       (sn->l1_entries > s->entries || s->end > sn->l1_entries);
+}
+
+static enum qf_err fix_size(struct qf_fix_ctx *c, uint32_t i, enum qf_problem p,
+			    struct qf_why *why)
+{
+	const struct qf_snapshot *sn = snapshot(c, i);
+	struct search s = { .c = c,
+			    .holder = QF_HOLDER_SNAPSHOT(i),
+			    .entries = needed(c, sn),
+			    .budget = MAX_READ_BYTES };
+	struct qf_be32 w;
+
+	if (!goes_on(&s, sn))
+		return p == QF_P_SNAP_DISK_SIZE ? fix_disk_size(c, sn, why)
+						: QF_OK;
+	w = qf_be_put32((uint32_t)s.entries);
+	return qf_plan_put(
+		c->plan, p, sn->entry_off + L1_SIZE, &w, sizeof(w), why,
+		"give the L1 table of snapshot %s the %" PRIu64
+		" entries that its disk and VM state need: so many are there, "
+		"%" PRIu64 " of them name L2 tables",
+		sn->id, s.entries, s.named + s.lost);
+}
+
+enum qf_err qf_fix_snap_l1(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	size_t had = c->plan->n;
+	enum qf_err err = QF_OK;
+	uint32_t i;
+	int p;
+
+	if (c->img->geo.data_file)
+		return QF_OK;
+	for (i = 0; !err && i < c->img->snapshots.n && c->plan->n == had; i++) {
+		p = size_fault(c, snapshot(c, i));
+		if (p >= 0 && qf_plan_allows(c->plan, (enum qf_problem)p))
+			err = fix_size(c, i, (enum qf_problem)p, why);
+	}
+	if (!err && c->plan->n == had)
+		err = fix_pointer(c, why);
+	return err;
+}
