@@ -1,67 +1,49 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/ledger.h"
+#include "lib/ledger_page.h"
 #include "lib/mem.h"
 #include "lib/pool.h"
-#include "lib/simd.h"
 
-#include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define WORDS (QF_PAGE / 64)
 /* All buckets of a worker together fit the first-level cache. */
 #define MAX_REGIONS 64u
-#define BUCKET 32u
+#define BUCKET 40u
+/* From here on it is emptied if nobody else is at its region. */
+#define BUCKET_TRY 32u
 
-/* One addition on its way to its region. */
-struct addition {
-	uint32_t cluster; /* relative to the region */
+/*
+ * One addition of N clusters on its way to its region, in a word: from the
+ * top the first cluster (relative to the region), N - 1, weight, flags. What
+ * does not fit goes to its region at once.
+ */
+#define ADD_CLUSTER 32
+#define ADD_N 19
+#define ADD_N_MAX (1u << (ADD_CLUSTER - ADD_N))
+#define ADD_WEIGHT 5
+#define ADD_WEIGHT_MAX ((1u << (ADD_N - ADD_WEIGHT)) - 1)
+#define ADD_FLAGS ((1u << ADD_WEIGHT) - 1)
+
+struct qf_ledger_bucket {
 	uint32_t n;
+	uint64_t add[BUCKET];
+};
+
+struct addition {
+	uint64_t cluster; /* relative to the ledger's base */
+	uint64_t n;
 	uint32_t weight;
 	uint32_t flags;
 };
 
-struct bucket {
-	uint32_t n;
-	struct addition add[BUCKET];
-};
-
-struct page {
-	uint8_t kind;	/* enum qf_page_kind */
-	uint16_t cell;	/* class: FULL, BITS */
-	uint32_t array; /* ARRAY, WIDE: number in the region's list */
-};
-
-struct region {
-	omp_lock_t lock;
-	void **array; /* uint16_t[QF_PAGE] or uint64_t[QF_PAGE] */
-	size_t n, room;
-	bool any_double;
-	bool failed;
-	bool touched; /* something was added */
-};
-
-struct qf_ledger {
-	uint64_t base; /* first cluster, a multiple of QF_PAGE */
-	uint64_t first, clusters;
-	uint64_t n_pages;
-	struct page *page;
-	uint64_t *bits; /* WORDS a page; untouched ones take no memory */
-	unsigned int jobs;
-	unsigned int region_shift; /* clusters to region */
-	uint32_t n_regions;
-	struct region *region;
-	struct bucket **bucket; /* [worker][region] */
-};
-
 static uint64_t bits_bytes(const struct qf_ledger *l)
 {
-	return l->n_pages * WORDS * sizeof(uint64_t);
+	return l->n_pages * QF_PAGE_WORDS * sizeof(uint64_t);
 }
 
 static uint64_t page_bytes(const struct qf_ledger *l)
 {
-	return l->n_pages * sizeof(struct page);
+	return l->n_pages * sizeof(struct qf_ledger_page);
 }
 
 static bool make_buckets(struct qf_ledger *l)
@@ -72,7 +54,8 @@ static bool make_buckets(struct qf_ledger *l)
 	if (!l->bucket)
 		return false;
 	for (i = 0; i < l->jobs; i++) {
-		l->bucket[i] = qf_mem_map(l->n_regions * sizeof(struct bucket));
+		l->bucket[i] = qf_mem_map(l->n_regions *
+					  sizeof(struct qf_ledger_bucket));
 		if (!l->bucket[i])
 			return false;
 	}
@@ -131,7 +114,7 @@ void qf_ledger_free(struct qf_ledger *l)
 	}
 	for (i = 0; l->bucket && i < l->jobs; i++)
 		qf_mem_unmap(l->bucket[i],
-			     l->n_regions * sizeof(struct bucket));
+			     l->n_regions * sizeof(struct qf_ledger_bucket));
 	free(l->bucket);
 	free(l->region);
 	qf_mem_unmap(l->page, page_bytes(l));
@@ -140,7 +123,8 @@ void qf_ledger_free(struct qf_ledger *l)
 }
 
 /* Puts a fresh array of SIZE-byte cells into the region, or NULL. */
-static void *new_array(struct region *r, struct page *p, size_t size)
+static void *new_array(struct qf_ledger_region *r, struct qf_ledger_page *p,
+		       size_t size)
 {
 	void *a;
 
@@ -155,10 +139,11 @@ static void *new_array(struct region *r, struct page *p, size_t size)
 }
 
 /* FULL or BITS (or EMPTY) to ARRAY. */
-static uint16_t *to_array(struct qf_ledger *l, struct region *r, uint64_t no)
+static uint16_t *to_array(struct qf_ledger *l, struct qf_ledger_region *r,
+			  uint64_t no)
 {
-	struct page *p = &l->page[no];
-	const uint64_t *bits = l->bits + no * WORDS;
+	struct qf_ledger_page *p = &l->page[no];
+	const uint64_t *bits = l->bits + no * QF_PAGE_WORDS;
 	uint16_t *a;
 	uint32_t i;
 
@@ -176,9 +161,10 @@ static uint16_t *to_array(struct qf_ledger *l, struct region *r, uint64_t no)
 }
 
 /* ARRAY to WIDE. */
-static uint64_t *to_wide(struct qf_ledger *l, struct region *r, uint64_t no)
+static uint64_t *to_wide(struct qf_ledger *l, struct qf_ledger_region *r,
+			 uint64_t no)
 {
-	struct page *p = &l->page[no];
+	struct qf_ledger_page *p = &l->page[no];
 	uint16_t *narrow;
 	uint64_t *a;
 	uint32_t old, i;
@@ -208,8 +194,9 @@ static bool is_double(unsigned int old_flags, uint64_t old_count,
 	return !(old_flags & flags & QF_LEDGER_PACKED);
 }
 
-static bool add_wide(struct qf_ledger *l, struct region *r, uint64_t no,
-		     uint32_t at, uint32_t n, const struct addition *add)
+static bool add_wide(struct qf_ledger *l, struct qf_ledger_region *r,
+		     uint64_t no, uint32_t at, uint32_t n,
+		     const struct addition *add)
 {
 	uint64_t *a = to_wide(l, r, no), count;
 	unsigned int flags;
@@ -242,8 +229,9 @@ static uint32_t max_count(const uint16_t *a, uint32_t n)
 	return max;
 }
 
-static bool add_array(struct qf_ledger *l, struct region *r, uint64_t no,
-		      uint32_t at, uint32_t n, const struct addition *add)
+static bool add_array(struct qf_ledger *l, struct qf_ledger_region *r,
+		      uint64_t no, uint32_t at, uint32_t n,
+		      const struct addition *add)
 {
 	uint16_t *a;
 	unsigned int flags, count;
@@ -310,10 +298,11 @@ static inline uint16_t cell_of(const struct addition *add)
 	return (uint16_t)((add->flags & 0xfu) << QF_CELL16_FLAGS | add->weight);
 }
 
-static bool add_page(struct qf_ledger *l, struct region *r, uint64_t no,
-		     uint32_t at, uint32_t n, const struct addition *add)
+static bool add_page(struct qf_ledger *l, struct qf_ledger_region *r,
+		     uint64_t no, uint32_t at, uint32_t n,
+		     const struct addition *add)
 {
-	struct page *p = &l->page[no];
+	struct qf_ledger_page *p = &l->page[no];
 	uint16_t cell = cell_of(add);
 
 	if (add->weight <= QF_CELL16_MAX) {
@@ -325,33 +314,35 @@ static bool add_page(struct qf_ledger *l, struct region *r, uint64_t no,
 				return true;
 		}
 		if (p->kind == QF_PAGE_BITS_SET && p->cell == cell &&
-		    set_bits(l->bits + no * WORDS, at, n))
+		    set_bits(l->bits + no * QF_PAGE_WORDS, at, n))
 			return true;
 	}
 	return add_array(l, r, no, at, n, add);
 }
 
 /* The commonest case: one more cluster of a page's class. */
-static inline bool apply_bit(struct qf_ledger *l, uint64_t base,
-			     const struct addition *add)
+static inline bool apply_bit(struct qf_ledger *l, uint64_t base, uint64_t add)
 {
-	uint64_t cluster = base + add->cluster;
-	const struct page *p = &l->page[cluster >> QF_PAGE_BITS];
+	uint64_t cluster = base + (add >> ADD_CLUSTER);
+	const struct qf_ledger_page *p = &l->page[cluster >> QF_PAGE_BITS];
 	uint64_t *w = &l->bits[cluster / 64];
 	uint64_t m = 1ull << (cluster % 64);
+	uint32_t how = (uint32_t)add, cell;
 
-	if (add->n != 1 || p->kind != QF_PAGE_BITS_SET ||
-	    add->weight > QF_CELL16_MAX || p->cell != cell_of(add) || *w & m)
+	/* one cluster, and the weight is one that a class can have */
+	cell = (how & 0xfu) << QF_CELL16_FLAGS | how >> ADD_WEIGHT;
+	if (how >> ADD_WEIGHT > QF_CELL16_MAX || p->cell != cell ||
+	    p->kind != QF_PAGE_BITS_SET || *w & m)
 		return false;
 	*w |= m;
 	return true;
 }
 
 /* Applies one addition, which lies within one region. */
-static bool apply(struct qf_ledger *l, struct region *r, uint64_t base,
+static bool apply(struct qf_ledger *l, struct qf_ledger_region *r,
 		  const struct addition *add)
 {
-	uint64_t c = base + add->cluster, left = add->n;
+	uint64_t c = add->cluster, left = add->n;
 	uint32_t at, n;
 
 	while (left) {
@@ -365,21 +356,50 @@ static bool apply(struct qf_ledger *l, struct region *r, uint64_t base,
 	return true;
 }
 
-static bool flush_bucket(struct qf_ledger *l, struct bucket *b, uint32_t no)
+static bool apply_packed(struct qf_ledger *l, struct qf_ledger_region *r,
+			 uint64_t base, uint64_t packed)
+{
+	struct addition add = {
+		.cluster = base + (packed >> ADD_CLUSTER),
+		.n = (packed >> ADD_N) % ADD_N_MAX + 1,
+		.weight = (packed >> ADD_WEIGHT) & ADD_WEIGHT_MAX,
+		.flags = packed & ADD_FLAGS,
+	};
+
+	return apply(l, r, &add);
+}
+
+static void empty_bucket(struct qf_ledger *l, struct qf_ledger_bucket *b,
+			 uint32_t no)
 {
 	uint64_t base = (uint64_t)no << l->region_shift;
-	struct region *r = &l->region[no];
+	struct qf_ledger_region *r = &l->region[no];
 	uint32_t i;
 
-	omp_set_lock(&r->lock);
 	r->touched = true;
 	for (i = 0; i < b->n && !r->failed; i++)
-		if (!apply_bit(l, base, &b->add[i]) &&
-		    !apply(l, r, base, &b->add[i]))
+		if (!apply_bit(l, base, b->add[i]) &&
+		    !apply_packed(l, r, base, b->add[i]))
 			r->failed = true;
-	omp_unset_lock(&r->lock);
 	b->n = 0;
-	return !r->failed;
+}
+
+/* Empties a bucket. If another worker is at its region, there is time until
+ * the bucket is full. */
+static bool flush_bucket(struct qf_ledger *l, struct qf_ledger_bucket *b,
+			 uint32_t no, bool wait)
+{
+	struct qf_ledger_region *r = &l->region[no];
+	bool failed;
+
+	if (wait)
+		omp_set_lock(&r->lock);
+	else if (!omp_test_lock(&r->lock))
+		return true;
+	empty_bucket(l, b, no);
+	failed = r->failed;
+	omp_unset_lock(&r->lock);
+	return !failed;
 }
 
 bool qf_ledger_flush(struct qf_ledger *l, unsigned int worker)
@@ -389,36 +409,53 @@ bool qf_ledger_flush(struct qf_ledger *l, unsigned int worker)
 
 	for (i = 0; i < l->n_regions; i++)
 		if (l->bucket[worker][i].n)
-			ok &= flush_bucket(l, &l->bucket[worker][i], i);
+			ok &= flush_bucket(l, &l->bucket[worker][i], i, true);
 	return ok;
 }
 
-/* Puts N clusters, which lie in region NO, on their way. */
-static inline bool put(struct qf_ledger *l, unsigned int worker, uint32_t no,
-		       uint64_t cluster, uint32_t n, uint32_t weight,
-		       unsigned int flags)
+/* The place of a cluster, relative to the base, in its region. */
+static inline uint64_t in_region(const struct qf_ledger *l, uint64_t cluster)
 {
-	struct bucket *b = &l->bucket[worker][no];
-	struct addition *a = &b->add[b->n++];
+	return cluster & ((1ull << l->region_shift) - 1);
+}
 
-	a->cluster = (uint32_t)(cluster & ((1ull << l->region_shift) - 1));
-	a->n = n;
-	a->weight = weight;
-	a->flags = flags;
-	return b->n < BUCKET || flush_bucket(l, b, no);
+/* Adds what does not fit into a bucket, after what is in it. */
+static bool add_at_once(struct qf_ledger *l, struct qf_ledger_bucket *b,
+			uint32_t no, const struct addition *add)
+{
+	struct qf_ledger_region *r = &l->region[no];
+	bool failed;
+
+	omp_set_lock(&r->lock);
+	empty_bucket(l, b, no);
+	if (!r->failed && !apply(l, r, add))
+		r->failed = true;
+	failed = r->failed;
+	omp_unset_lock(&r->lock);
+	return !failed;
+}
+
+/* Puts an addition, which lies in region NO, on its way. */
+static bool put(struct qf_ledger *l, unsigned int worker, uint32_t no,
+		const struct addition *add)
+{
+	struct qf_ledger_bucket *b = &l->bucket[worker][no];
+
+	if (add->n > ADD_N_MAX || add->weight > ADD_WEIGHT_MAX)
+		return add_at_once(l, b, no, add);
+	b->add[b->n++] = in_region(l, add->cluster) << ADD_CLUSTER |
+			 (add->n - 1) << ADD_N |
+			 (uint64_t)add->weight << ADD_WEIGHT | add->flags;
+	return b->n < BUCKET_TRY || flush_bucket(l, b, no, b->n == BUCKET);
 }
 
 bool qf_ledger_add(struct qf_ledger *l, unsigned int worker, uint64_t cluster,
 		   uint64_t n, uint32_t weight, unsigned int flags)
 {
-	uint64_t end, now;
+	struct addition add = { .n = n, .weight = weight, .flags = flags };
+	uint64_t end, room;
 	uint32_t no;
 
-	if (n == 1 && cluster - l->first < l->clusters) {
-		cluster -= l->base;
-		no = (uint32_t)(cluster >> l->region_shift);
-		return put(l, worker, no, cluster, 1, weight, flags);
-	}
 	if (__builtin_add_overflow(cluster, n, &end))
 		end = UINT64_MAX;
 	if (cluster < l->first)
@@ -427,160 +464,46 @@ bool qf_ledger_add(struct qf_ledger *l, unsigned int worker, uint64_t cluster,
 		end = l->first + l->clusters;
 	if (cluster >= end)
 		return true;
-	cluster -= l->base;
 	end -= l->base;
-	for (; cluster < end; cluster += now) {
-		no = (uint32_t)(cluster >> l->region_shift);
-		now = ((uint64_t)(no + 1) << l->region_shift) - cluster;
-		if (now > end - cluster)
-			now = end - cluster;
-		if (now > UINT32_MAX)
-			now = UINT32_MAX;
-		if (!put(l, worker, no, cluster, (uint32_t)now, weight, flags))
+	add.cluster = cluster - l->base;
+	for (; add.cluster < end; add.cluster += add.n) {
+		no = (uint32_t)(add.cluster >> l->region_shift);
+		room = ((uint64_t)(no + 1) << l->region_shift) - add.cluster;
+		add.n = end - add.cluster < room ? end - add.cluster : room;
+		if (!put(l, worker, no, &add))
 			return false;
 	}
 	return true;
 }
 
-void qf_ledger_page(const struct qf_ledger *l, uint64_t cluster,
-		    struct qf_page_view *v)
+bool qf_ledger_add_ones(struct qf_ledger *l, unsigned int worker,
+			const uint64_t *cluster, size_t n, uint32_t weight,
+			unsigned int flags)
 {
-	uint64_t no;
-	const struct page *p;
-	const struct region *r;
+	const uint64_t how = (uint64_t)weight << ADD_WEIGHT | flags;
+	const uint64_t first = l->first - l->base, end = first + l->clusters;
+	const uint64_t base = l->base, mask = in_region(l, UINT64_MAX);
+	const unsigned int shift = l->region_shift;
+	struct qf_ledger_bucket *const all = l->bucket[worker], *b;
+	uint64_t c;
+	size_t i;
 
-	memset(v, 0, sizeof(*v));
-	if (cluster < l->base ||
-	    (no = (cluster - l->base) >> QF_PAGE_BITS) >= l->n_pages)
-		return;
-	p = &l->page[no];
-	r = &l->region[(no << QF_PAGE_BITS) >> l->region_shift];
-	v->kind = p->kind;
-	v->cell = p->cell;
-	v->bits = l->bits + no * WORDS;
-	if (p->kind == QF_PAGE_ARRAY)
-		v->cell16 = r->array[p->array];
-	if (p->kind == QF_PAGE_WIDE)
-		v->cell64 = r->array[p->array];
-}
-
-uint64_t qf_ledger_count(const struct qf_ledger *l, uint64_t cluster,
-			 unsigned int *flags)
-{
-	uint32_t i = (uint32_t)((cluster - l->base) & (QF_PAGE - 1));
-	struct qf_page_view v;
-	uint64_t cell = 0;
-
-	qf_ledger_page(l, cluster, &v);
-	if (v.kind == QF_PAGE_FULL ||
-	    (v.kind == QF_PAGE_BITS_SET && v.bits[i / 64] >> (i % 64) & 1))
-		cell = v.cell;
-	else if (v.kind == QF_PAGE_ARRAY)
-		cell = v.cell16[i];
-	if (v.kind == QF_PAGE_WIDE) {
-		if (flags)
-			*flags = (unsigned int)(v.cell64[i] >> QF_CELL64_FLAGS);
-		return v.cell64[i] & QF_CELL64_MAX;
+	if (weight > ADD_WEIGHT_MAX) {
+		for (i = 0; i < n; i++)
+			if (!qf_ledger_add(l, worker, cluster[i], 1, weight,
+					   flags))
+				return false;
+		return true;
 	}
-	if (flags)
-		*flags = (unsigned int)(cell >> QF_CELL16_FLAGS);
-	return cell & QF_CELL16_MAX;
-}
-
-bool qf_ledger_any_double(const struct qf_ledger *l)
-{
-	uint32_t i;
-
-	for (i = 0; i < l->n_regions; i++)
-		if (l->region[i].any_double)
-			return true;
-	return false;
-}
-
-static uint32_t page_used(const struct qf_page_view *v, uint32_t *last)
-{
-	uint32_t i, used = 0;
-	bool on;
-
-	*last = 0;
-	if (v->kind == QF_PAGE_EMPTY)
-		return 0;
-	if (v->kind == QF_PAGE_FULL) {
-		*last = QF_PAGE;
-		return QF_PAGE;
-	}
-	for (i = 0; i < QF_PAGE; i++) {
-		if (v->kind == QF_PAGE_BITS_SET)
-			on = v->bits[i / 64] >> (i % 64) & 1;
-		else if (v->kind == QF_PAGE_ARRAY)
-			on = v->cell16[i] & QF_CELL16_MAX;
-		else
-			on = v->cell64[i] & QF_CELL64_MAX;
-		if (on) {
-			used++;
-			*last = i + 1;
-		}
-	}
-	return used;
-}
-
-uint64_t qf_ledger_next(const struct qf_ledger *l, uint64_t cluster,
-			uint64_t end)
-{
-	uint64_t no = cluster < l->base ? 0
-					: (cluster - l->base) >> QF_PAGE_BITS;
-	uint32_t shift = l->region_shift - QF_PAGE_BITS;
-	uint64_t stop = l->n_pages;
-
-	if (end <= l->base)
-		return end;
-	if ((end - l->base) >> QF_PAGE_BITS < stop)
-		stop = ((end - l->base - 1) >> QF_PAGE_BITS) + 1;
-	while (no < stop) {
-		if (!l->region[no >> shift].touched)
-			no = ((no >> shift) + 1) << shift;
-		else if (l->page[no].kind == QF_PAGE_EMPTY)
-			no++;
-		else
-			return l->base + (no << QF_PAGE_BITS);
-	}
-	return end;
-}
-
-uint64_t qf_ledger_used(const struct qf_ledger *l)
-{
-	struct qf_page_view v;
-	uint64_t at, used = 0;
-	uint32_t last;
-
-	for (at = qf_ledger_next(l, 0, UINT64_MAX); at != UINT64_MAX;
-	     at = qf_ledger_next(l, at + QF_PAGE, UINT64_MAX)) {
-		qf_ledger_page(l, at, &v);
-		used += page_used(&v, &last);
-	}
-	return used;
-}
-
-uint64_t qf_ledger_end(const struct qf_ledger *l)
-{
-	uint32_t shift = l->region_shift - QF_PAGE_BITS, last, r;
-	struct qf_page_view v;
-	uint64_t no, first;
-
-	for (r = l->n_regions; r; r--) {
-		if (!l->region[r - 1].touched)
+	for (i = 0; i < n; i++) {
+		c = cluster[i] - base;
+		if (c < first || c >= end)
 			continue;
-		first = (uint64_t)(r - 1) << shift;
-		no = (uint64_t)r << shift;
-		if (no > l->n_pages)
-			no = l->n_pages;
-		for (; no > first; no--) {
-			qf_ledger_page(l, l->base + ((no - 1) << QF_PAGE_BITS),
-				       &v);
-			if (page_used(&v, &last))
-				return l->base + ((no - 1) << QF_PAGE_BITS) +
-				       last;
-		}
+		b = &all[c >> shift];
+		b->add[b->n++] = (c & mask) << ADD_CLUSTER | how;
+		if (b->n >= BUCKET_TRY &&
+		    !flush_bucket(l, b, (uint32_t)(c >> shift), b->n == BUCKET))
+			return false;
 	}
-	return 0;
+	return true;
 }

@@ -10,6 +10,8 @@
  * touched, and windows would be without number. */
 #define MAX_WINDOWED (1ull << 36)
 
+#define ONES 64
+
 /* A worker's part of the figures. */
 struct part {
 	struct qf_tally_figures fig;
@@ -117,16 +119,73 @@ static void count_odd(struct part *p, const struct qf_run *r)
 	}
 }
 
+/* Single clusters that are counted alike, gathered up to be added at once. */
+struct ones {
+	uint64_t cluster[ONES];
+	size_t n;
+	uint32_t weight;
+	unsigned int flags;
+};
+
+static bool add_ones(const struct counting *c, unsigned int me, struct ones *o)
+{
+	size_t n = o->n;
+
+	o->n = 0;
+	return !n || qf_ledger_add_ones(c->t->ledger, me, o->cluster, n,
+					o->weight, o->flags);
+}
+
+static inline bool add_one(const struct counting *c, unsigned int me,
+			   struct ones *o, const struct qf_run *r,
+			   uint64_t cluster)
+{
+	unsigned int flags = run_flags(r);
+
+	if (o->n == ONES || o->weight != r->weight || o->flags != flags) {
+		if (!add_ones(c, me, o))
+			return false;
+		o->weight = r->weight;
+		o->flags = flags;
+	}
+	o->cluster[o->n++] = cluster;
+	return true;
+}
+
+/* Adds one run, in the order in which they come: see QF_LEDGER_AGAIN. */
+static inline bool add_run(const struct counting *c, unsigned int me,
+			   struct ones *o, const struct qf_run *r)
+{
+	uint64_t off = 0, bytes, first = 0, clusters;
+
+	if (!r->odd && r->kind == QF_ENTRY_KIND_DATA &&
+	    !c->img->geo.data_file) {
+		first = (r->entry & QF_ENTRY_OFFSET_MASK) >>
+			c->img->geo.cluster_bits;
+		clusters = r->n;
+	} else {
+		bytes = qf_tally_run_bytes(c->img, r, &off);
+		clusters = bytes ? qf_tally_touched(c->img, off, bytes, &first)
+				 : 0;
+	}
+	if (clusters == 1)
+		return add_one(c, me, o, r, first);
+	return add_ones(c, me, o) &&
+	       (!clusters || qf_ledger_add(c->t->ledger, me, first, clusters,
+					   r->weight, run_flags(r)));
+}
+
 static bool count_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 		       const struct qf_run *r, size_t n)
 {
 	struct counting *c = ctx;
 	struct part *p = &c->part[me];
-	const uint32_t bits = c->img->geo.cluster_bits;
-	const bool data_file = c->img->geo.data_file;
-	uint64_t off = 0, bytes, first = 0, clusters;
+	bool last = grp->l1_index + 1 == c->img->geo.l1_needed;
+	struct ones ones;
 	size_t i;
 
+	ones.n = 0;
+	ones.weight = ones.flags = 0;
 	if (p->grp != grp) {
 		p->grp = grp;
 		p->next_off = 0;
@@ -134,26 +193,15 @@ static bool count_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 	for (i = 0; i < n; i++, r++) {
 		if (c->first && r->active) {
 			count_figures(p, &c->img->geo, r);
-			if (grp->l1_index + 1 == c->img->geo.l1_needed)
+			if (last)
 				count_beyond(p, c->img, grp, r);
 		}
 		if (c->first && r->odd)
 			count_odd(p, r);
-		if (!r->odd && r->kind == QF_ENTRY_KIND_DATA && !data_file) {
-			first = (r->entry & QF_ENTRY_OFFSET_MASK) >> bits;
-			clusters = r->n;
-		} else {
-			bytes = qf_tally_run_bytes(c->img, r, &off);
-			clusters = bytes ? qf_tally_touched(c->img, off, bytes,
-							    &first)
-					 : 0;
-		}
-		if (clusters &&
-		    !qf_ledger_add(c->t->ledger, me, first, clusters, r->weight,
-				   run_flags(r)))
+		if (!add_run(c, me, &ones, r))
 			return false;
 	}
-	return true;
+	return add_ones(c, me, &ones);
 }
 
 static bool count_claim(void *ctx, const struct qf_claim *cl)

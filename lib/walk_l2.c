@@ -132,20 +132,35 @@ bool qf_l2_is_zero(const void *p, uint64_t bytes)
 	return true;
 }
 
-/* How many of the MAX words at P are zero; the first one is. */
-static inline uint32_t count_zeros(const unsigned char *p, uint32_t max)
-{
-	uint32_t n = 1;
+/* Four words side by side; on any machine, the compiler knows how. */
+typedef uint64_t four_words __attribute__((vector_size(32)));
 
-	/* few as a rule where tables are filled at random, else very many */
-	for (; n < max && n < 16; n++)
-		if (word(p, n))
-			return n;
-	while (n + 64 <= max && qf_l2_is_zero(p + n * 8ull, 512))
-		n += 64;
-	for (; n < max && !word(p, n); n++)
-		;
-	return n;
+/* Of the 64 words at P, a bit for each that is not zero. */
+QF_CLONES
+static uint64_t nonzero_64(const unsigned char *p)
+{
+	four_words zero = { 0 }, bit = { 1, 2, 4, 8 }, w;
+	uint32_t i;
+
+	for (i = 0; i < 64; i += 4) {
+		memcpy(&w, p + i * 8, sizeof(w));
+		zero |= (four_words)(w == 0) & bit;
+		bit <<= 4;
+	}
+	return ~(zero[0] | zero[1] | zero[2] | zero[3]);
+}
+
+/* The same for N words, up to 64. */
+static uint64_t nonzero_words(const unsigned char *p, uint32_t n)
+{
+	uint64_t mask = 0;
+	uint32_t i;
+
+	if (n == 64)
+		return nonzero_64(p);
+	for (i = 0; i < n; i++)
+		mask |= (uint64_t)(word(p, i) != 0) << i;
+	return mask;
 }
 
 /* True if the entries are equal but for COPIED of uncompressed ones. */
@@ -276,30 +291,54 @@ static inline uint32_t cut_run(const struct qf_l2_slice *s, uint64_t off,
 	return n < room ? n : (uint32_t)room;
 }
 
+/*
+ * Decodes the entries of which USED has the bits, up to 64 from FROM on, and
+ * all that a run goes on into. Returns the first entry that is left. Which
+ * entries are used is told by a mask and not by a branch for each: where a
+ * disk is filled at random, no processor can foretell them.
+ */
+static uint32_t decode_used(const struct qf_l2_slice *s, const struct cls *c,
+			    const unsigned char *p, uint32_t from, uint32_t n,
+			    uint64_t used, struct qf_l2_out *out)
+{
+	const uint64_t step = s->img->geo.cluster_bytes;
+	const uint64_t mask = plain_mask(&s->img->geo);
+	uint32_t i, k;
+	uint64_t e;
+
+	while (used) {
+		i = from + (uint32_t)__builtin_ctzll(used);
+		e = word(p, i);
+		used &= used - 1;
+		if (!is_plain(s, e, mask, out->grp, s->from + i)) {
+			slow_entry(s, c, e, 0, s->from + i, false, out);
+			continue;
+		}
+		k = 1;
+		if (i + 1 < n && word(p, i + 1) == e + step) {
+			k = count_run(p + i * 8ull, n - i, e, step);
+			k = cut_run(s, e & QF_ENTRY_OFFSET_MASK, k);
+		}
+		emit(out, c, e, s->from + i, k);
+		if (i + k >= from + 64)
+			return i + k;
+		if (k > 1)
+			used &= UINT64_MAX << (i + k - from);
+	}
+	return from + 64;
+}
+
 static void decode_plain(const struct qf_l2_slice *s, const struct cls *c,
 			 uint32_t from, uint32_t n, struct qf_l2_out *out)
 {
-	const unsigned char *p = s->at[c->rep] + from * 8ull;
-	const uint64_t step = s->img->geo.cluster_bytes;
-	const uint64_t mask = plain_mask(&s->img->geo);
-	uint32_t index = s->from + from, i, k;
-	uint64_t e;
+	const unsigned char *p = s->at[c->rep];
+	uint32_t end = from + n, i, k;
+	uint64_t used;
 
-	for (i = 0; i < n; i += k) {
-		k = 1;
-		e = word(p, i);
-		if (!e) {
-			k = count_zeros(p + i * 8ull, n - i);
-			continue;
-		}
-		if (!is_plain(s, e, mask, out->grp, index + i)) {
-			slow_entry(s, c, e, 0, index + i, false, out);
-			continue;
-		}
-		if (i + 1 < n && word(p, i + 1) == e + step)
-			k = count_run(p + i * 8ull, n - i, e, step);
-		k = cut_run(s, e & QF_ENTRY_OFFSET_MASK, k);
-		emit(out, c, e, index + i, k);
+	for (i = from; i < end;) {
+		k = end - i < 64 ? end - i : 64;
+		used = nonzero_words(p + i * 8ull, k);
+		i = used ? decode_used(s, c, p, i, end, used, out) : i + k;
 	}
 }
 
@@ -369,22 +408,59 @@ static bool same_word(const struct qf_l2_scratch *a,
 	return same_but_copied(a->entry, b->entry) && a->bitmap == b->bitmap;
 }
 
-/* Merges one slot: equal entries of all tables to one run each. */
-static void merge_slot(const struct qf_l2_slice *s, uint32_t slot,
-		       uint64_t *members, struct qf_l2_out *out)
+/* Few as a rule, and in order already: the library's sort is for more. */
+static void sort_slot(struct qf_l2_scratch *w, uint32_t n)
 {
-	uint32_t stride = s->img->geo.l2_entry_bytes / 8, v, i, j;
+	struct qf_l2_scratch one;
+	uint32_t i, k;
+
+	if (n > 32) {
+		qsort(w, n, sizeof(*w), by_host);
+		return;
+	}
+	for (i = 1; i < n; i++) {
+		one = w[i];
+		for (k = i; k && by_host(&w[k - 1], &one) > 0; k--)
+			w[k] = w[k - 1];
+		w[k] = one;
+	}
+}
+
+/* Takes the word at SLOT of each table; true if all say the same. */
+static bool take_slot(const struct qf_l2_slice *s, uint32_t slot)
+{
+	uint32_t stride = s->img->geo.l2_entry_bytes / 8, v;
 	struct qf_l2_scratch *w = s->scratch;
-	uint64_t entry;
-	struct cls c;
-	bool again;
+	bool same = true;
 
 	for (v = 0; v < s->n_tables; v++) {
 		w[v].entry = word(s->at[v], (uint64_t)slot * stride);
 		w[v].bitmap = stride == 1 ? 0 : word(s->at[v], 2ull * slot + 1);
 		w[v].table = v;
+		same = same && same_word(&w[0], &w[v]);
 	}
-	qsort(w, s->n_tables, sizeof(*w), by_host);
+	return same;
+}
+
+/* Merges one slot: equal entries of all tables to one run each. ALL: the
+ * tables together. */
+static void merge_slot(const struct qf_l2_slice *s, const struct cls *all,
+		       uint32_t slot, uint64_t *members, struct qf_l2_out *out)
+{
+	struct qf_l2_scratch *w = s->scratch;
+	uint32_t v, i, j;
+	uint64_t entry;
+	struct cls c;
+	bool again;
+
+	if (take_slot(s, slot)) {
+		entry = w[all->rep].entry;
+		if (entry || w[0].bitmap)
+			slow_entry(s, all, entry, w[0].bitmap, s->from + slot,
+				   false, out);
+		return;
+	}
+	sort_slot(w, s->n_tables);
 	for (i = 0; i < s->n_tables; i = j) {
 		memset(&c, 0, sizeof(c));
 		memset(members, 0, out->words * sizeof(*members));
@@ -451,9 +527,9 @@ static uint64_t *class_members(const struct qf_l2_out *out)
 	return out->members + (uint64_t)QF_L2_BATCH * out->words;
 }
 
-static void decode_block(const struct qf_l2_slice *s, uint32_t from, uint32_t n,
-			 const struct cls *cls, uint32_t used,
-			 struct qf_l2_out *out)
+static void decode_block(const struct qf_l2_slice *s, const struct cls *all,
+			 uint32_t from, uint32_t n, const struct cls *cls,
+			 uint32_t used, struct qf_l2_out *out)
 {
 	uint32_t i;
 
@@ -463,7 +539,7 @@ static void decode_block(const struct qf_l2_slice *s, uint32_t from, uint32_t n,
 		return;
 	}
 	for (i = 0; i < n; i++)
-		merge_slot(s, from + i, class_members(out), out);
+		merge_slot(s, all, from + i, class_members(out), out);
 }
 
 static void all_tables(const struct qf_l2_slice *s, struct cls *c)
@@ -494,7 +570,7 @@ void qf_l2_decode(const struct qf_l2_slice *s, struct qf_l2_out *out)
 		if (from > alike_from)
 			decode_class(s, &all, alike_from, from - alike_from,
 				     out);
-		decode_block(s, from, n, cls, used, out);
+		decode_block(s, &all, from, n, cls, used, out);
 		alike_from = from + n;
 	}
 	if (s->n > alike_from)

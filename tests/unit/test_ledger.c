@@ -98,9 +98,10 @@ static void compare(const struct qf_ledger *l, const struct model *m)
 
 static struct addition roll(struct dice *d, const struct model *m)
 {
-	static const uint32_t weights[] = { 1, 1,    1,	       1,	  2,
-					    3, 50,   4000,     4095,	  4096,
-					    7, 9000, 1u << 20, UINT32_MAX };
+	static const uint32_t weights[] = {
+		1,    1,    1, 1,    2,	    3,	   50,	     4000,
+		4095, 4096, 7, 9000, 16383, 16384, 1u << 20, UINT32_MAX
+	};
 	static const unsigned int flags[] = { 0,
 					      0,
 					      QF_LEDGER_COPIED,
@@ -108,8 +109,8 @@ static struct addition roll(struct dice *d, const struct model *m)
 					      QF_LEDGER_PLAIN,
 					      QF_LEDGER_PACKED,
 					      QF_LEDGER_PACKED };
-	static const uint64_t lengths[] = { 1,	1,   2,	  63,  64,
-					    65, 200, 512, 513, 3000 };
+	static const uint64_t lengths[] = { 1,	 1,   2,   63,	 64,   65,
+					    200, 512, 513, 3000, 8192, 8193 };
 	struct addition a;
 
 	a.cluster = m->first + dice_below(d, m->clusters + 100);
@@ -133,6 +134,16 @@ static void start(struct model *m, uint64_t first, uint64_t clusters)
 	assert_non_null(m->cell);
 }
 
+/* In the way that the walk does it. */
+static bool add(struct qf_ledger *l, unsigned int worker,
+		const struct addition *a)
+{
+	if (a->n == 1)
+		return qf_ledger_add_ones(l, worker, &a->cluster, 1, a->weight,
+					  a->flags);
+	return qf_ledger_add(l, worker, a->cluster, a->n, a->weight, a->flags);
+}
+
 static void one_worker(uint64_t seed, uint64_t first, uint64_t clusters,
 		       size_t additions)
 {
@@ -147,13 +158,11 @@ static void one_worker(uint64_t seed, uint64_t first, uint64_t clusters,
 	for (i = 0; i < additions; i++) {
 		a = roll(&d, &m);
 		model_add(&m, &a);
-		assert_true(
-			qf_ledger_add(l, 0, a.cluster, a.n, a.weight, a.flags));
+		assert_true(add(l, 0, &a));
 		if (dice_once_in(&d, 4)) { /* the same once more, on purpose */
 			a.flags |= QF_LEDGER_AGAIN;
 			model_add(&m, &a);
-			assert_true(qf_ledger_add(l, 0, a.cluster, a.n,
-						  a.weight, a.flags));
+			assert_true(add(l, 0, &a));
 		}
 	}
 	assert_true(qf_ledger_flush(l, 0));
@@ -189,7 +198,7 @@ static bool add_one(void *ctx, uint64_t i, unsigned int worker)
 	struct shared *s = ctx;
 	const struct addition *a = &s->add[i];
 
-	if (!qf_ledger_add(s->l, worker, a->cluster, a->n, a->weight, a->flags))
+	if (!add(s->l, worker, a))
 		atomic_store(&s->failed, true);
 	return true;
 }
@@ -220,6 +229,31 @@ static void several_workers(void **state)
 	compare(s.l, &m);
 	qf_ledger_free(s.l);
 	free(s.add);
+	free(m.cell);
+}
+
+/* Many at once, in and out of what is counted. */
+static void ones_at_once(void **state)
+{
+	enum { N = 3000 };
+	struct addition a = { .n = 1, .weight = 3, .flags = QF_LEDGER_PLAIN };
+	uint64_t cluster[N];
+	struct dice d = { 6 };
+	struct qf_ledger *l;
+	struct model m;
+	size_t i;
+
+	(void)state;
+	start(&m, 5000, 1000);
+	for (i = 0; i < N; i++) {
+		a.cluster = cluster[i] = 4000 + dice_below(&d, 3000);
+		model_add(&m, &a);
+	}
+	assert_int_equal(qf_ledger_new(5000, 1000, 1, &l, NULL), QF_OK);
+	assert_true(qf_ledger_add_ones(l, 0, cluster, N, a.weight, a.flags));
+	assert_true(qf_ledger_flush(l, 0));
+	compare(l, &m);
+	qf_ledger_free(l);
 	free(m.cell);
 }
 
@@ -308,6 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_additions),
 		cmocka_unit_test(several_workers),
+		cmocka_unit_test(ones_at_once),
 		cmocka_unit_test(outside_is_dropped),
 		cmocka_unit_test(counts_do_not_run_into_the_flags),
 		cmocka_unit_test(a_huge_file_takes_little),
