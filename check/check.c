@@ -44,6 +44,8 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
 	if (!err)
 		err = qf_tally_make(&c->walk, c->opts->jobs,
 				    c->opts->max_memory, &c->tally, why);
+	if (!err)
+		err = qf_blocks_judge(&c->tally, &c->blocks, why);
 	if (!err && needs_detail(&c->tally))
 		err = qf_detail_make(&c->tally, limit, c->opts->all, &c->detail,
 				     why);
@@ -131,6 +133,7 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 	rep->withhold = c.withhold;
 	qf_lost_free(&c.lost);
 	qf_detail_free(&c.detail);
+	qf_blocks_free(&c.blocks);
 	qf_tally_free(&c.tally);
 	qf_walk_free(&c.walk);
 	return err;

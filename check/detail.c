@@ -129,6 +129,7 @@ static bool see_owner(struct qf_detail_search *s, struct qf_detail_part *p,
 			(((uint64_t)o.l1_index << g->l2_bits) + o.l2_index)
 			<< g->cluster_bits;
 		o.table_off = t->off;
+		o.table = p->grp->first + v;
 		o.pointer_off =
 			t->off + (uint64_t)o.l2_index * g->l2_entry_bytes;
 		o.entry = r->entry + ((uint64_t)i << g->cluster_bits);
@@ -385,6 +386,8 @@ static enum qf_err search(struct qf_detail_search *s, struct qf_why *why)
 	if (!err && (!see_l2_tables(s) || !join(s)))
 		err = QF_ERR_NOMEM;
 	if (err == QF_ERR_STOPPED)
+		err = QF_ERR_NOMEM;
+	if (!err && !qf_detail_find_foreign(s))
 		err = QF_ERR_NOMEM;
 	if (!err)
 		name_holders(s);

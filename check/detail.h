@@ -32,6 +32,7 @@ struct qf_damage {
 	uint64_t copied_entry;
 	uint64_t copied_stated;
 	bool copied_set; /* set though shared, at least once */
+	bool foreign;	 /* it holds a structure that no L2 table is */
 };
 
 /* Who refers to a wanted cluster. */
@@ -45,6 +46,7 @@ struct qf_owner {
 	uint64_t guest_off;	     /* QF_NOWHERE for metadata */
 	uint64_t pointer_off;	     /* host offset of the pointer */
 	uint64_t entry;		     /* the pointer itself, data only */
+	uint64_t table;		     /* number in walk->table, data only */
 	uint64_t table_off;	     /* the L2 table's, data only */
 	bool active;
 };

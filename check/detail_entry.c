@@ -122,27 +122,6 @@ static void see_outside(struct qf_detail_search *s, struct qf_damage *d,
 	d->next_outside = off + s->img->geo.cluster_bytes;
 }
 
-bool qf_detail_see_odd(struct qf_detail_search *s, struct qf_detail_part *p,
-		       const struct qf_run *r)
-{
-	struct qf_damage *d = damage_of(p, qf_detail_first_member(r));
-	unsigned int odd, bit;
-
-	if (!d)
-		return false;
-	d->entries++;
-	for (odd = r->odd; odd; odd &= odd - 1) {
-		bit = (unsigned int)__builtin_ctz(odd);
-		if (!d->odd[bit]) {
-			d->first_entry[bit] = r->entry;
-			d->first_index[bit] = r->index;
-		}
-		d->odd[bit] += r->weight;
-	}
-	see_outside(s, d, r);
-	return keep_odd(s, p, d, r);
-}
-
 /* The active disk's table in the group at hand. */
 uint32_t qf_detail_active_table(const struct qf_detail_search *s,
 				const struct qf_detail_part *p,
@@ -155,6 +134,34 @@ uint32_t qf_detail_active_table(const struct qf_detail_search *s,
 		    qf_detail_is_member(r, v))
 			return v;
 	return qf_detail_first_member(r);
+}
+
+bool qf_detail_see_odd(struct qf_detail_search *s, struct qf_detail_part *p,
+		       const struct qf_run *r)
+{
+	/* versions that differ in COPIED alone are shown as one run: the flag
+	 * is the active table's */
+	bool flag = r->odd == QF_ODD_COPIED_NOTHING && r->active;
+	uint32_t v = flag ? qf_detail_active_table(s, p, r)
+			  : qf_detail_first_member(r);
+	uint32_t weight = flag ? s->t->walk->table[p->grp->first + v].weight
+			       : r->weight;
+	struct qf_damage *d = damage_of(p, v);
+	unsigned int odd, bit;
+
+	if (!d)
+		return false;
+	d->entries++;
+	for (odd = r->odd; odd; odd &= odd - 1) {
+		bit = (unsigned int)__builtin_ctz(odd);
+		if (!d->odd[bit]) {
+			d->first_entry[bit] = r->entry;
+			d->first_index[bit] = r->index;
+		}
+		d->odd[bit] += weight;
+	}
+	see_outside(s, d, r);
+	return keep_odd(s, p, d, r);
 }
 
 static bool wrong_flag(struct qf_detail_search *s, struct qf_detail_part *p,

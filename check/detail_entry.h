@@ -47,4 +47,7 @@ bool qf_detail_see_odd(struct qf_detail_search *s, struct qf_detail_part *p,
 bool qf_detail_see_flags(struct qf_detail_search *s, struct qf_detail_part *p,
 			 const struct qf_run *r);
 
+/* Marks the tables that hold another structure. False without memory. */
+bool qf_detail_find_foreign(struct qf_detail_search *s);
+
 #endif

@@ -155,9 +155,14 @@ static bool snapshot_under_writer(const struct qf_pass_ctx *c,
 				  struct qf_diagnosis *d)
 {
 	uint64_t copied, low;
+	size_t i;
 
 	if (!c->img->snapshots.n && !c->img->snapshots.stated)
 		return false;
+	/* counts that are none tell nothing */
+	for (i = 0; i < c->blocks.n; i++)
+		if (c->blocks.bad[i].garbage)
+			return false;
 	copied = copied_though_shared(c);
 	low = low_though_shared(c);
 	if (copied + low < 2)

@@ -33,7 +33,7 @@ static bool is_leaked(const struct qf_tally *t, uint64_t cluster)
 {
 	const struct qf_trouble *tr = qf_tally_at(t, cluster);
 
-	return tr && !(tr->why & QF_TROUBLE_UNKNOWN) &&
+	return tr && !(tr->why & (QF_TROUBLE_UNKNOWN | QF_TROUBLE_DOUBTED)) &&
 	       tr->stated > tr->counted;
 }
 
@@ -405,8 +405,8 @@ static bool find_orphans(struct search *s)
 	size_t i;
 
 	for (i = 0; i < s->t->n_troubles; i++, tr++) {
-		if (tr->why & QF_TROUBLE_UNKNOWN || tr->stated <= tr->counted ||
-		    tr->counted)
+		if (tr->why & (QF_TROUBLE_UNKNOWN | QF_TROUBLE_DOUBTED) ||
+		    tr->stated <= tr->counted || tr->counted)
 			continue;
 		for (c = tr->first; c < tr->first + tr->n; c++) {
 			if (is_marked(s, c))

@@ -61,6 +61,16 @@ void qf_lost_add(const struct qf_image *img, struct qf_lost_list *l,
 /* The same for the whole disk of a snapshot that the header forgot. */
 void qf_lost_add_id(struct qf_lost_list *l, const char *id, uint64_t bytes);
 
+/* Loses BYTES at GUEST for every holder whose L1 entry at L1_INDEX names the
+ * table at OFF. */
+void qf_lost_for_table(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,
+		       uint64_t guest, uint64_t bytes);
+
+/* Loses N entries from L2_INDEX on for every holder whose version of the
+ * table at L1_INDEX names the same host cluster there as ENTRY. */
+void qf_lost_entries(struct qf_pass_ctx *c, uint32_t l1_index,
+		     uint32_t l2_index, uint64_t entry, uint64_t n);
+
 /* Sorts the ranges and joins those that touch or overlap. */
 void qf_lost_join(struct qf_lost_list *l);
 

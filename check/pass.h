@@ -3,6 +3,7 @@
 #ifndef QF_PASS_H
 #define QF_PASS_H
 
+#include "check/blocks.h"
 #include "check/check.h"
 #include "check/detail.h"
 #include "check/lost.h"
@@ -13,6 +14,7 @@ struct qf_pass_ctx {
 	const struct qf_check_opts *opts;
 	struct qf_walk walk;
 	struct qf_tally tally;
+	struct qf_blocks blocks;
 	struct qf_detail detail;
 	struct qf_lost lost;
 	struct qf_lost_list *lost_ranges; /* the report's */

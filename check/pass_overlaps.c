@@ -7,9 +7,11 @@
 #include "check/pass.h"
 #include "check/whatis.h"
 #include "lib/describe.h"
+#include "lib/mem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_data(const struct qf_owner *o)
@@ -85,8 +87,9 @@ static void favour_by_content(struct qf_pass_ctx *c, const struct qf_owner *o,
 	qf_whatis(c->img, off, what, sizeof(what));
 	if (fits(&o[meta], what))
 		fav->who = meta;
-	else if (is_data(&o[!meta]))
-		fav->who = !meta;
+	else if (is_data(&o[!meta]) && (o[meta].kind != QF_REF_REFBLOCK ||
+					c->img->hdr.refcount_order >= 3))
+		fav->who = !meta; /* narrow counts could be anything */
 	if (fav->who >= 0)
 		snprintf(fav->why, sizeof(fav->why), "it holds %s", what);
 }
@@ -119,20 +122,19 @@ static void favour_by_pointers(struct qf_pass_ctx *c, const struct qf_owner *o,
 	}
 }
 
+/* For everybody whose version of the table says the same there. */
 static void lose_side(struct qf_pass_ctx *c, const struct qf_owner *o,
 		      uint64_t clusters)
 {
 	if (is_data(o))
-		qf_lost_add(c->img, c->lost_ranges, o->holder, o->guest_off,
-			    clusters << c->img->geo.cluster_bits);
+		qf_lost_entries(c, o->l1_index, o->l2_index, o->entry,
+				clusters);
 }
 
-/*
- * Names both owners, and which of the two the evidence favours. Of two
- * pieces of data, either may be the one that was overwritten.
- */
-static void weigh_owners(struct qf_pass_ctx *c, struct qf_finding *f,
-			 const struct qf_trouble *tr, const struct qf_owner *o)
+/* Names both owners, and which of the two the evidence favours: 0, 1, or -1
+ * for neither. */
+static int weigh_owners(struct qf_pass_ctx *c, struct qf_finding *f,
+			const struct qf_trouble *tr, const struct qf_owner *o)
 {
 	uint64_t off = tr->first << c->img->geo.cluster_bits;
 	struct favour fav = { .who = -1 };
@@ -149,40 +151,137 @@ static void weigh_owners(struct qf_pass_ctx *c, struct qf_finding *f,
 			 qf_detail_describe(c->img, &o[1], a, sizeof(a)),
 			 fav.who == 1 ? "; favoured: " : "",
 			 fav.who == 1 ? fav.why : "");
-	if (is_data(&o[0]) && is_data(&o[1])) {
-		lose_side(c, &o[0], tr->n);
-		lose_side(c, &o[1], tr->n);
-	} else if (fav.who >= 0) {
-		lose_side(c, &o[!fav.who], tr->n);
-	}
+	return fav.who;
 }
 
-/* A copy has taken the place of a table: all that it mapped is gone. */
-static void lose_tables(struct qf_pass_ctx *c, const struct qf_trouble *tr,
-			const struct qf_owner *o)
+/* Of data and metadata, what the content speaks against is lost; else both
+ * may be. */
+static void lose_owners(struct qf_pass_ctx *c, const struct qf_trouble *tr,
+			const struct qf_owner *o, int favoured)
+{
+	bool both = is_data(&o[0]) && is_data(&o[1]);
+
+	if (both || favoured != 0)
+		lose_side(c, &o[0], tr->n);
+	if (both || favoured != 1)
+		lose_side(c, &o[1], tr->n);
+}
+
+/* A table is not what one of its two users had; the snapshots may know
+ * which one. */
+static void lose_spans(struct qf_pass_ctx *c, const struct qf_owner *o)
 {
 	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
-	struct favour fav = { .who = -1 };
 	int i;
 
-	favour_by_pointers(c, o, tr, &fav);
 	for (i = 0; i < 2; i++)
-		if (i != fav.who)
-			qf_lost_add(c->img, c->lost_ranges, o[i].holder,
-				    o[i].l1_index * span, span);
+		if (o[i].kind != QF_REF_L2 || o[i].holders <= o[!i].holders)
+			qf_lost_for_table(c, o[i].l1_index, o[i].table_off,
+					  o[i].l1_index * span, span);
 }
 
-static bool is_copy(const struct qf_owner *o, const struct qf_trouble *tr)
+/* The pass, and the last two tables that were compared. */
+struct pass {
+	struct qf_pass_ctx *c;
+	uint64_t a, b;
+	bool alike;
+};
+
+/* True if two L2 tables hold the same entries. */
+static bool are_alike(struct qf_pass_ctx *c, const struct qf_owner *o)
 {
-	return is_data(&o[0]) && is_data(&o[1]) && tr->hits >= 8 &&
-	       o[0].l2_index == o[1].l2_index &&
-	       o[0].l1_index != o[1].l1_index &&
-	       o[0].table_off != o[1].table_off;
+	const struct qf_geometry *g = &c->img->geo;
+	unsigned char *a, *b;
+	bool same = false;
+	uint64_t i;
+
+	a = qf_mem_zalloc(2, g->cluster_bytes);
+	if (!a)
+		return false;
+	b = a + g->cluster_bytes;
+	if (!qf_io_read_pad(c->img->io, a, g->cluster_bytes, o[0].table_off,
+			    NULL) &&
+	    !qf_io_read_pad(c->img->io, b, g->cluster_bytes, o[1].table_off,
+			    NULL)) {
+		/* COPIED is put right where QEMU finds it wrong */
+		for (i = 0; i < g->cluster_bytes; i += g->l2_entry_bytes) {
+			a[i] &= 0x7f;
+			b[i] &= 0x7f;
+		}
+		same = !memcmp(a, b, g->cluster_bytes);
+	}
+	free(a);
+	return same;
+}
+
+static bool is_copy(struct pass *p, const struct qf_owner *o)
+{
+	if (!is_data(&o[0]) || !is_data(&o[1]) ||
+	    o[0].l2_index != o[1].l2_index || o[0].l1_index == o[1].l1_index ||
+	    o[0].table_off == o[1].table_off)
+		return false;
+	if (o[0].table_off != p->a || o[1].table_off != p->b) {
+		p->a = o[0].table_off;
+		p->b = o[1].table_off;
+		p->alike = are_alike(p->c, o);
+	}
+	return p->alike;
+}
+
+/* One finding for each pair of tables, however many runs they share. */
+static void report_copy(struct qf_pass_ctx *c, const struct qf_trouble *tr,
+			const struct qf_owner *o)
+{
+	struct qf_finding *f;
+	size_t i;
+
+	for (i = 0; i < c->out->n; i++) {
+		f = &c->out->at[i];
+		if (f->problem != QF_P_L2_COPY ||
+		    f->host_off != o[1].table_off ||
+		    f->guest_off != qf_pass_guest(c->img, o[0].l1_index, 0))
+			continue;
+		f->count += tr->hits;
+		f->extra += tr->hits;
+		return;
+	}
+	f = qf_pass_at(c, QF_P_L2_COPY, o[1].table_off,
+		       c->img->geo.cluster_bytes);
+	f->guest_off = qf_pass_guest(c->img, o[0].l1_index, 0);
+	weigh_owners(c, f, tr, o);
+	set_counts(f, tr, o, 2);
+	lose_spans(c, o);
+	qf_finding_say(f,
+		       "the L2 tables at 0x%" PRIx64 " and 0x%" PRIx64
+		       " hold the same entries",
+		       o[0].table_off, o[1].table_off);
+}
+
+/* An entry that points into the midst of a cluster seems to share that and
+ * the next one: it is told by itself. */
+static bool is_unaligned(const struct qf_pass_ctx *c, const struct qf_owner *o)
+{
+	return o->kind == QF_REF_DATA &&
+	       o->entry & QF_ENTRY_OFFSET_MASK &
+		       (c->img->geo.cluster_bytes - 1);
+}
+
+/* What another finding tells already. */
+static bool is_told(struct qf_pass_ctx *c, const struct qf_owner *o)
+{
+	if (is_data(&o[0]) && is_data(&o[1]) &&
+	    (is_unaligned(c, &o[0]) || is_unaligned(c, &o[1])))
+		return true;
+	/* two L1 entries on one table: the table is the finding */
+	return is_data(&o[0]) && is_data(&o[1]) &&
+	       o[0].table_off == o[1].table_off &&
+	       o[0].l1_index != o[1].l1_index;
 }
 
 /* The clusters of TR all have the same two owners. */
-static void report_run(struct qf_pass_ctx *c, const struct qf_trouble *tr)
+static void report_run(struct pass *ps, const struct qf_trouble *tr)
 {
+	struct qf_pass_ctx *c = ps->c;
 	uint64_t off = tr->first << c->img->geo.cluster_bits;
 	uint64_t bytes = tr->n << c->img->geo.cluster_bits;
 	const struct qf_owner *o;
@@ -191,13 +290,19 @@ static void report_run(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 	size_t n;
 
 	o = qf_detail_owners(&c->detail, tr->first, &n);
+	if (n > 1 && is_told(c, o))
+		return;
+	if (n > 1 && is_copy(ps, o)) {
+		report_copy(c, tr, o);
+		return;
+	}
 	if (n > 1)
-		p = is_copy(o, tr) ? QF_P_L2_COPY : problem_of(&o[0], &o[1]);
+		p = problem_of(&o[0], &o[1]);
 	f = qf_pass_at(c, p, off, bytes);
 	if (n > 1) {
 		f->guest_off = o[0].guest_off != QF_NOWHERE ? o[0].guest_off
 							    : o[1].guest_off;
-		weigh_owners(c, f, tr, o);
+		lose_owners(c, tr, o, weigh_owners(c, f, tr, o));
 	}
 	set_counts(f, tr, o, n);
 	qf_finding_say(f,
@@ -208,14 +313,8 @@ static void report_run(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 		       tr->stated < tr->counted
 			       ? ""
 			       : " (the refcount agrees with that)");
-	if (p != QF_P_L2_COPY)
-		return;
-	lose_tables(c, tr, o);
-	qf_finding_say(f,
-		       "the L2 tables at 0x%" PRIx64 " and 0x%" PRIx64
-		       " have %" PRIu64 " clusters from 0x%" PRIx64
-		       " on in common",
-		       o[0].table_off, o[1].table_off, tr->hits, off);
+	if (p == QF_P_DOUBLE_L2)
+		lose_spans(c, o);
 }
 
 /* True if the owners of one cluster go on into the next one. */
@@ -241,15 +340,16 @@ static bool goes_on(struct qf_pass_ctx *c, const struct qf_owner *a, size_t na,
 }
 
 /* Splits a run where the owners change. */
-static void report(struct qf_pass_ctx *c, const struct qf_trouble *tr)
+static void report(struct pass *ps, const struct qf_trouble *tr)
 {
+	struct qf_pass_ctx *c = ps->c;
 	struct qf_trouble part = *tr;
 	const struct qf_owner *a, *b;
 	uint64_t at, end = tr->first + tr->n;
 	size_t na, nb;
 
 	if (tr->hits != tr->n) {
-		report_run(c, tr);
+		report_run(ps, tr);
 		return;
 	}
 	for (at = tr->first; at < end; at += part.n) {
@@ -265,7 +365,7 @@ static void report(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 			a = b;
 		}
 		part.hits = part.n;
-		report_run(c, &part);
+		report_run(ps, &part);
 	}
 }
 
@@ -291,11 +391,12 @@ static bool outside(void *ctx, const struct qf_claim *cl)
 enum qf_err qf_pass_overlaps(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	struct qf_claim_fns fns = { .ctx = c, .claim = outside };
+	struct pass ps = { .c = c };
 	size_t i;
 
 	for (i = 0; i < c->tally.n_troubles; i++)
 		if (c->tally.trouble[i].why & QF_TROUBLE_DOUBLE)
-			report(c, &c->tally.trouble[i]);
+			report(&ps, &c->tally.trouble[i]);
 	if (!c->tally.past_end)
 		return QF_OK;
 	return qf_pass_metadata(c, &fns, why);

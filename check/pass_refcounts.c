@@ -128,6 +128,7 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 			const struct qf_trouble *from,
 			const struct qf_trouble *end)
 {
+	const struct qf_bad_block *bad = qf_blocks_at(&c->blocks, block);
 	uint64_t off = qf_image_refblock(c->img, block), low = 0, high = 0;
 	uint64_t first = block << c->img->geo.refblock_bits;
 	struct qf_finding *f;
@@ -145,8 +146,7 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 	}
 	if (off)
 		qf_whatis(c->img, off, what, sizeof(what));
-	/* counts that are all too high are no leaks where there is no block */
-	wrong = low || (off && !strstr(what, "refcount block"));
+	wrong = low || bad;
 	f = qf_pass_at(c, wrong ? QF_P_REFBLOCK_WRONG : leak_problem(c, 0),
 		       off ? off : QF_NOWHERE, c->img->geo.cluster_bytes);
 	f->count = low + high;
@@ -157,8 +157,9 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 		       "the block at 0x%" PRIx64 " (for the clusters from "
 		       "0x%" PRIx64 " on): %" PRIu64
 		       " refcounts too low, %" PRIu64
-		       " too high; it looks like %s",
-		       off, first << c->img->geo.cluster_bits, low, high, what);
+		       " too high; it looks like %s%s",
+		       off, first << c->img->geo.cluster_bits, low, high, what,
+		       low ? ". Do not open this image for writing" : "");
 	if (low)
 		own(c, f, from->first);
 }
@@ -193,7 +194,8 @@ static void one_block(struct qf_pass_ctx *c, uint64_t block,
 			unknown_block(c, block, tr);
 		wrong += is_wrong(tr);
 	}
-	if (wrong > MAX_RUNS_A_BLOCK && !c->opts->all) {
+	if (!c->opts->all &&
+	    (wrong > MAX_RUNS_A_BLOCK || qf_blocks_at(&c->blocks, block))) {
 		whole_block(c, block, from, end);
 		return;
 	}

@@ -252,18 +252,26 @@ static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
 	char what[256];
 	unsigned int k;
 
-	f->count = d->entries;
+	f->count = d->entries ? d->entries : 1;
 	f->corruptions = d->copied;
+	f->extra = !d->entries && !d->copied;
 	for (k = 0; k < QF_ODD_KINDS; k++)
 		if (!(UNSEEN >> k & 1))
 			f->corruptions += d->odd[k];
 	f->guest_off = qf_pass_guest(c->img, d->l1_index, 0);
-	qf_finding_say(f,
-		       "the table at 0x%" PRIx64 " now looks like %s: %" PRIu64
-		       " of %" PRIu64
-		       " entries in use are no L2 entries (most often: %s)",
-		       t->off, qf_whatis(c->img, t->off, what, sizeof(what)),
-		       d->entries, d->entries + d->sound, commonest_odd(d));
+	qf_whatis(c->img, t->off, what, sizeof(what));
+	if (d->entries)
+		qf_finding_say(f,
+			       "the table at 0x%" PRIx64
+			       " now looks like %s: %" PRIu64 " of %" PRIu64
+			       " entries in use are no L2 entries (most "
+			       "often: %s)",
+			       t->off, what, d->entries, d->entries + d->sound,
+			       commonest_odd(d));
+	else
+		qf_finding_say(f,
+			       "the table at 0x%" PRIx64 " now looks like %s",
+			       t->off, what);
 	qf_pass_own_table(c, f, d->l1_index, t);
 }
 

@@ -5,6 +5,7 @@
 
 #include "lib/image.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -15,5 +16,12 @@
  */
 char *qf_whatis(const struct qf_image *img, uint64_t off, char *out,
 		size_t room);
+
+/*
+ * True if the cluster at OFF surely holds something that no L2 table holds,
+ * however few of its words look odd: a copy of the header, of the refcount
+ * table or of a refcount block, a snapshot table, a directory.
+ */
+bool qf_whatis_foreign(const struct qf_image *img, uint64_t off);
 
 #endif

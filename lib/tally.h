@@ -15,6 +15,8 @@ enum qf_trouble_why {
 	QF_TROUBLE_COPIED = 1u << 1,   /* an active entry's flag is wrong */
 	QF_TROUBLE_DOUBLE = 1u << 2,   /* two owners */
 	QF_TROUBLE_UNKNOWN = 1u << 3,  /* the refcount block is not readable */
+	QF_TROUBLE_DOUBTED = 1u << 4,  /* for a judge to set: the block that
+					* states this holds no refcounts */
 };
 
 /* A run of clusters that are in the same trouble. */
