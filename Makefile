@@ -59,13 +59,15 @@ PROG_A := $(O)/libprogram.a
 
 # --- flags ---
 
-PKGS := zlib libzstd libmagic jansson libcrypto cairo ncursesw
+PKGS := zlib libzstd jansson ncursesw
+# Only their headers are asked: lib/late loads them when they are needed.
+LATE_PKGS := libmagic libcrypto cairo
 # Asked once, and only when something is compiled: pkg-config may not be
 # there yet when `make check` starts on a bare machine.
 once = $(eval $(1) := $(2))$($(1))
 HAVE_LIBNBD = $(call once,HAVE_LIBNBD,$(shell pkg-config --exists libnbd && echo libnbd))
-PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags $(PKGS) $(HAVE_LIBNBD)))
-PKG_LIBS = $(call once,PKG_LIBS,$(shell pkg-config --libs $(PKGS) $(HAVE_LIBNBD)))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags $(PKGS) $(LATE_PKGS) $(HAVE_LIBNBD)))
+PKG_LIBS = $(call once,PKG_LIBS,$(shell pkg-config --libs $(PKGS) $(HAVE_LIBNBD)) -ldl)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes \
 	-Wstrict-prototypes -Wvla

@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/identify.h"
+#include "lib/late.h"
 #include "lib/text.h"
 
 #include <magic.h>
 #include <stdbool.h>
 #include <stdio.h>
+
+#define FUNCTIONS X(open) X(load) X(buffer) X(close)
+
+static struct {
+#define X(f) __typeof__(magic_##f) *f;
+	FUNCTIONS
+#undef X
+} magic;
+
+static const char *const names[] = {
+#define X(f) "magic_" #f,
+	FUNCTIONS
+#undef X
+};
 
 /* Loading libmagic's database takes longer than using it: it is kept. */
 static magic_t database(void)
@@ -14,9 +29,13 @@ static magic_t database(void)
 
 	if (!tried) {
 		tried = true;
-		kept = magic_open(MAGIC_NONE);
-		if (kept && magic_load(kept, NULL)) {
-			magic_close(kept);
+		if (qf_late_load("libmagic.so.1", names,
+				 sizeof(names) / sizeof(names[0]), &magic,
+				 NULL))
+			return NULL;
+		kept = magic.open(MAGIC_NONE);
+		if (kept && magic.load(kept, NULL)) {
+			magic.close(kept);
 			kept = NULL;
 		}
 	}
@@ -26,7 +45,7 @@ static magic_t database(void)
 char *qf_identify_bytes(const void *buf, size_t n, char *out, size_t room)
 {
 	magic_t m = database();
-	const char *text = m ? magic_buffer(m, buf, n) : NULL;
+	const char *text = m ? magic.buffer(m, buf, n) : NULL;
 
 	if (text)
 		qf_text_safe(text, out, room);

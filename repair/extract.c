@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "repair/extract.h"
+#include "lib/late.h"
 #include "lib/mem.h"
 #include "lib/pool.h"
 #include "repair/sink.h"
 
 #include <inttypes.h>
 #include <openssl/evp.h>
+#include <openssl/opensslv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,34 @@
 /* Zeros of this many bytes, on a multiple of it, become a hole. */
 #define BLOCK_BYTES 4096u
 #define DIGEST_BYTES 32u
+
+#ifdef OPENSSL_SHLIB_VERSION
+#define STRING(x) #x
+#define NUMBER(x) STRING(x)
+#define SONAME "libcrypto.so." NUMBER(OPENSSL_SHLIB_VERSION)
+#else
+#define SONAME "libcrypto.so." SHLIB_VERSION_NUMBER
+#endif
+
+#define FUNCTIONS         \
+	X(MD_CTX_new)     \
+	X(MD_CTX_free)    \
+	X(DigestInit_ex)  \
+	X(DigestUpdate)   \
+	X(DigestFinal_ex) \
+	X(sha256)
+
+static struct {
+#define X(f) __typeof__(EVP_##f) *f;
+	FUNCTIONS
+#undef X
+} evp;
+
+static const char *const names[] = {
+#define X(f) "EVP_" #f,
+	FUNCTIONS
+#undef X
+};
 
 static const unsigned char zeros[PIECE_BYTES];
 
@@ -47,7 +77,7 @@ static bool note_lost(void *ctx, uint64_t start, uint64_t bytes,
 static enum qf_err put(struct qf_extract *x, const void *buf, uint64_t len)
 {
 	if (x->digest &&
-	    EVP_DigestUpdate(x->digest, buf ? buf : zeros, len) != 1)
+	    evp.DigestUpdate(x->digest, buf ? buf : zeros, len) != 1)
 		return qf_err_set(&x->why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "SHA-256 failed");
 	return x->out(x->ctx, buf, len, &x->why);
@@ -102,12 +132,18 @@ static bool extract_piece(void *ctx, uint64_t i, unsigned int worker)
 
 static enum qf_err start_hash(struct qf_extract *x)
 {
+	enum qf_err err;
+
 	if (!x->hash)
 		return QF_OK;
-	x->digest = EVP_MD_CTX_new();
+	err = qf_late_load(SONAME, names, sizeof(names) / sizeof(names[0]),
+			   &evp, &x->why);
+	if (err)
+		return err;
+	x->digest = evp.MD_CTX_new();
 	if (!x->digest)
 		return no_memory(&x->why);
-	if (EVP_DigestInit_ex(x->digest, EVP_sha256(), NULL) != 1)
+	if (evp.DigestInit_ex(x->digest, evp.sha256(), NULL) != 1)
 		return qf_err_set(&x->why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "there is no SHA-256 here");
 	return QF_OK;
@@ -120,7 +156,7 @@ static enum qf_err end_hash(struct qf_extract *x)
 
 	if (!x->hash)
 		return QF_OK;
-	if (EVP_DigestFinal_ex(x->digest, sum, &n) != 1 || n != DIGEST_BYTES)
+	if (evp.DigestFinal_ex(x->digest, sum, &n) != 1 || n != DIGEST_BYTES)
 		return qf_err_set(&x->why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "SHA-256 failed");
 	for (i = 0; i < n; i++)
@@ -147,7 +183,8 @@ enum qf_err qf_extract_run(struct qf_extract *x, struct qf_why *why)
 
 void qf_extract_free(struct qf_extract *x)
 {
-	EVP_MD_CTX_free(x->digest);
+	if (x->digest)
+		evp.MD_CTX_free(x->digest);
 	free(x->buf);
 	free(x->lost);
 	x->digest = NULL;

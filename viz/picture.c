@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The sheet drawn with cairo: SVG and PNG are the same picture. */
+#include "lib/late.h"
 #include "lib/text.h"
 #include "viz/sheet.h"
 
@@ -19,6 +20,42 @@
 #define LEGEND_COLS 4
 #define FINDINGS 12 /* that are listed */
 
+#define FUNCTIONS                        \
+	X(create)                        \
+	X(destroy)                       \
+	X(fill)                          \
+	X(image_surface_create)          \
+	X(line_to)                       \
+	X(move_to)                       \
+	X(paint)                         \
+	X(rectangle)                     \
+	X(select_font_face)              \
+	X(set_font_size)                 \
+	X(set_line_width)                \
+	X(set_source_rgba)               \
+	X(show_text)                     \
+	X(status)                        \
+	X(status_to_string)              \
+	X(stroke)                        \
+	X(surface_destroy)               \
+	X(surface_finish)                \
+	X(surface_status)                \
+	X(surface_write_to_png_stream)   \
+	X(svg_surface_create_for_stream) \
+	X(text_extents)
+
+static struct {
+#define X(f) __typeof__(cairo_##f) *f;
+	FUNCTIONS
+#undef X
+} cairo;
+
+static const char *const names[] = {
+#define X(f) "cairo_" #f,
+	FUNCTIONS
+#undef X
+};
+
 struct pen {
 	cairo_t *cr; /* NULL: only to measure */
 	const struct qf_sheet *s;
@@ -27,7 +64,7 @@ struct pen {
 
 static void ink(struct pen *p, uint32_t rgb, double alpha)
 {
-	cairo_set_source_rgba(p->cr, (rgb >> 16 & 0xff) / 255.0,
+	cairo.set_source_rgba(p->cr, (rgb >> 16 & 0xff) / 255.0,
 			      (rgb >> 8 & 0xff) / 255.0, (rgb & 0xff) / 255.0,
 			      alpha);
 }
@@ -49,11 +86,11 @@ static void text(struct pen *p, double x, double y, double width, double size,
 	va_start(ap, fmt);
 	vsnprintf(buf, sizeof(buf), fmt, ap);
 	va_end(ap);
-	cairo_select_font_face(p->cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
+	cairo.select_font_face(p->cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
 			       bold ? CAIRO_FONT_WEIGHT_BOLD
 				    : CAIRO_FONT_WEIGHT_NORMAL);
-	cairo_set_font_size(p->cr, size);
-	cairo_text_extents(p->cr, buf, &e);
+	cairo.set_font_size(p->cr, size);
+	cairo.text_extents(p->cr, buf, &e);
 	n = strlen(buf);
 	/* cut at whole characters, with an ellipsis */
 	while (e.x_advance > width && n > 1) {
@@ -63,11 +100,11 @@ static void text(struct pen *p, double x, double y, double width, double size,
 		if (n + 4 > sizeof(buf))
 			continue;
 		memcpy(buf + n, "\xe2\x80\xa6", 4);
-		cairo_text_extents(p->cr, buf, &e);
+		cairo.text_extents(p->cr, buf, &e);
 	}
 	ink(p, rgb, 1);
-	cairo_move_to(p->cr, x, y);
-	cairo_show_text(p->cr, buf);
+	cairo.move_to(p->cr, x, y);
+	cairo.show_text(p->cr, buf);
 }
 
 static void box(struct pen *p, double x, double y, double w, double h,
@@ -76,8 +113,8 @@ static void box(struct pen *p, double x, double y, double w, double h,
 	if (!p->cr)
 		return;
 	ink(p, rgb, alpha);
-	cairo_rectangle(p->cr, x, y, w, h);
-	cairo_fill(p->cr);
+	cairo.rectangle(p->cr, x, y, w, h);
+	cairo.fill(p->cr);
 }
 
 static void draw_head(struct pen *p)
@@ -131,18 +168,18 @@ static void draw_grid_lines(struct pen *p, int top)
 	if (!p->cr)
 		return;
 	ink(p, 0xffffff, 1);
-	cairo_set_line_width(p->cr, 1);
+	cairo.set_line_width(p->cr, 1);
 	for (i = 0; i <= s->cols; i++) {
-		cairo_move_to(p->cr, LEFT + i * s->px - .5, top);
-		cairo_line_to(p->cr, LEFT + i * s->px - .5,
+		cairo.move_to(p->cr, LEFT + i * s->px - .5, top);
+		cairo.line_to(p->cr, LEFT + i * s->px - .5,
 			      top + s->rows * s->px);
 	}
 	for (i = 0; i <= s->rows; i++) {
-		cairo_move_to(p->cr, LEFT, top + i * s->px - .5);
-		cairo_line_to(p->cr, LEFT + QF_SHEET_WIDTH,
+		cairo.move_to(p->cr, LEFT, top + i * s->px - .5);
+		cairo.line_to(p->cr, LEFT + QF_SHEET_WIDTH,
 			      top + i * s->px - .5);
 	}
-	cairo_stroke(p->cr);
+	cairo.stroke(p->cr);
 }
 
 static void draw_map(struct pen *p)
@@ -290,7 +327,7 @@ static int draw(cairo_t *cr, const struct qf_sheet *s)
 
 	if (cr) {
 		ink(&p, 0xffffff, 1);
-		cairo_paint(cr);
+		cairo.paint(cr);
 	}
 	draw_head(&p);
 	draw_map(&p);
@@ -314,26 +351,37 @@ static enum qf_err finish(cairo_surface_t *surface, cairo_t *cr,
 			  struct qf_why *why)
 {
 	if (st == CAIRO_STATUS_SUCCESS)
-		st = cairo_status(cr);
-	cairo_destroy(cr);
-	cairo_surface_finish(surface);
+		st = cairo.status(cr);
+	cairo.destroy(cr);
+	cairo.surface_finish(surface);
 	if (st == CAIRO_STATUS_SUCCESS)
-		st = cairo_surface_status(surface);
-	cairo_surface_destroy(surface);
+		st = cairo.surface_status(surface);
+	cairo.surface_destroy(surface);
 	if (st == CAIRO_STATUS_SUCCESS && !out->failed)
 		return QF_OK;
 	return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 			  "the picture could not be drawn: %s",
-			  cairo_status_to_string(st));
+			  cairo.status_to_string(st));
+}
+
+static enum qf_err load_cairo(struct qf_why *why)
+{
+	return qf_late_load("libcairo.so.2", names,
+			    sizeof(names) / sizeof(names[0]), &cairo, why);
 }
 
 enum qf_err qf_picture_svg(const struct qf_sheet *s, struct qf_outbuf *out,
 			   struct qf_why *why)
 {
-	cairo_surface_t *surface = cairo_svg_surface_create_for_stream(
-		take, out, WIDTH, draw(NULL, s));
-	cairo_t *cr = cairo_create(surface);
+	enum qf_err err = load_cairo(why);
+	cairo_surface_t *surface;
+	cairo_t *cr;
 
+	if (err)
+		return err;
+	surface = cairo.svg_surface_create_for_stream(take, out, WIDTH,
+						      draw(NULL, s));
+	cr = cairo.create(surface);
 	draw(cr, s);
 	return finish(surface, cr, CAIRO_STATUS_SUCCESS, out, why);
 }
@@ -341,12 +389,17 @@ enum qf_err qf_picture_svg(const struct qf_sheet *s, struct qf_outbuf *out,
 enum qf_err qf_picture_png(const struct qf_sheet *s, struct qf_outbuf *out,
 			   struct qf_why *why)
 {
-	cairo_surface_t *surface = cairo_image_surface_create(
-		CAIRO_FORMAT_RGB24, WIDTH, draw(NULL, s));
-	cairo_t *cr = cairo_create(surface);
+	enum qf_err err = load_cairo(why);
+	cairo_surface_t *surface;
+	cairo_t *cr;
 
+	if (err)
+		return err;
+	surface = cairo.image_surface_create(CAIRO_FORMAT_RGB24, WIDTH,
+					     draw(NULL, s));
+	cr = cairo.create(surface);
 	draw(cr, s);
 	return finish(surface, cr,
-		      cairo_surface_write_to_png_stream(surface, take, out),
+		      cairo.surface_write_to_png_stream(surface, take, out),
 		      out, why);
 }
