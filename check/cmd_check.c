@@ -5,7 +5,7 @@
 #include "check/report.h"
 #include "cmd.h"
 #include "lib/open.h"
-#include "lib/undofile.h"
+#include "lib/undofind.h"
 #include "lib/pool.h"
 
 #include <errno.h>
@@ -330,15 +330,23 @@ static void print_report(const struct args *a, const char *name,
 static void tell_pending(const char *name, const struct qf_image *img,
 			 FILE *err)
 {
-	char *file;
+	struct qf_undofind f;
 
-	(void)qf_undofile_pending(name, img->io->id[1], &file, NULL);
-	if (file)
+	if (qf_undofind_pending(name, NULL, img->io, &f, NULL))
+		return;
+	if (f.sight == QF_UNDO_AT_WORK)
 		fprintf(err,
 			"qfsck: %s: a repair of this image was interrupted "
 			"(%s)\n  Next: \"qfsck repair\" finishes it\n",
-			name, file);
-	free(file);
+			name, f.name);
+	else if (f.sight != QF_UNDO_NONE)
+		fprintf(err,
+			"qfsck: %s: a repair of this image was interrupted, "
+			"and its undo file cannot be %s (%s): %s\n"
+			"  Next: \"qfsck repair -n\" says what can be done\n",
+			name, f.sight == QF_UNDO_AWAY ? "had" : "used", f.name,
+			f.why.text);
+	free(f.name);
 }
 
 static int check_one(const struct args *a, const char *name,

@@ -2,15 +2,10 @@
 #include "lib/undofile.h"
 #include "lib/mem.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <zlib.h>
-
-/* Undo files beside an image that are looked at. */
-#define MAX_NUMBER 1000u
 
 uint32_t qf_undofile_crc(uint32_t crc, const void *buf, uint64_t len)
 {
@@ -26,27 +21,74 @@ static enum qf_err no_memory(struct qf_why *why)
 static enum qf_err damaged(struct qf_why *why, uint64_t off)
 {
 	return qf_err_set(why, QF_ERR_FORMAT, 0, off,
-			  "the undo file is damaged: a checksum is wrong");
+			  "the undo file is damaged: a checksum is wrong at "
+			  "byte %" PRIu64 " of it",
+			  off);
+}
+
+static void is_bad(struct qf_undofile *u, uint64_t off)
+{
+	if (u->health != QF_UNDO_DAMAGED)
+		u->bad_off = off;
+	u->health = QF_UNDO_DAMAGED;
+}
+
+static bool is_mark(const struct qf_wire_undo_mark *m, uint32_t magic)
+{
+	return qf_undofile_crc(0, m, 24) == qf_be_get32(m->crc) &&
+	       qf_be_get32(m->magic) == magic;
+}
+
+static bool is_state(const struct qf_wire_undo_mark *m)
+{
+	uint32_t state = qf_be_get32(m->state);
+
+	return is_mark(m, QF_UNDO_STATE) && state >= QF_UNDO_APPLIED &&
+	       state <= QF_UNDO_UNDONE;
+}
+
+static bool is_blank(const void *p, size_t n)
+{
+	static const unsigned char zeros[QF_UNDO_MARKS_BYTES];
+
+	return !memcmp(p, zeros, n);
+}
+
+/* The first bytes are others. A recording that was cut short left nothing in
+ * their place, and has no commit mark. */
+static enum qf_err no_magic(struct qf_undofile *u, struct qf_why *why)
+{
+	struct qf_wire_undo_mark m;
+
+	if (u->io->size > QF_UNDO_HEADER_BYTES + QF_UNDO_MARKS_BYTES &&
+	    !qf_io_read(u->io, &m, sizeof(m), u->io->size - QF_UNDO_MARKS_BYTES,
+			NULL) &&
+	    is_mark(&m, QF_UNDO_COMMIT))
+		return damaged(why, 0);
+	return qf_err_set(why, QF_ERR_FOREIGN, 0, QF_NOWHERE,
+			  "is not an undo file of qfsck");
 }
 
 static enum qf_err read_header(struct qf_undofile *u, struct qf_why *why)
 {
 	struct qf_wire_undo h;
 	enum qf_err err = qf_io_read(u->io, &h, sizeof(h), 0, why);
-	uint32_t crc, len;
+	uint32_t crc, len, version;
 
 	if (err == QF_ERR_OUTSIDE ||
 	    (!err && memcmp(h.magic, QF_UNDO_MAGIC, sizeof(h.magic))))
-		return qf_err_set(why, QF_ERR_FOREIGN, 0, QF_NOWHERE,
-				  "is not an undo file of qfsck");
+		return no_magic(u, why);
 	if (err)
 		return err;
 	crc = qf_be_get32(h.crc);
 	h.crc = qf_be_put32(0);
 	len = qf_be_get32(h.name_len);
-	if (qf_undofile_crc(0, &h, sizeof(h)) != crc || len > QF_UNDO_NAME_ROOM)
+	u->record_bytes = qf_be_get64(h.record_bytes);
+	if (qf_undofile_crc(0, &h, sizeof(h)) != crc ||
+	    len > QF_UNDO_NAME_ROOM || u->record_bytes > INT64_MAX / 2)
 		return damaged(why, 0);
-	if (qf_be_get32(h.version) != QF_UNDO_VERSION)
+	version = qf_be_get32(h.version);
+	if (!version || version > QF_UNDO_VERSION)
 		return qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "was written by another version of qfsck");
 	u->size_before = qf_be_get64(h.size_before);
@@ -57,8 +99,71 @@ static enum qf_err read_header(struct qf_undofile *u, struct qf_why *why)
 	u->flags = qf_be_get32(h.flags);
 	u->n = qf_be_get64(h.records);
 	memcpy(u->name, h.name, len);
-	u->mark_off = QF_UNDO_HEADER_BYTES;
 	return QF_OK;
+}
+
+static void take_state(struct qf_undofile *u, const struct qf_wire_undo_mark *m)
+{
+	u->state = (enum qf_undo_state)qf_be_get32(m->state);
+	u->state_mtime = qf_be_get64(m->mtime);
+	u->state_size = qf_be_get64(m->size);
+}
+
+/* Each mark is whole, or nothing was ever written there; what is neither has
+ * rotted: a mark does not cross a sector. */
+static enum qf_err read_marks(struct qf_undofile *u, struct qf_why *why)
+{
+	struct qf_wire_undo_mark m[QF_UNDO_MARKS_BYTES / QF_UNDO_MARK_BYTES];
+	uint64_t at = QF_UNDO_HEADER_BYTES + u->record_bytes;
+	enum qf_err err = qf_io_read_pad(u->io, m, sizeof(m), at, why);
+	size_t i, n = sizeof(m) / sizeof(m[0]);
+
+	if (err)
+		return err;
+	u->mark_off = at + sizeof(m[0]);
+	if (is_blank(m, sizeof(m))) {
+		u->health = QF_UNDO_UNFINISHED;
+		return QF_OK;
+	}
+	u->committed = is_mark(&m[0], QF_UNDO_COMMIT);
+	if (u->committed)
+		u->mtime_before = qf_be_get64(m[0].mtime);
+	else
+		is_bad(u, at);
+	for (i = 1; i < n; i++) {
+		if (is_blank(&m[i], sizeof(m[i])))
+			continue;
+		u->mark_off = at + (i + 1) * sizeof(m[i]);
+		if (is_state(&m[i]))
+			take_state(u, &m[i]);
+		else
+			is_bad(u, u->mark_off - sizeof(m[i]));
+	}
+	/* more than there is room for: an undo that was cut short often */
+	while (u->mark_off >= at + sizeof(m) &&
+	       !qf_io_read(u->io, m, sizeof(m[0]), u->mark_off, NULL) &&
+	       is_state(m)) {
+		take_state(u, m);
+		u->mark_off += sizeof(m[0]);
+	}
+	return QF_OK;
+}
+
+/* Sets where the bytes before and after stand; false: it makes no sense. */
+static bool take_shape(const struct qf_undofile *u, struct qf_undo_record *r)
+{
+	bool trim = r->phase == QF_UNDO_PHASE_TRIM;
+
+	r->before = u->buf + QF_UNDO_RECORD_HEAD;
+	r->after = trim ? NULL : r->before + r->before_len;
+	if (r->phase >= QF_UNDO_PHASES || !r->len ||
+	    r->off > (uint64_t)INT64_MAX - r->len)
+		return false;
+	if (trim && !r->before_len)
+		return true;
+	if (trim && r->before_len != r->len)
+		return false;
+	return r->len <= QF_UNDO_MAX_RECORD && r->before_len <= r->len;
 }
 
 /* Reads and verifies the record at POS; *END is where the next begins. */
@@ -68,6 +173,7 @@ static enum qf_err read_at(struct qf_undofile *u, uint64_t pos,
 {
 	struct qf_wire_undo_record *h = (struct qf_wire_undo_record *)u->buf;
 	enum qf_err err = qf_io_read(u->io, h, sizeof(*h), pos, why);
+	uint64_t body;
 	uint32_t crc;
 
 	if (err)
@@ -76,26 +182,18 @@ static enum qf_err read_at(struct qf_undofile *u, uint64_t pos,
 	r->off = qf_be_get64(h->off);
 	r->len = qf_be_get32(h->len);
 	r->before_len = qf_be_get32(h->before_len);
-	if (qf_be_get32(h->magic) != QF_UNDO_RECORD ||
-	    r->phase >= QF_UNDO_PHASES || !r->len ||
-	    r->len > QF_UNDO_MAX_RECORD || r->before_len > r->len ||
-	    r->off > (uint64_t)INT64_MAX - r->len)
+	if (qf_be_get32(h->magic) != QF_UNDO_RECORD || !take_shape(u, r))
 		return damaged(why, pos);
-	r->before = u->buf + sizeof(*h);
-	r->after = r->before + r->before_len;
-	err = qf_io_read(u->io, u->buf + sizeof(*h),
-			 (uint64_t)r->before_len + r->len, pos + sizeof(*h),
+	body = (uint64_t)r->before_len + (r->after ? r->len : 0);
+	err = qf_io_read(u->io, u->buf + sizeof(*h), body, pos + sizeof(*h),
 			 why);
 	if (err)
 		return err;
 	crc = qf_be_get32(h->crc);
 	h->crc = qf_be_put32(0);
-	if (qf_undofile_crc(0, u->buf,
-			    sizeof(*h) + (uint64_t)r->before_len + r->len) !=
-	    crc)
+	if (qf_undofile_crc(0, u->buf, sizeof(*h) + body) != crc)
 		return damaged(why, pos);
-	*end = pos + qf_mem_round_up(
-			     sizeof(*h) + (uint64_t)r->before_len + r->len, 8);
+	*end = pos + qf_mem_round_up(sizeof(*h) + body, 8);
 	return QF_OK;
 }
 
@@ -108,63 +206,45 @@ enum qf_err qf_undofile_read(struct qf_undofile *u, uint64_t i,
 	return err == QF_ERR_OUTSIDE ? damaged(why, u->pos[i]) : err;
 }
 
-/* Finds the places of all records; a file cut short is not committed. */
+/* Finds the places of all records; the first that is not whole ends it. */
 static enum qf_err index_records(struct qf_undofile *u, struct qf_why *why)
 {
+	uint64_t at = QF_UNDO_HEADER_BYTES, i;
+	uint64_t most = u->io->size / QF_UNDO_RECORD_HEAD;
 	struct qf_undo_record r;
 	enum qf_err err = QF_OK;
-	uint64_t i;
 
-	if (u->n > u->io->size / QF_UNDO_RECORD_HEAD)
-		return QF_ERR_OUTSIDE;
+	if (most > u->n)
+		most = u->n;
 	u->buf = qf_mem_zalloc(1, QF_UNDO_RECORD_HEAD + 2 * QF_UNDO_MAX_RECORD);
-	u->pos = qf_mem_zalloc(u->n + 1, sizeof(*u->pos));
-	u->off = qf_mem_zalloc(u->n + 1, sizeof(*u->off));
-	u->phase = qf_mem_zalloc(u->n + 1, 1);
+	u->pos = qf_mem_zalloc(most + 1, sizeof(*u->pos));
+	u->off = qf_mem_zalloc(most + 1, sizeof(*u->off));
+	u->phase = qf_mem_zalloc(most + 1, 1);
 	if (!u->buf || !u->pos || !u->off || !u->phase)
 		return no_memory(why);
-	for (i = 0; !err && i < u->n; i++) {
-		u->pos[i] = u->mark_off;
-		err = read_at(u, u->mark_off, &r, &u->mark_off, why);
+	for (i = 0; i < most; i++, u->n_whole++) {
+		u->pos[i] = at;
+		err = read_at(u, at, &r, &at, why);
+		if (err)
+			break;
 		u->off[i] = r.off;
 		u->phase[i] = (uint8_t)r.phase;
+		if (r.phase == QF_UNDO_PHASE_TRIM)
+			u->trim_bytes += r.before_len;
 	}
-	return err;
+	if (err && err != QF_ERR_OUTSIDE && err != QF_ERR_FORMAT)
+		return err;
+	if (u->n_whole == u->n && at <= QF_UNDO_HEADER_BYTES + u->record_bytes)
+		return QF_OK;
+	if (u->health == QF_UNDO_WHOLE)
+		is_bad(u, at);
+	return QF_OK;
 }
 
-/* The mark at mark_off, if there is a whole one. */
-static bool read_mark(struct qf_undofile *u, struct qf_wire_undo_mark *m)
-{
-	return !qf_io_read(u->io, m, sizeof(*m), u->mark_off, NULL) &&
-	       qf_undofile_crc(0, m, 24) == qf_be_get32(m->crc);
-}
-
-static void read_marks(struct qf_undofile *u)
-{
-	struct qf_wire_undo_mark m;
-	uint32_t state;
-
-	if (!read_mark(u, &m) || qf_be_get32(m.magic) != QF_UNDO_COMMIT)
-		return;
-	u->committed = true;
-	u->mtime_before = qf_be_get64(m.mtime);
-	u->mark_off += sizeof(m);
-	while (read_mark(u, &m) && qf_be_get32(m.magic) == QF_UNDO_STATE) {
-		state = qf_be_get32(m.state);
-		if (state < QF_UNDO_APPLIED || state > QF_UNDO_UNDONE)
-			break;
-		u->state = (enum qf_undo_state)state;
-		u->state_mtime = qf_be_get64(m.mtime);
-		u->state_size = qf_be_get64(m.size);
-		u->mark_off += sizeof(m);
-	}
-}
-
-enum qf_err qf_undofile_open(const char *name, struct qf_undofile **out,
-			     struct qf_why *why)
+static enum qf_err open_file(const char *name, bool all,
+			     struct qf_undofile **out, struct qf_why *why)
 {
 	struct qf_undofile *u = qf_mem_zalloc(1, sizeof(*u));
-	struct qf_why cut;
 	enum qf_err err;
 
 	if (!u)
@@ -172,21 +252,28 @@ enum qf_err qf_undofile_open(const char *name, struct qf_undofile **out,
 	err = qf_io_file_open(name, &u->io, why);
 	if (!err)
 		err = read_header(u, why);
-	if (err) {
-		qf_undofile_close(u);
-		return err;
-	}
-	err = index_records(u, &cut);
 	if (!err)
-		read_marks(u);
-	if (err && err != QF_ERR_OUTSIDE && err != QF_ERR_FORMAT) {
-		if (why)
-			*why = cut;
+		err = read_marks(u, why);
+	if (!err && all)
+		err = index_records(u, why);
+	if (err) {
 		qf_undofile_close(u);
 		return err;
 	}
 	*out = u;
 	return QF_OK;
+}
+
+enum qf_err qf_undofile_open(const char *name, struct qf_undofile **out,
+			     struct qf_why *why)
+{
+	return open_file(name, true, out, why);
+}
+
+enum qf_err qf_undofile_peek(const char *name, struct qf_undofile **out,
+			     struct qf_why *why)
+{
+	return open_file(name, false, out, why);
 }
 
 void qf_undofile_close(struct qf_undofile *u)
@@ -205,73 +292,4 @@ bool qf_undofile_unfinished(const struct qf_undofile *u)
 {
 	return u->committed &&
 	       (u->state == QF_UNDO_PENDING || u->state == QF_UNDO_BEGUN);
-}
-
-char *qf_undofile_name(const char *image, unsigned int n)
-{
-	char *name;
-	int len;
-
-	if (n)
-		len = asprintf(&name, "%s.qfsck-undo.%u", image, n);
-	else
-		len = asprintf(&name, "%s.qfsck-undo", image);
-	return len < 0 ? NULL : name;
-}
-
-/* The first undo file beside IMAGE of which WANTED is true. An error is the
- * last one of reading such a file, if none was found. */
-static enum qf_err look_beside(const char *image, uint64_t inode,
-			       bool (*wanted)(const struct qf_undofile *u),
-			       char **out, struct qf_why *why)
-{
-	enum qf_err err, unread = QF_OK;
-	struct qf_undofile *u;
-	unsigned int n;
-	bool found;
-	char *name;
-
-	*out = NULL;
-	for (n = 0; n < MAX_NUMBER; n++) {
-		name = qf_undofile_name(image, n);
-		if (!name)
-			return no_memory(why);
-		if (access(name, F_OK) < 0) {
-			free(name);
-			break;
-		}
-		err = qf_undofile_open(name, &u, why);
-		if (!err) {
-			found = wanted(u) && u->inode == inode;
-			qf_undofile_close(u);
-			if (found) {
-				*out = name;
-				return QF_OK;
-			}
-		}
-		free(name);
-		if (err == QF_ERR_IO || err == QF_ERR_NOMEM)
-			unread = err;
-	}
-	return unread;
-}
-
-enum qf_err qf_undofile_pending(const char *image, uint64_t inode, char **found,
-				struct qf_why *why)
-{
-	return look_beside(image, inode, qf_undofile_unfinished, found, why);
-}
-
-static bool gave_up(const struct qf_undofile *u)
-{
-	return u->committed && u->state == QF_UNDO_APPLIED &&
-	       u->flags & QF_UNDO_GAVE_UP;
-}
-
-char *qf_undofile_gave_up(const char *image, uint64_t inode)
-{
-	char *name;
-
-	(void)look_beside(image, inode, gave_up, &name, NULL);
-	return name;
 }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The undo file of a repair: what every changed place held before, and what
- * it holds after. Reading only; no qcow2 in it.
+ * The undo file of a repair: what every changed place of the image held
+ * before, and what it holds after. Reading only; no qcow2 in it.
  *
  * All numbers are big-endian. A header of 512 bytes; then the records, in
- * the order in which they are written to the image, each padded to 8 bytes;
- * then the commit mark; then state marks, of which the last one counts:
+ * the order in which they are written to the image, each padded to 8 bytes,
+ * and all of them to 512; then the commit mark; then state marks, of which
+ * the last one counts. Header and records are durable before the commit mark
+ * is written, and the image is not touched before that mark is durable:
+ * behind a commit mark a record that is not whole has rotted.
  *
  *	header	0  8  "QFSCKUN1"
- *		8  4  version: 1
+ *		8  4  version: 2
  *		12 4  crc32 of the header, this field as 0
  *		16 8  the image's size before
  *		24 8  its size after
@@ -24,7 +27,7 @@
  *		72    the name, without its folder
  *	record	0  4  "QREC"
  *		4  4  phase: 0 mark, 1 fresh places, 2 tables, 3 header,
- *		      4 sector 0 as it stays
+ *		      4 sector 0 as it stays, 5 (between 3 and 4) trimmed
  *		8  8  host offset
  *		16 4  bytes after
  *		20 4  bytes before: fewer where the file ended
@@ -39,6 +42,11 @@
  *		24 4  crc32 of the 24 bytes before
  *		28 4  0
  *
+ * A trimmed place is one that nobody uses: it holds zeros after, or lies past
+ * the end of the file. Its record has no bytes after, but their number; no
+ * bytes before either (0) where all of them were zeros. There are records for
+ * all of the file behind its size after.
+ *
  * Without a commit mark nothing has been written to the image yet.
  */
 #ifndef QF_UNDOFILE_H
@@ -48,12 +56,13 @@
 #include "lib/io.h"
 
 #define QF_UNDO_MAGIC "QFSCKUN1"
-#define QF_UNDO_VERSION 1u
+#define QF_UNDO_VERSION 2u /* version 1 knew no trimming */
 #define QF_UNDO_RECORD 0x51524543u
 #define QF_UNDO_COMMIT 0x51434d54u
 #define QF_UNDO_STATE 0x51535441u
 #define QF_UNDO_HEADER_BYTES 512u
 #define QF_UNDO_MARK_BYTES 32u
+#define QF_UNDO_MARKS_BYTES 512u /* room for marks, at the file's end */
 #define QF_UNDO_RECORD_HEAD 32u
 #define QF_UNDO_MAX_RECORD (1u << 20) /* bytes after, at most */
 #define QF_UNDO_NAME_ROOM 440u
@@ -100,6 +109,7 @@ enum qf_undo_phase {
 	QF_UNDO_PHASE_TABLES,
 	QF_UNDO_PHASE_HEADER,
 	QF_UNDO_PHASE_END,
+	QF_UNDO_PHASE_TRIM, /* between HEADER and END */
 	QF_UNDO_PHASES
 };
 
@@ -115,20 +125,32 @@ struct qf_undo_record {
 	enum qf_undo_phase phase;
 	uint64_t off;
 	uint32_t len, before_len;
-	const unsigned char *before, *after; /* until the next one is read */
+	const unsigned char *before, *after; /* until the next one is read;
+						of a trimmed place: NULL */
+};
+
+enum qf_undo_health {
+	QF_UNDO_WHOLE,
+	QF_UNDO_UNFINISHED, /* never committed: the image was not touched */
+	QF_UNDO_DAMAGED,    /* was whole once, and is not any more */
 };
 
 struct qf_undofile {
 	struct qf_io *io; /* owned */
 	uint64_t size_before, size_after, inode;
+	uint64_t record_bytes;
 	uint32_t first_bytes, first_crc, flags;
 	char name[QF_UNDO_NAME_ROOM + 1];
-	uint64_t n;	   /* records */
-	uint64_t *pos;	   /* owned: their places */
-	uint64_t *off;	   /* owned: the places in the image */
-	uint8_t *phase;	   /* owned */
-	bool committed;	   /* all records are whole, and the mark is there */
-	uint64_t mark_off; /* where the next state mark goes */
+	enum qf_undo_health health;
+	uint64_t bad_off;    /* damaged: where in the undo file */
+	uint64_t n;	     /* records */
+	uint64_t n_whole;    /* whole ones, from the first on */
+	uint64_t *pos;	     /* owned: their places */
+	uint64_t *off;	     /* owned: the places in the image */
+	uint8_t *phase;	     /* owned */
+	uint64_t trim_bytes; /* kept of trimmed places */
+	bool committed;	     /* the commit mark is there */
+	uint64_t mark_off;   /* where the next state mark goes */
 	enum qf_undo_state state;
 	uint64_t state_mtime, state_size;
 	uint64_t mtime_before; /* 0: not known */
@@ -137,10 +159,14 @@ struct qf_undofile {
 
 /*
  * Opens the undo file NAME and verifies every checksum. Errors: QF_ERR_IO,
- * QF_ERR_FOREIGN (no undo file), QF_ERR_FORMAT (damaged), QF_ERR_NOMEM. A
- * file that was never finished is no error: see COMMITTED.
+ * QF_ERR_FOREIGN (no undo file), QF_ERR_FORMAT (the header is damaged),
+ * QF_ERR_NOMEM. That a record or a mark is not whole is no error: see HEALTH.
  */
 enum qf_err qf_undofile_open(const char *name, struct qf_undofile **out,
+			     struct qf_why *why);
+
+/* The same without the records: header and marks alone. */
+enum qf_err qf_undofile_peek(const char *name, struct qf_undofile **out,
 			     struct qf_why *why);
 void qf_undofile_close(struct qf_undofile *u);
 
@@ -150,26 +176,6 @@ enum qf_err qf_undofile_read(struct qf_undofile *u, uint64_t i,
 
 /* True if the repair or the undo that U records has not ended. */
 bool qf_undofile_unfinished(const struct qf_undofile *u);
-
-/*
- * The name of undo file number N (0, 1, ...) beside the image: owned by the
- * caller, NULL without memory.
- */
-char *qf_undofile_name(const char *image, unsigned int n);
-
-/*
- * *FOUND is the name of the undo file beside IMAGE whose repair has not ended,
- * owned by the caller; NULL if there is none. INODE: the image's. Errors, with
- * which it is not known: QF_ERR_IO, QF_ERR_NOMEM.
- */
-enum qf_err qf_undofile_pending(const char *image, uint64_t inode, char **found,
-				struct qf_why *why);
-
-/*
- * The name of an undo file beside IMAGE whose repair was carried out and gave
- * up pointers, owned by the caller; NULL if there is none.
- */
-char *qf_undofile_gave_up(const char *image, uint64_t inode);
 
 /* The checksum of LEN bytes, going on from CRC (0 at first). */
 uint32_t qf_undofile_crc(uint32_t crc, const void *buf, uint64_t len);

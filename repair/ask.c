@@ -44,3 +44,17 @@ bool qf_ask_plan(const struct qf_mend *m, bool *refused, bool *any)
 	}
 	return true;
 }
+
+bool qf_ask_trim(const struct qf_trim *t)
+{
+	char line[80];
+
+	for (;;) {
+		qf_report_trim_question(stderr, t);
+		if (!fgets(line, sizeof(line), stdin))
+			return false;
+		if (strchr("yn", line[0]) && line[0] &&
+		    (line[1] == '\n' || !line[1]))
+			return line[0] == 'y';
+	}
+}

@@ -12,4 +12,7 @@
  */
 bool qf_ask_plan(const struct qf_mend *m, bool *refused, bool *any);
 
+/* Asks whether the free clusters are to be trimmed. */
+bool qf_ask_trim(const struct qf_trim *t);
+
 #endif

@@ -11,7 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_OUTPUT = 256, OPT_RISK, OPT_UNDO, OPT_OUTPUT_IMAGE, OPT_JOBS };
+enum {
+	OPT_OUTPUT = 256,
+	OPT_RISK,
+	OPT_UNDO,
+	OPT_OUTPUT_IMAGE,
+	OPT_JOBS,
+	OPT_TRIM
+};
 
 static const struct option options[] = {
 	{ "dry-run", no_argument, NULL, 'n' },
@@ -19,6 +26,7 @@ static const struct option options[] = {
 	{ "preen", no_argument, NULL, 'p' },
 	{ "risk", required_argument, NULL, OPT_RISK },
 	{ "undo", required_argument, NULL, OPT_UNDO },
+	{ "trim", no_argument, NULL, OPT_TRIM },
 	{ "output-image", required_argument, NULL, OPT_OUTPUT_IMAGE },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
@@ -36,8 +44,9 @@ static const char help[] =
 	"  -p, --preen            do what risks nothing\n"
 	"      --risk=RISK        none, metadata or data (the default): what may\n"
 	"                         be at stake at the most\n"
-	"      --undo=FILE        the undo file (default: IMAGE.qfsck-undo). If the\n"
-	"                         repair is cut short, give the same again\n"
+	"      --trim             give back the room of all free clusters: punch\n"
+	"                         them out of the file, cut off its free end\n"
+	"      --undo=FILE        the undo file (default: IMAGE.qfsck-undo)\n"
 	"      --output-image=NEW repair a copy, leave IMAGE as it is\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
@@ -91,6 +100,9 @@ static int take_option(struct qf_run_opts *o, int opt)
 		return -1;
 	case OPT_RISK:
 		return take_risk(o, optarg);
+	case OPT_TRIM:
+		o->trim = true;
+		return -1;
 	case OPT_UNDO:
 		o->undo_file = optarg;
 		return -1;

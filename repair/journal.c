@@ -17,30 +17,31 @@
  *  6. An undo writes the before-images in the opposite order, and gives the
  *     file its old size.
  *  7. Only when the image is durable does the undo file say that it is done.
+ *  8. A place is punched out or cut off last but the header's final sector,
+ *     when the refcounts that call it free are durable; what it held is in
+ *     the undo file (1).
  */
 #include "repair/journal.h"
 #include "lib/be.h"
+#include "lib/mem.h"
+#include "lib/undofind.h"
+#include "repair/pointer.h"
+#include "repair/sink.h"
+#include "repair/verify.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define SECTOR 512u
 
 /* An image that is written to, and its undo file. */
 struct journal {
 	int fd, undo_fd;
 	struct qf_io *io; /* the locked image */
 	struct qf_undofile *u;
-	bool strict; /* not interrupted before: all must be as before */
-	/* the states that sector 0 goes through */
-	unsigned char first[2 * QF_UNDO_PHASES][SECTOR];
-	unsigned int n_first;
 };
 
 static enum qf_err failed(struct qf_why *why, int sys, uint64_t off,
@@ -128,127 +129,88 @@ static enum qf_err set_state(struct journal *j, enum qf_undo_state state,
 	return QF_OK;
 }
 
-/* Sector SECTORS of a before- or after-image of LEN bytes, padded. */
-static void sector_of(const unsigned char *image, uint32_t len, uint32_t at,
-		      unsigned char *out)
-{
-	uint32_t n = at < len ? len - at : 0;
-
-	memset(out, 0, SECTOR);
-	memcpy(out, image + at, n < SECTOR ? n : SECTOR);
-}
-
-static bool known_first(const struct journal *j, const unsigned char *now)
-{
-	unsigned int i;
-
-	if (j->strict)
-		return !memcmp(now, j->first[0], SECTOR);
-	for (i = 0; i < j->n_first; i++)
-		if (!memcmp(now, j->first[i], SECTOR))
-			return true;
-	return false;
-}
-
-/* True if the sector NOW may stand where record R has AT. (3) */
-static bool is_known(const struct journal *j, const struct qf_undo_record *r,
-		     uint32_t at, const unsigned char *now)
-{
-	unsigned char want[SECTOR];
-
-	if (r->off + at == 0)
-		return known_first(j, now);
-	sector_of(r->before, r->before_len, at, want);
-	if (!memcmp(now, want, SECTOR))
-		return true;
-	if (j->strict)
-		return false;
-	sector_of(r->after, r->len, at, want);
-	return !memcmp(now, want, SECTOR);
-}
-
-static enum qf_err not_as_recorded(const struct qf_undo_record *r, uint32_t at,
-				   struct qf_why *why)
-{
-	return qf_err_set(why, QF_ERR_USAGE, 0, r->off + at,
-			  "does not hold what the undo file expects at host "
-			  "offset 0x%" PRIx64
-			  ": it has been written to since, or is another image",
-			  r->off + at);
-}
-
-static enum qf_err verify_record(struct journal *j,
-				 const struct qf_undo_record *r,
-				 struct qf_why *why)
-{
-	unsigned char now[SECTOR];
-	enum qf_err err;
-	uint32_t at, n;
-
-	for (at = 0; at < r->len; at += SECTOR) {
-		n = r->len - at < SECTOR ? r->len - at : SECTOR;
-		memset(now, 0, sizeof(now));
-		err = qf_io_read_pad(j->io, now, n, r->off + at, why);
-		if (err)
-			return err;
-		if (!is_known(j, r, at, now))
-			return not_as_recorded(r, at, why);
-	}
-	return QF_OK;
-}
-
-/* Collects the states of sector 0, first to last. */
-static enum qf_err collect_first(struct journal *j, struct qf_why *why)
-{
-	struct qf_undo_record r;
-	enum qf_err err;
-	uint64_t i;
-
-	for (i = 0; i < j->u->n; i++) {
-		if (j->u->off[i] || j->n_first + 2 > sizeof(j->first) / SECTOR)
-			continue;
-		err = qf_undofile_read(j->u, i, &r, why);
-		if (err)
-			return err;
-		sector_of(r.before, r.before_len, 0, j->first[j->n_first++]);
-		sector_of(r.after, r.len, 0, j->first[j->n_first++]);
-	}
-	return QF_OK;
-}
-
 /* Nothing is written unless the whole image is as expected. (3) */
-static enum qf_err verify(struct journal *j, struct qf_why *why)
+static enum qf_err verify(struct journal *j, enum qf_want want,
+			  struct qf_why *why)
 {
-	struct qf_undo_record r;
 	struct stat st;
-	enum qf_err err;
-	uint64_t i, size;
 
 	if (fstat(j->fd, &st) < 0)
 		return failed(why, errno, QF_NOWHERE, "look at the image");
-	size = (uint64_t)st.st_size;
-	if (!j->io->block_dev &&
-	    ((j->strict && size != j->u->size_before) ||
-	     size < j->u->size_before || size > j->u->size_after))
-		return qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
-				  "has another size than recorded: it has been "
-				  "written to since, or is another image");
 	/* what is read must be what is there now */
-	j->io->size = j->io->block_dev ? j->io->size : size;
-	err = collect_first(j, why);
-	for (i = 0; !err && i < j->u->n; i++) {
-		err = qf_undofile_read(j->u, i, &r, why);
-		if (!err)
-			err = verify_record(j, &r, why);
+	if (!j->io->block_dev)
+		j->io->size = (uint64_t)st.st_size;
+	return qf_verify_image(j->io, j->u, want, why);
+}
+
+bool qf_journal_can_punch(const struct qf_io *io)
+{
+	uint64_t end = qf_mem_round_up(io->size, QF_TRIM_BLOCK);
+	struct timespec t[2] = { { .tv_nsec = UTIME_OMIT } };
+	int fd = open(io->name, O_RDWR | O_CLOEXEC);
+	bool can;
+
+	if (fd < 0)
+		return false;
+	/* behind the end, where nothing is */
+	can = !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 (off_t)end, QF_TRIM_BLOCK) ||
+	      (errno != EOPNOTSUPP && errno != ENOSYS);
+	/* some file systems note it as a write */
+	t[1].tv_sec = (time_t)(io->mtime_ns / 1000000000);
+	t[1].tv_nsec = (long)(io->mtime_ns % 1000000000);
+	if (io->mtime_ns > 0)
+		(void)futimens(fd, t);
+	close(fd);
+	return can;
+}
+
+/* Makes LEN bytes at OFF zeros, and gives their room back where the file
+ * system can. (8) */
+static int punch(int fd, uint64_t off, uint64_t len)
+{
+	static const unsigned char zeros[64 << 10];
+	uint64_t n;
+	int err;
+
+	while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 (off_t)off, (off_t)len) < 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EOPNOTSUPP && errno != ENOSYS)
+			return errno;
+		for (err = 0; !err && len; off += n, len -= n) {
+			n = len < sizeof(zeros) ? len : sizeof(zeros);
+			err = write_all(fd, zeros, n, off);
+		}
+		return err;
 	}
-	return err;
+	return 0;
+}
+
+static int write_record(struct journal *j, const struct qf_undo_record *r)
+{
+	if (r->after)
+		return write_all(j->fd, r->after, r->len, r->off); /* 5 */
+	return r->off < j->u->size_after ? punch(j->fd, r->off, r->len) : 0;
+}
+
+/* The file ends where the repair has it. */
+static enum qf_err cut(struct journal *j, struct qf_why *why)
+{
+	if (j->io->block_dev || j->u->size_after >= j->u->size_before)
+		return QF_OK;
+	return ftruncate(j->fd, (off_t)j->u->size_after) < 0
+		       ? failed(why, errno, QF_NOWHERE,
+				"cut off the image's free end")
+		       : QF_OK;
 }
 
 static enum qf_err write_phase(struct journal *j, enum qf_undo_phase phase,
 			       struct qf_why *why)
 {
 	struct qf_undo_record r;
-	enum qf_err err;
+	enum qf_err err = QF_OK;
 	bool any = false;
 	uint64_t i;
 	int sys;
@@ -260,11 +222,15 @@ static enum qf_err write_phase(struct journal *j, enum qf_undo_phase phase,
 		err = qf_undofile_read(j->u, i, &r, why);
 		if (err)
 			return err;
-		sys = write_all(j->fd, r.after, r.len, r.off); /* 5 */
+		sys = write_record(j, &r);
 		if (sys)
 			return failed(why, sys, r.off, "write to the image");
 		any = true;
 	}
+	if (any && phase == QF_UNDO_PHASE_TRIM)
+		err = cut(j, why);
+	if (err)
+		return err;
 	return any ? sync_image(j, why) : QF_OK;
 }
 
@@ -319,6 +285,7 @@ static enum qf_err roll_back(struct journal *j, struct qf_why *why)
 		if (!err && r.phase != phase)
 			err = sync_image(j, why); /* 4, the other way */
 		phase = r.phase;
+		/* what is neither written nor kept was zeros, and is */
 		sys = err ? 0 : write_all(j->fd, r.before, r.before_len, r.off);
 		if (sys)
 			err = failed(why, sys, r.off, "write to the image");
@@ -354,28 +321,58 @@ static enum qf_err not_this_image(struct qf_why *why)
 			  "the undo file does not belong to this image");
 }
 
+static enum qf_err is_rotten(const struct qf_undofile *u,
+			     const struct qf_why *seen, struct qf_why *why)
+{
+	if (u->health == QF_UNDO_DAMAGED)
+		qf_err_set(why, QF_ERR_FORMAT, 0, u->bad_off,
+			   "the undo file \"%s\" is damaged (a checksum is "
+			   "wrong at byte %" PRIu64
+			   " of it): the repair cannot be taken back with it, "
+			   "and nothing was written",
+			   u->io->name, u->bad_off);
+	else
+		qf_err_set(why, QF_ERR_FORMAT, 0, QF_NOWHERE,
+			   "the undo file \"%s\": %s: the repair cannot be "
+			   "taken back with it, and nothing was written",
+			   u->io->name, seen->text);
+	qf_err_next(why, "take another copy of the undo file, if there is "
+			 "one; what the image is like now says \"qfsck "
+			 "check\"");
+	return QF_ERR_FORMAT;
+}
+
 static enum qf_err start(struct journal *j, struct qf_io *io,
 			 struct qf_undofile *u, struct qf_why *why)
 {
+	struct qf_why seen = { 0 };
+
 	memset(j, 0, sizeof(*j));
 	j->fd = j->undo_fd = -1;
 	j->io = io;
 	j->u = u;
-	if (!u->committed)
+	if (u->health == QF_UNDO_WHOLE)
+		return open_both(j, why);
+	if (u->health == QF_UNDO_UNFINISHED &&
+	    qf_undofind_see(u, io, &seen) != QF_UNDO_ROTTEN)
 		return qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
 				  "the undo file is not whole: the repair was "
 				  "stopped before it wrote anything");
-	return open_both(j, why);
+	return is_rotten(u, &seen, why);
 }
 
 /* Phase by phase, each durable before the next. (2, 4, 7) */
 static enum qf_err write_all_phases(struct journal *j, struct qf_why *why)
 {
+	static const enum qf_undo_phase order[] = {
+		QF_UNDO_PHASE_MARK,   QF_UNDO_PHASE_FRESH, QF_UNDO_PHASE_TABLES,
+		QF_UNDO_PHASE_HEADER, QF_UNDO_PHASE_TRIM,  QF_UNDO_PHASE_END,
+	};
 	enum qf_err err = QF_OK;
-	unsigned int phase;
+	size_t i;
 
-	for (phase = 0; !err && phase < QF_UNDO_PHASES; phase++)
-		err = write_phase(j, (enum qf_undo_phase)phase, why);
+	for (i = 0; !err && i < sizeof(order) / sizeof(order[0]); i++)
+		err = write_phase(j, order[i], why);
 	return err;
 }
 
@@ -385,13 +382,12 @@ enum qf_err qf_journal_apply(struct qf_io *io, struct qf_undofile *u,
 	struct journal j;
 	enum qf_err err = start(&j, io, u, why);
 
-	j.strict = !interrupted;
-
 	if (!err && u->state != QF_UNDO_PENDING)
 		err = qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
 				 "this repair has ended already");
 	if (!err)
-		err = verify(&j, why);
+		err = verify(&j, interrupted ? QF_WANT_EITHER : QF_WANT_BEFORE,
+			     why);
 	if (err)
 		goto out;
 	err = write_all_phases(&j, why);
@@ -426,27 +422,37 @@ static enum qf_err unchanged_since(struct journal *j, struct qf_why *why)
 	return QF_ERR_USAGE;
 }
 
-/* All must be as the repair left it. */
-static enum qf_err verify_after(struct journal *j, struct qf_why *why)
+/* What was trimmed needs its room again. */
+static enum qf_err check_room(struct journal *j, struct qf_why *why)
 {
-	unsigned char *now = malloc(QF_UNDO_MAX_RECORD);
-	struct qf_undo_record r;
-	enum qf_err err = QF_OK;
-	uint64_t i;
+	uint64_t room = qf_sink_room(j->io->name);
 
-	if (!now)
-		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
-				  "no memory");
-	for (i = 0; !err && i < j->u->n; i++) {
-		err = qf_undofile_read(j->u, i, &r, why);
-		if (err || r.phase == QF_UNDO_PHASE_MARK)
-			continue;
-		err = qf_io_read_pad(j->io, now, r.len, r.off, why);
-		if (!err && memcmp(now, r.after, r.len))
-			err = not_as_recorded(&r, 0, why);
-	}
-	free(now);
-	return err;
+	if (j->io->block_dev || room >= j->u->trim_bytes)
+		return QF_OK;
+	return qf_err_set(why, QF_ERR_IO, 0, QF_NOWHERE,
+			  "to put back what was trimmed needs %" PRIu64
+			  " bytes, and the image's file system has %" PRIu64
+			  " left",
+			  j->u->trim_bytes, room);
+}
+
+/* Whether it can be taken back: nothing has been written yet. */
+static enum qf_err verify_undo(struct journal *j, struct qf_why *why)
+{
+	struct qf_undofile *u = j->u;
+	enum qf_err err;
+
+	if (u->state != QF_UNDO_APPLIED && !qf_undofind_belongs(u, j->io))
+		return not_this_image(why);
+	if (u->state == QF_UNDO_ROLLED_BACK || u->state == QF_UNDO_UNDONE)
+		return qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
+				  "this repair has been taken back already");
+	if (u->state != QF_UNDO_APPLIED)
+		return verify(j, QF_WANT_EITHER, why);
+	err = unchanged_since(j, why);
+	if (!err)
+		err = check_room(j, why);
+	return err ? err : verify(j, QF_WANT_AFTER, why);
 }
 
 enum qf_err qf_journal_undo(struct qf_io *io, struct qf_undofile *u,
@@ -455,28 +461,20 @@ enum qf_err qf_journal_undo(struct qf_io *io, struct qf_undofile *u,
 	struct journal j;
 	enum qf_err err = start(&j, io, u, why);
 
-	if (!err && !j.io->block_dev && u->inode != io->id[1] &&
-	    u->state != QF_UNDO_APPLIED)
-		err = not_this_image(why);
-	if (!err &&
-	    (u->state == QF_UNDO_ROLLED_BACK || u->state == QF_UNDO_UNDONE))
-		err = qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
-				 "this repair has been taken back already");
-	if (!err && u->state == QF_UNDO_APPLIED) {
-		err = unchanged_since(&j, why);
-		if (!err)
-			err = verify_after(&j, why);
-	} else if (!err) {
-		err = verify(&j, why);
-	}
+	if (!err)
+		err = verify_undo(&j, why);
 	if (err || check_only)
 		goto out;
-	/* set again what the repair may have taken off: 2 */
+	/* an interruption is better noticed; if it cannot be, it is told when
+	 * the image is opened: 2 */
+	(void)qf_pointer_leave(io->name, io, u->io->name, NULL);
 	err = set_state(&j, QF_UNDO_BEGUN, why);
 	if (!err)
 		err = roll_back(&j, why);
 	if (!err)
 		err = set_state(&j, QF_UNDO_UNDONE, why);
+	if (!err)
+		qf_pointer_remove(io->name);
 out:
 	close_both(&j);
 	return err;

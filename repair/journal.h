@@ -6,6 +6,10 @@
 #include "lib/undofile.h"
 #include "repair/mend.h"
 
+/* True if holes can be punched into the image behind IO, as far as that can be
+ * told without changing anything in it. */
+bool qf_journal_can_punch(const struct qf_io *io);
+
 /*
  * Writes the undo file NAME, which must not be there yet, for the plan of M.
  * The image is not touched. Errors: QF_ERR_IO (also when the file system

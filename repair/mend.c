@@ -275,6 +275,7 @@ enum qf_err qf_mend_plan(struct qf_io *io, const struct qf_mend_opts *opts,
 void qf_mend_free(struct qf_mend *m)
 {
 	qf_plan_free(m->plan);
+	qf_trim_free(&m->trim);
 	qf_check_free(&m->before);
 	qf_check_free(&m->after);
 	memset(m, 0, sizeof(*m));

@@ -4,6 +4,7 @@
 #define QF_MEND_H
 
 #include "repair/plan.h"
+#include "repair/trim.h"
 
 struct qf_mend {
 	struct qf_plan *plan;
@@ -13,6 +14,7 @@ struct qf_mend {
 	bool withheld; /* leaks are kept: they may be what is lost */
 	bool refused;  /* the plan is not better: nothing must be written */
 	char reason[256];
+	struct qf_trim trim; /* by qf_trim_plan, where it is wanted */
 };
 
 /*

@@ -142,6 +142,38 @@ static void say_left(FILE *out, const struct qf_mend *m,
 	}
 }
 
+static void say_trim(FILE *out, const struct qf_trim *t)
+{
+	char gain[32], from[32], to[32];
+
+	if (!t->wanted)
+		return;
+	if (t->reason[0]) {
+		fprintf(out, "Nothing is trimmed: %s.\n", t->reason);
+		return;
+	}
+	if (t->cut_only)
+		fprintf(out, "The file system cannot punch holes: only the "
+			     "file's free end can be cut off.\n");
+	if (!qf_trim_any(t)) {
+		fprintf(out, "There is nothing to trim: no free cluster takes "
+			     "room on the disk.\n");
+		return;
+	}
+	fprintf(out,
+		"To trim: %" PRIu64
+		" free cluster%s; %s on the disk are gained",
+		t->clusters, t->clusters == 1 ? "" : "s",
+		qf_text_bytes(t->punched_bytes + t->cut_bytes, gain,
+			      sizeof(gain)));
+	if (t->size_after < t->size_before)
+		fprintf(out, ", and the file is cut from %s to %s",
+			qf_text_bytes(t->size_before, from, sizeof(from)),
+			qf_text_bytes(t->size_after, to, sizeof(to)));
+	fprintf(out, ".\n      The undo file keeps what they hold: as long as "
+		     "it is there, its room is not gained.\n");
+}
+
 void qf_report_plan(FILE *out, const struct qf_image *img,
 		    const struct qf_mend *m, const char *name)
 {
@@ -153,6 +185,7 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	if (!m->plan->n) {
 		fprintf(out, "There is nothing that can be repaired.\n");
 		say_left(out, m, &m->before);
+		say_trim(out, &m->trim);
 		return;
 	}
 	if (m->refused) {
@@ -170,6 +203,7 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	fprintf(out, "Afterwards: ");
 	say_state(out, &m->after);
 	fprintf(out, "\n");
+	say_trim(out, &m->trim);
 }
 
 void qf_report_question(FILE *out, const struct qf_problem_row *row,
@@ -183,6 +217,14 @@ void qf_report_question(FILE *out, const struct qf_problem_row *row,
 	fflush(out);
 }
 
+void qf_report_trim_question(FILE *out, const struct qf_trim *t)
+{
+	fprintf(out, "\n");
+	say_trim(out, t);
+	fprintf(out, "  Risk: none. Trim it? [y]es, [n]o: ");
+	fflush(out);
+}
+
 void qf_report_outcome(FILE *out, const struct qf_mend *m,
 		       const struct qf_outcome *o)
 {
@@ -191,6 +233,8 @@ void qf_report_outcome(FILE *out, const struct qf_mend *m,
 	say_state(out, o->left);
 	fprintf(out, "\n");
 	say_left(out, m, o->left);
+	if (o->applied && qf_trim_any(&m->trim))
+		fprintf(out, "The free clusters were trimmed.\n");
 	if (o->undo_file)
 		fprintf(out,
 			"To take the repair back: qfsck undo \"%s\" \"%s\"\n",
@@ -245,6 +289,30 @@ static json_t *lost_json(const struct qf_image *img, const struct qf_mend *m)
 	return a;
 }
 
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *trim_json(const struct qf_trim *t, bool applied)
+{
+	json_t *o;
+
+	if (!t->wanted)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "applied",
+			    json_boolean(applied && qf_trim_any(t)));
+	json_object_set_new(o, "free-clusters", number(t->clusters));
+	json_object_set_new(o, "punched-bytes", number(t->punched_bytes));
+	json_object_set_new(o, "cut-bytes", number(t->cut_bytes));
+	json_object_set_new(o, "file-size-before", number(t->size_before));
+	json_object_set_new(o, "file-size-after", number(t->size_after));
+	if (t->reason[0])
+		json_object_set_new(o, "reason", qf_report_string(t->reason));
+	return o;
+}
+
 void qf_report_plan_json(FILE *out, const struct qf_image *img,
 			 const struct qf_mend *m, const struct qf_outcome *o)
 {
@@ -263,6 +331,7 @@ void qf_report_plan_json(FILE *out, const struct qf_image *img,
 		json_object_set_new(j, "refused", qf_report_string(m->reason));
 	json_object_set_new(j, "edits", edits_json(m));
 	json_object_set_new(j, "lost", lost_json(img, m));
+	json_object_set_new(j, "trim", trim_json(&m->trim, o->applied));
 	json_object_set_new(j, "left", qf_report_findings(&o->left->findings));
 	json_dumpf(j, out, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
 	fputc('\n', out);

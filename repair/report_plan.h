@@ -24,6 +24,9 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 void qf_report_question(FILE *out, const struct qf_problem_row *row,
 			size_t edits);
 
+/* Asks whether what is free is to be trimmed. */
+void qf_report_trim_question(FILE *out, const struct qf_trim *t);
+
 /* What came of it: one paragraph. */
 void qf_report_outcome(FILE *out, const struct qf_mend *m,
 		       const struct qf_outcome *o);

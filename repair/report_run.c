@@ -4,6 +4,8 @@
 #include "lib/open.h"
 #include "repair/ask.h"
 #include "repair/journal.h"
+#include "repair/pointer.h"
+#include "repair/report_resume.h"
 #include "repair/run.h"
 #include "repair/sink.h"
 #include "repair/stop.h"
@@ -42,58 +44,6 @@ static int exit_code(enum qf_verdict v)
 	return codes[v];
 }
 
-/* The undo file that is still at work on the image: its name, or NULL. If one
- * cannot be read, a new repair might start in the midst of another. */
-static enum qf_err find_pending(const struct run *r, char **name,
-				struct qf_why *why)
-{
-	enum qf_err err;
-	struct qf_undofile *u;
-	bool found;
-
-	if (r->o->undo_file && !access(r->o->undo_file, F_OK) &&
-	    !qf_undofile_open(r->o->undo_file, &u, NULL)) {
-		found = qf_undofile_unfinished(u) &&
-			u->inode == r->img->io->id[1];
-		qf_undofile_close(u);
-		*name = found ? strdup(r->o->undo_file) : NULL;
-		if (found)
-			return *name ? QF_OK
-				     : qf_err_set(why, QF_ERR_NOMEM, 0,
-						  QF_NOWHERE, "no memory");
-	}
-	err = qf_undofile_pending(r->name, r->img->io->id[1], name, why);
-	if (err)
-		qf_err_next(why,
-			    "an undo file beside the image cannot be read, "
-			    "and may tell of an interrupted repair; make "
-			    "it readable, or move it away if you know "
-			    "that it does not");
-	return err;
-}
-
-/* Ends what was interrupted: a repair forwards, an undo backwards. */
-static enum qf_err finish_pending(struct run *r, const char *name,
-				  struct qf_why *why)
-{
-	struct qf_undofile *u;
-	enum qf_err err = qf_undofile_open(name, &u, why);
-
-	if (err)
-		return err;
-	if (u->state == QF_UNDO_BEGUN)
-		err = qf_journal_undo(r->img->io, u, false, why);
-	else
-		err = qf_journal_apply(r->img->io, u, true, why);
-	if (!err)
-		fprintf(stderr,
-			"qfsck: %s: an interrupted %s was finished (%s)\n",
-			r->name, u->state == QF_UNDO_UNDONE ? "undo" : "repair",
-			name);
-	qf_undofile_close(u);
-	return err;
-}
-
 /* Reads the image again while the file that holds the lock stays open. */
 static enum qf_err read_anew(struct run *r, struct qf_why *why)
 {
@@ -107,38 +57,31 @@ static enum qf_err read_anew(struct run *r, struct qf_why *why)
 }
 
 /*
- * Opens and locks the image. Returns -1, or the exit code: of an interrupted
- * repair that must not be finished now, or that cannot be.
+ * Opens and locks the image, and ends what was interrupted. Returns -1, or
+ * the exit code if it must not be ended now, or cannot be.
  */
 static int start(struct run *r)
 {
 	struct qf_why why = { 0 };
+	enum qf_resume done = QF_RESUME_NOTHING;
 	enum qf_err err =
 		qf_open_image(r->name, QF_LOCK_WRITE, false, &r->img, &why);
-	char *pending;
 
+	if (!err)
+		err = qf_report_resume(r->name, r->img->io, r->o->undo_file,
+				       r->o->mode == QF_RUN_SHOW, &done, &why);
+	if (!err && done == QF_RESUME_FINISHED)
+		err = read_anew(r, &why);
 	if (err)
 		return failed(r, &why);
-	err = find_pending(r, &pending, &why);
-	if (err)
-		return failed(r, &why);
-	if (!pending)
-		return -1;
-	if (r->o->mode == QF_RUN_SHOW) {
-		fprintf(stderr,
-			"qfsck: %s: a repair of this image was interrupted "
-			"(%s); it is finished by the next \"qfsck repair\" "
-			"without -n\n",
-			r->name, pending);
-		free(pending);
-		return QF_EXIT_CORRUPT;
-	}
-	err = finish_pending(r, pending, &why);
-	free(pending);
-	if (err)
-		return failed(r, &why);
-	err = read_anew(r, &why);
-	return err ? failed(r, &why) : -1;
+	return done == QF_RESUME_LEFT ? QF_EXIT_CORRUPT : -1;
+}
+
+/* True if it is not only about the plan. */
+static bool may_write(const struct run *r)
+{
+	return r->o->mode == QF_RUN_ASK ? r->o->terminal
+					: r->o->mode != QF_RUN_SHOW;
 }
 
 static enum qf_err make_plan(struct run *r, const bool *refused,
@@ -150,8 +93,23 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 				     .withhold_leaks = r->gave_up != NULL,
 				     .jobs = r->o->jobs };
 
+	enum qf_err err;
+
 	qf_mend_free(&r->mend);
-	return qf_mend_plan(r->img->io, &opts, &r->mend, why);
+	err = qf_mend_plan(r->img->io, &opts, &r->mend, why);
+	if (!err && r->o->trim && !r->mend.refused)
+		err = qf_trim_plan(r->mend.plan, &r->mend.after,
+				   !may_write(r) ||
+					   qf_journal_can_punch(r->img->io),
+				   r->o->jobs, &r->mend.trim, why);
+	return err;
+}
+
+/* True if there is something to write. */
+static bool has_work(const struct run *r)
+{
+	return !r->mend.refused &&
+	       (r->mend.plan->n || qf_trim_any(&r->mend.trim));
 }
 
 /* True if the plan is to be carried out. */
@@ -159,14 +117,19 @@ static bool agreed(struct run *r, struct qf_why *why, enum qf_err *err)
 {
 	bool refused[QF_PROBLEMS] = { false }, any;
 
-	if (!r->mend.plan->n || r->mend.refused || r->o->mode == QF_RUN_SHOW)
+	if (!has_work(r) || !may_write(r))
 		return false;
 	if (r->o->mode != QF_RUN_ASK)
 		return true;
-	if (!r->o->terminal || !qf_ask_plan(&r->mend, refused, &any) || !any)
+	if (!qf_ask_plan(&r->mend, refused, &any))
 		return false;
-	*err = make_plan(r, refused, why);
-	return !*err && r->mend.plan->n && !r->mend.refused;
+	if (r->mend.plan->n)
+		*err = make_plan(r, refused, why);
+	if (*err)
+		return false;
+	if (qf_trim_any(&r->mend.trim) && !qf_ask_trim(&r->mend.trim))
+		qf_trim_free(&r->mend.trim);
+	return has_work(r);
 }
 
 /* The name for a new undo file. */
@@ -178,8 +141,15 @@ static enum qf_err choose_undo_name(struct run *r, struct qf_why *why)
 		r->undo_name = strdup(r->o->undo_file);
 		return r->undo_name ? QF_OK : QF_ERR_NOMEM;
 	}
+	if (r->img->io->block_dev && qf_sink_is_memory(r->name)) {
+		qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
+			   "the undo file would lie beside the device, in "
+			   "memory, and be gone after a restart");
+		qf_err_next(why, "say where it is to be: --undo=FILE");
+		return QF_ERR_USAGE;
+	}
 	for (n = 0; n < 1000; n++) {
-		r->undo_name = qf_undofile_name(r->name, n);
+		r->undo_name = qf_undofind_name(r->name, n);
 		if (!r->undo_name || access(r->undo_name, F_OK) < 0)
 			break;
 		free(r->undo_name);
@@ -188,6 +158,19 @@ static enum qf_err choose_undo_name(struct run *r, struct qf_why *why)
 	return r->undo_name ? QF_OK
 			    : qf_err_set(why, QF_ERR_IO, 0, QF_NOWHERE,
 					 "no name is left for the undo file");
+}
+
+/* Without it an interruption is not noticed by itself; that is no reason not
+ * to repair. */
+static void leave_pointer(const struct run *r)
+{
+	struct qf_why why = { 0 };
+
+	if (qf_pointer_leave(r->name, r->img->io, r->undo_name, &why))
+		fprintf(stderr,
+			"qfsck: %s: %s\n  Next: if this repair is "
+			"interrupted, give --undo=%s again\n",
+			r->name, why.text, r->undo_name);
 }
 
 static enum qf_err carry_out(struct run *r, struct qf_why *why)
@@ -208,8 +191,13 @@ static enum qf_err carry_out(struct run *r, struct qf_why *why)
 	if (!err)
 		err = qf_undofile_open(r->undo_name, &u, why);
 	if (!err)
+		leave_pointer(r);
+	if (!err)
 		err = qf_journal_apply(r->img->io, u, false, why);
 	r->applied = !err;
+	/* else the image may be half written, and the next repair needs it */
+	if (u && !qf_undofile_unfinished(u))
+		qf_pointer_remove(r->name);
 	qf_undofile_close(u);
 	return err;
 }
@@ -262,7 +250,7 @@ static int repair(struct run *r)
 
 	if (code >= 0)
 		return code;
-	r->gave_up = qf_undofile_gave_up(r->name, r->img->io->id[1]);
+	r->gave_up = qf_undofind_gave_up(r->name, r->img->io);
 	qf_progress_start(r->name, false);
 	err = make_plan(r, NULL, &why);
 	qf_progress_stop();

@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -139,6 +141,27 @@ uint64_t qf_sink_room(const char *name)
 		room = UINT64_MAX;
 	free(folder);
 	return room;
+}
+
+bool qf_sink_is_on(const char *name, uint64_t dev)
+{
+	char *folder = folder_of(name);
+	struct stat st;
+	bool same = folder && !stat(folder, &st) && st.st_dev == dev;
+
+	free(folder);
+	return same;
+}
+
+bool qf_sink_is_memory(const char *name)
+{
+	char *folder = folder_of(name);
+	struct statfs st;
+	bool is = folder && !statfs(folder, &st) &&
+		  (st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC);
+
+	free(folder);
+	return is;
 }
 
 /* Copies the data of [AT, END). */

@@ -43,6 +43,12 @@ void qf_sink_remove(const char *name);
  */
 uint64_t qf_sink_room(const char *name);
 
+/* True if NAME is or would be on the device with the number DEV. */
+bool qf_sink_is_on(const char *name, uint64_t dev);
+
+/* True if NAME is or would be in memory, as all of /dev is. */
+bool qf_sink_is_memory(const char *name);
+
 /*
  * Copies the file FROM to the new file TO: by sharing the blocks where the
  * file system can, else byte by byte, keeping holes. Errors: QF_ERR_IO.

@@ -9,6 +9,8 @@
  *	QFSCK_CUT_FAIL=N:ERRNO	change number N and all after it fail
  *	QFSCK_CUT_ONCE=N:ERRNO	change number N alone fails
  *	QFSCK_CUT_SHORT=1	every write writes at most 100 bytes
+ *	QFSCK_CUT_NOPUNCH=N	the Nth punched hole and all after it find a
+ *				file system that has none
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -151,4 +153,36 @@ int ftruncate64(int fd, off64_t size);
 int ftruncate64(int fd, off64_t size)
 {
 	return ftruncate(fd, size);
+}
+
+int fallocate(int fd, int mode, off_t off, off_t len)
+{
+	static long punches;
+	int (*fn)(int, int, off_t, off_t);
+	int err = count();
+
+	*(void **)&fn = real("fallocate");
+	punches++;
+	if (!err && setting("QFSCK_CUT_NOPUNCH", NULL) > 0 &&
+	    punches >= setting("QFSCK_CUT_NOPUNCH", NULL))
+		err = EOPNOTSUPP;
+	if (err) {
+		errno = err;
+		return -1;
+	}
+	if (mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+		abort();
+	if (is_cut()) {
+		/* some of it is gone, the rest is not */
+		fn(fd, mode, off, (len / 2 + 511) / 512 * 512);
+		kill(getpid(), SIGKILL);
+	}
+	note("punch", fd, (long long)off, NULL, (size_t)len);
+	return fn(fd, mode, off, len);
+}
+
+int fallocate64(int fd, int mode, off64_t off, off64_t len);
+int fallocate64(int fd, int mode, off64_t off, off64_t len)
+{
+	return fallocate(fd, mode, off, len);
 }

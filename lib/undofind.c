@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lib/undofind.h"
+#include "lib/format.h"
+#include "lib/mem.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Undo files beside an image that are looked at, and how many in a row may
+ * have been removed. */
+#define MAX_NUMBER 1000u
+#define MAX_GAP 16u
+#define POINTER_ROOM 4200u
+#define SECTOR 512u
+
+static enum qf_err no_memory(struct qf_why *why)
+{
+	return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE, "no memory");
+}
+
+char *qf_undofind_name(const char *image, unsigned int n)
+{
+	char *name;
+	int len;
+
+	if (n)
+		len = asprintf(&name, "%s.qfsck-undo.%u", image, n);
+	else
+		len = asprintf(&name, "%s.qfsck-undo", image);
+	return len < 0 ? NULL : name;
+}
+
+char *qf_undofind_pointer(const char *image)
+{
+	char *name;
+
+	return asprintf(&name, "%s.qfsck-pending", image) < 0 ? NULL : name;
+}
+
+/*
+ * Whether anything can be at work on the image: one of version 3 has its
+ * corrupt bit set as long as it is.
+ */
+static bool is_open_to_doubt(struct qf_io *io)
+{
+	struct qf_wire_header h;
+
+	if (qf_io_read_pad(io, &h, sizeof(h), 0, NULL))
+		return true;
+	return qf_be_get32(h.version) < 3 ||
+	       qf_be_get64(h.incompatible_features) & QF_INCOMPAT_CORRUPT;
+}
+
+/* True if the image is as before the repair, but for the corrupt bit: it was
+ * begun. */
+static bool is_marked_only(const struct qf_undofile *u, struct qf_io *io)
+{
+	const size_t at =
+		offsetof(struct qf_wire_header, incompatible_features);
+	struct qf_be64 bits;
+	unsigned char *first;
+	bool same = false;
+
+	if (u->first_bytes < at + sizeof(bits) ||
+	    u->first_bytes > 1u << QF_MAX_CLUSTER_BITS)
+		return false;
+	first = qf_mem_zalloc(1, u->first_bytes);
+	if (first && !qf_io_read_pad(io, first, u->first_bytes, 0, NULL)) {
+		memcpy(&bits, first + at, sizeof(bits));
+		if (qf_be_get64(bits) & QF_INCOMPAT_CORRUPT) {
+			bits = qf_be_put64(qf_be_get64(bits) &
+					   ~QF_INCOMPAT_CORRUPT);
+			memcpy(first + at, &bits, sizeof(bits));
+			same = qf_undofile_crc(0, first, u->first_bytes) ==
+			       u->first_crc;
+		}
+	}
+	free(first);
+	return same;
+}
+
+/* How the image stands to the records. */
+struct tally {
+	uint64_t before, after; /* sectors that are clearly the one */
+	bool strange;		/* one is neither */
+};
+
+static void compare_sector(const struct qf_undo_record *r, uint32_t at,
+			   const unsigned char *now, struct tally *t)
+{
+	uint32_t n = r->len - at < SECTOR ? r->len - at : SECTOR;
+	unsigned char was[SECTOR] = { 0 }, will[SECTOR] = { 0 };
+	bool is_before, is_after;
+
+	if (at < r->before_len)
+		memcpy(was, r->before + at,
+		       r->before_len - at < n ? r->before_len - at : n);
+	if (r->after)
+		memcpy(will, r->after + at, n);
+	is_before = !memcmp(now, was, n);
+	is_after = !memcmp(now, will, n);
+	t->before += is_before && !is_after;
+	t->after += is_after && !is_before;
+	t->strange = t->strange || (!is_before && !is_after);
+}
+
+/* True if some of what U records has been written, and some has not. */
+static bool is_half_written(struct qf_undofile *u, struct qf_io *io)
+{
+	struct tally t = { 0, 0, false };
+	unsigned char now[SECTOR];
+	struct qf_undo_record r;
+	uint64_t i;
+	uint32_t at, n;
+
+	for (i = 0; i < u->n_whole && !t.strange; i++) {
+		if (qf_undofile_read(u, i, &r, NULL))
+			return false;
+		/* sector 0 has many states; of zeros nothing is seen */
+		if (!r.off || (!r.after && !r.before_len))
+			continue;
+		for (at = 0; at < r.len && !t.strange; at += SECTOR) {
+			n = r.len - at < SECTOR ? r.len - at : SECTOR;
+			if (qf_io_read_pad(io, now, n, r.off + at, NULL))
+				return false;
+			compare_sector(&r, at, now, &t);
+		}
+	}
+	return t.before && t.after && !t.strange;
+}
+
+static enum qf_undo_sight rotten(struct qf_why *why, const char *what)
+{
+	qf_err_set(why, QF_ERR_FORMAT, 0, QF_NOWHERE, "%s", what);
+	return QF_UNDO_ROTTEN;
+}
+
+static enum qf_undo_sight rotten_at(struct qf_why *why, uint64_t off)
+{
+	qf_err_set(why, QF_ERR_FORMAT, 0, off,
+		   "it is damaged: a checksum is wrong at byte %" PRIu64
+		   " of it",
+		   off);
+	return QF_UNDO_ROTTEN;
+}
+
+bool qf_undofind_belongs(const struct qf_undofile *u, struct qf_io *io)
+{
+	/* a device's number is another one at every boot */
+	return io->block_dev || u->inode == io->id[1] || is_marked_only(u, io);
+}
+
+enum qf_undo_sight qf_undofind_see(struct qf_undofile *u, struct qf_io *io,
+				   struct qf_why *why)
+{
+	if (!qf_undofind_belongs(u, io))
+		return QF_UNDO_NONE;
+	if (u->health == QF_UNDO_WHOLE)
+		return qf_undofile_unfinished(u) ? QF_UNDO_AT_WORK
+						 : QF_UNDO_NONE;
+	if (!is_open_to_doubt(io))
+		return QF_UNDO_NONE;
+	if (u->health == QF_UNDO_UNFINISHED) {
+		if (is_marked_only(u, io) || is_half_written(u, io))
+			return rotten(why, "it is damaged: it was cut short, "
+					   "or its commit mark is gone");
+		return QF_UNDO_NONE;
+	}
+	if (u->bad_off < QF_UNDO_HEADER_BYTES + u->record_bytes &&
+	    !qf_undofile_unfinished(u))
+		return QF_UNDO_NONE;
+	return rotten_at(why, u->bad_off);
+}
+
+/* True if the file was made and nothing was written to it. */
+static bool is_empty(const char *name)
+{
+	static const unsigned char zeros[SECTOR];
+	unsigned char first[SECTOR];
+	struct qf_io *io;
+	bool empty;
+
+	if (qf_io_file_open(name, &io, NULL))
+		return false;
+	empty = !qf_io_read_pad(io, first, sizeof(first), 0, NULL) &&
+		!memcmp(first, zeros, sizeof(first));
+	qf_io_close(io);
+	return empty;
+}
+
+/* What the undo file NAME is. OURS: its name says that it is one. Errors:
+ * QF_ERR_IO, QF_ERR_NOMEM. */
+static enum qf_err look_at(const char *name, bool ours, struct qf_io *io,
+			   struct qf_undofind *f, struct qf_why *why)
+{
+	struct qf_undofile *u;
+	struct qf_why own = { 0 };
+	enum qf_err err = qf_undofile_peek(name, &u, &own);
+
+	f->sight = QF_UNDO_NONE;
+	if (!err && u->health == QF_UNDO_WHOLE && !qf_undofile_unfinished(u)) {
+		qf_undofile_close(u); /* the records do not matter */
+		return QF_OK;
+	}
+	if (!err) {
+		qf_undofile_close(u);
+		err = qf_undofile_open(name, &u, &own);
+	}
+	if (!err) {
+		f->sight = qf_undofind_see(u, io, &f->why);
+		qf_undofile_close(u);
+		return QF_OK;
+	}
+	if (err == QF_ERR_IO || err == QF_ERR_NOMEM) {
+		if (why)
+			*why = own;
+		return err;
+	}
+	if (is_open_to_doubt(io) &&
+	    (err != QF_ERR_FOREIGN || (ours && !is_empty(name)))) {
+		f->sight = QF_UNDO_ROTTEN;
+		f->why = own;
+		if (err == QF_ERR_FOREIGN)
+			rotten(&f->why, "it is damaged: its beginning is gone");
+	}
+	return QF_OK;
+}
+
+/* Takes NAME into F if that is more than F has. True: it is at work. */
+static bool note(struct qf_undofind *f, const struct qf_undofind *seen,
+		 char *name)
+{
+	bool more =
+		seen->sight != QF_UNDO_NONE &&
+		(f->sight == QF_UNDO_NONE || seen->sight == QF_UNDO_AT_WORK);
+
+	if (!more) {
+		free(name);
+		return false;
+	}
+	free(f->name);
+	*f = *seen;
+	f->name = name;
+	return f->sight == QF_UNDO_AT_WORK;
+}
+
+/* The place that the pointer beside the image tells: owned by the caller;
+ * NULL if there is none, or none of this image. */
+static enum qf_err read_pointer(const char *image, struct qf_io *io, char **out,
+				struct qf_why *why)
+{
+	char *name = qf_undofind_pointer(image), *end, *text, *line;
+	const size_t head = sizeof(QF_UNDOFIND_MAGIC) - 1;
+	struct qf_io *p;
+	enum qf_err err;
+
+	*out = NULL;
+	if (!name)
+		return no_memory(why);
+	if (access(name, F_OK) < 0) {
+		free(name);
+		return QF_OK;
+	}
+	err = qf_io_file_open(name, &p, why);
+	free(name);
+	if (err)
+		return err;
+	text = qf_mem_zalloc(1, POINTER_ROOM);
+	err = text ? qf_io_read_pad(p, text, POINTER_ROOM - 1, 0, why)
+		   : no_memory(why);
+	qf_io_close(p);
+	if (!err && !strncmp(text, QF_UNDOFIND_MAGIC, head)) {
+		line = strchr(text + head, '\n');
+		end = line ? strchr(line + 1, '\n') : NULL;
+		if (end && (io->block_dev ||
+			    strtoull(text + head, NULL, 10) == io->id[1])) {
+			*end = '\0';
+			*out = strdup(line + 1);
+			err = *out ? QF_OK : no_memory(why);
+		}
+	}
+	free(text);
+	return err;
+}
+
+/* The one at NAME, which stands elsewhere. */
+static enum qf_err look_away(char *name, struct qf_io *io,
+			     struct qf_undofind *f, struct qf_why *why)
+{
+	struct qf_undofind seen = { .sight = QF_UNDO_NONE };
+	enum qf_err err = look_at(name, true, io, &seen, &seen.why);
+
+	if (err == QF_ERR_NOMEM) {
+		free(name);
+		return no_memory(why);
+	}
+	if (err && is_open_to_doubt(io))
+		seen.sight = QF_UNDO_AWAY;
+	note(f, &seen, name);
+	return QF_OK;
+}
+
+/* Those beside the image. An error of reading one is told if no other is at
+ * work. */
+static enum qf_err look_beside(const char *image, struct qf_io *io,
+			       struct qf_undofind *f, struct qf_why *why)
+{
+	enum qf_err err, unread = QF_OK;
+	unsigned int n, gap = 0;
+	char *name;
+
+	for (n = 0; n < MAX_NUMBER && gap < MAX_GAP; n++) {
+		struct qf_undofind seen = { .sight = QF_UNDO_NONE };
+
+		name = qf_undofind_name(image, n);
+		if (!name)
+			return no_memory(why);
+		if (access(name, F_OK) < 0) {
+			free(name);
+			gap++;
+			continue;
+		}
+		gap = 0;
+		err = look_at(name, true, io, &seen, why);
+		if (err)
+			unread = err;
+		if (note(f, &seen, name))
+			return QF_OK;
+	}
+	return unread;
+}
+
+enum qf_err qf_undofind_pending(const char *name, const char *extra,
+				struct qf_io *io, struct qf_undofind *f,
+				struct qf_why *why)
+{
+	struct qf_undofind seen = { .sight = QF_UNDO_NONE };
+	enum qf_err err;
+	char *away;
+
+	memset(f, 0, sizeof(*f));
+	if (extra && !access(extra, F_OK)) {
+		away = strdup(extra);
+		if (!away)
+			return no_memory(why);
+		err = look_at(extra, false, io, &seen, why);
+		if (note(f, &seen, away))
+			return QF_OK;
+		if (err)
+			return err;
+	}
+	err = read_pointer(name, io, &away, why);
+	if (!err && away)
+		err = look_away(away, io, f, why);
+	if (err || f->sight == QF_UNDO_AT_WORK)
+		return err;
+	err = look_beside(name, io, f, why);
+	if (err) {
+		free(f->name);
+		memset(f, 0, sizeof(*f));
+	}
+	return err;
+}
+
+char *qf_undofind_gave_up(const char *image, struct qf_io *io)
+{
+	struct qf_undofile *u;
+	unsigned int n, gap = 0;
+	char *name;
+	bool found;
+
+	for (n = 0; n < MAX_NUMBER && gap < MAX_GAP; n++) {
+		name = qf_undofind_name(image, n);
+		if (!name || access(name, F_OK) < 0) {
+			free(name);
+			gap++;
+			continue;
+		}
+		gap = 0;
+		if (!qf_undofile_peek(name, &u, NULL)) {
+			found = u->committed && u->state == QF_UNDO_APPLIED &&
+				u->flags & QF_UNDO_GAVE_UP &&
+				(io->block_dev || u->inode == io->id[1]);
+			qf_undofile_close(u);
+			if (found)
+				return name;
+		}
+		free(name);
+	}
+	return NULL;
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "repair/report_resume.h"
+#include "repair/journal.h"
+#include "repair/pointer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static enum qf_err finish(const char *name, struct qf_io *io, const char *file,
+			  struct qf_why *why)
+{
+	struct qf_undofile *u;
+	enum qf_err err = qf_undofile_open(file, &u, why);
+
+	if (err)
+		return err;
+	if (u->state == QF_UNDO_BEGUN)
+		err = qf_journal_undo(io, u, false, why);
+	else
+		err = qf_journal_apply(io, u, true, why);
+	if (!err)
+		fprintf(stderr,
+			"qfsck: %s: an interrupted %s was finished (%s)\n",
+			name, u->state == QF_UNDO_UNDONE ? "undo" : "repair",
+			file);
+	qf_undofile_close(u);
+	return err;
+}
+
+static enum qf_err cannot(const struct qf_undofind *f, const char *name,
+			  struct qf_why *why)
+{
+	if (f->sight == QF_UNDO_ROTTEN) {
+		qf_err_set(why, QF_ERR_FORMAT, 0, QF_NOWHERE,
+			   "a repair of this image was interrupted, and its "
+			   "undo file \"%s\" cannot be used: %s",
+			   f->name, f->why.text);
+		qf_err_next(why,
+			    "keep a copy of both; put a good copy of the undo "
+			    "file in its place, or move it away: \"qfsck "
+			    "repair\" then repairs what is there now, but "
+			    "cannot lead back to before the first repair");
+	} else {
+		qf_err_set(why, QF_ERR_FORMAT, 0, QF_NOWHERE,
+			   "a repair of this image was interrupted, and its "
+			   "undo file \"%s\" cannot be had: %s",
+			   f->name, f->why.text);
+		qf_err_next(why,
+			    "bring it back, or say where it is now with "
+			    "--undo=FILE. If it is lost, or if that repair had "
+			    "ended, remove \"%s.qfsck-pending\"",
+			    name);
+	}
+	return QF_ERR_FORMAT;
+}
+
+enum qf_err qf_report_resume(const char *name, struct qf_io *io,
+			     const char *undo_file, bool look_only,
+			     enum qf_resume *done, struct qf_why *why)
+{
+	struct qf_undofind f;
+	enum qf_err err = qf_undofind_pending(name, undo_file, io, &f, why);
+
+	*done = QF_RESUME_NOTHING;
+	if (err) {
+		qf_err_next(why,
+			    "an undo file of the image cannot be read, and may "
+			    "tell of an interrupted repair; make it readable, "
+			    "or move it away if you know that it does not");
+		return err;
+	}
+	if (f.sight == QF_UNDO_ROTTEN || f.sight == QF_UNDO_AWAY) {
+		err = cannot(&f, name, why);
+	} else if (f.sight == QF_UNDO_AT_WORK && look_only) {
+		fprintf(stderr,
+			"qfsck: %s: a repair of this image was interrupted "
+			"(%s); it is finished by the next \"qfsck repair\" "
+			"without -n\n",
+			name, f.name);
+		*done = QF_RESUME_LEFT;
+	} else if (f.sight == QF_UNDO_AT_WORK) {
+		err = finish(name, io, f.name, why);
+		if (!err)
+			*done = QF_RESUME_FINISHED;
+	}
+	/* what it pointed to, if anything, has ended */
+	if (!err && !look_only)
+		qf_pointer_remove(name);
+	free(f.name);
+	return err;
+}
