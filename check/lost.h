@@ -52,6 +52,12 @@ enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_tally *t,
 void qf_lost_free(struct qf_lost *l);
 
 /*
+ * Reports the L1 entries of the active disk that were erased while a snapshot
+ * still has the table.
+ */
+void qf_lost_shared(struct qf_pass_ctx *c);
+
+/*
  * Adds a lost guest range of a holder of IMG, cut at the end of its disk.
  * Without memory, the list is marked as failed.
  */

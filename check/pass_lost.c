@@ -296,6 +296,7 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 	erased_tables(c);
 	orphan_snapshots(c);
 	orphan_tables(c);
+	qf_lost_shared(c);
 	c->withhold = c->out->n > before;
 	lost_entries(c);
 	lost_gaps(c);

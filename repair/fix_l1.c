@@ -98,7 +98,8 @@ static enum qf_err one_table(struct l1_fix *f, struct qf_why *why)
 			  "the file";
 		return all_holders(f, why);
 	}
-	if (qf_orphan_table(f->c, t->off, &f->off) != QF_ORPHAN_FOUND)
+	if (qf_orphan_table(f->c, t->off, f->g->l1_index, t->active, &f->off) !=
+	    QF_ORPHAN_FOUND)
 		return QF_OK;
 	f->what = "point the L1 entry to the one table without an owner that "
 		  "fits";

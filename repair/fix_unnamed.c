@@ -1,44 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * An L2 table that no L1 entry names, put back where it was: done only where
- * its place is beyond doubt. There is one such table, every cluster in it has
- * no owner, and one L1 entry of the active disk is empty. There is no snapshot
- * whose table it could be, nor was it one's that is deleted: its entries have
- * the COPIED flag, which taking a snapshot clears.
+ * L2 tables of the active disk that no L1 entry names, put back where they
+ * were: done only where the place is beyond doubt. Either there is evidence
+ * for it (see place.c), or there is one table and one empty L1 entry, and no
+ * snapshot whose table it could be. What is in a table must go with the place
+ * and with the refcounts: see qf_orphan_suits().
  */
-#include "lib/mem.h"
 #include "repair/orphan.h"
+#include "repair/place.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
-/* The only table without an L1 entry; false if there are none or more. */
-static bool only_table(const struct qf_fix_ctx *c, uint64_t *off)
+/* True if entry INDEX of the active L1 table is empty and may be written. */
+static bool is_empty(const struct qf_fix_ctx *c, uint64_t index)
 {
-	const struct qf_finding *f = c->rep->findings.at;
-	uint64_t n = 0;
-	size_t i;
+	uint64_t l1_off;
+	uint32_t entries;
 
-	for (i = 0; i < c->rep->findings.n; i++, f++) {
-		if (f->problem != QF_P_L2_ORPHAN)
-			continue;
-		*off = f->host_off;
-		n += f->count > 1 ? f->count : 1;
-	}
-	return n == 1 && qf_orphan_is(c, *off);
+	return index < c->img->geo.l1_needed && !qf_place_active(c, index) &&
+	       qf_image_l1(c->img, QF_HOLDER_ACTIVE, &l1_off, &entries) &&
+	       index < entries && !qf_fix_shared(c, l1_off + index * 8);
 }
 
 /* The only empty L1 entry of the active disk, if all others are sound. */
-static bool only_empty(const struct qf_fix_ctx *c, uint32_t *index)
+static bool only_empty(const struct qf_fix_ctx *c, uint64_t *index)
 {
-	const struct qf_image *img = c->img;
-	uint64_t needed = img->geo.l1_needed, named = 0, sum = 0;
+	uint64_t needed = c->img->geo.l1_needed, named = 0, sum = 0;
 	const struct qf_l2_table *t;
 	uint32_t i, v;
 
-	if (img->l1_state != QF_PART_OK || img->hdr.l1_entries < needed ||
-	    c->walk.n_gaps)
-		return false;
 	for (i = 0; i < c->walk.n_groups; i++) {
 		if (c->walk.group[i].l1_index >= needed)
 			continue;
@@ -50,73 +40,151 @@ static bool only_empty(const struct qf_fix_ctx *c, uint32_t *index)
 			sum += t->active ? c->walk.group[i].l1_index : 0;
 		}
 	}
-	if (named + 1 != needed)
-		return false;
 	/* what lacks of 0 + 1 + ... + (needed - 1) */
-	*index = (uint32_t)(needed * (needed - 1) / 2 - sum);
-	return true;
+	*index = needed * (needed - 1) / 2 - sum;
+	return named + 1 == needed;
 }
 
-/* The entries in use, if all fit the table of L1 entry INDEX; else 0. */
-static uint64_t entries_that_fit(const struct qf_fix_ctx *c, uint64_t table,
-				 uint32_t index)
+/* One table, one empty entry, and no one else whose it could be. */
+static void take_only(struct qf_place *p)
 {
-	const struct qf_geometry *g = &c->img->geo;
-	struct qf_be64 *buf = qf_mem_zalloc(1, g->cluster_bytes);
-	uint64_t entry, bitmap, guest, used = 0, i, at;
-	bool sound;
+	const struct qf_fix_ctx *c = p->c;
+	uint64_t index;
 
-	sound = buf &&
-		!qf_io_read_pad(c->img->io, buf, g->cluster_bytes, table, NULL);
-	for (i = 0; sound && i < g->l2_entries; i++) {
-		at = i * (g->l2_entry_bytes / 8);
-		entry = qf_be_get64(buf[at]);
-		bitmap = g->extl2 ? qf_be_get64(buf[at + 1]) : 0;
-		if (!entry && !bitmap)
+	if (p->n != 1 || !p->all || p->t->how || c->img->snapshots.n ||
+	    c->img->hdr.snapshot_count || qf_fix_found(c, QF_P_L2_ERASED) ||
+	    qf_fix_found(c, QF_P_L2_GARBAGE) || !only_empty(c, &index))
+		return;
+	p->t->index = (uint32_t)index;
+	p->t->how = "it is the only table without a name, and this the only "
+		    "empty entry";
+}
+
+/* True if another table is to come to the same place. */
+static bool is_contested(const struct qf_place *p,
+			 const struct qf_place_table *t)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (&p->t[i] != t && p->t[i].how && p->t[i].index == t->index)
+			return true;
+	return false;
+}
+
+/* Points entry INDEX of the active L1 table to the table at OFF. */
+static enum qf_err name_table(struct qf_fix_ctx *c, enum qf_problem problem,
+			      uint64_t index, uint64_t off, const char *how,
+			      struct qf_why *why)
+{
+	uint64_t l1_off, stated;
+	uint32_t entries;
+	struct qf_be64 w;
+
+	if (!qf_image_l1(c->img, QF_HOLDER_ACTIVE, &l1_off, &entries) ||
+	    qf_image_refcount(c->img, off >> c->img->geo.cluster_bits, &stated,
+			      NULL))
+		return QF_OK;
+	w = qf_be_put64(off | (stated == 1 ? QF_ENTRY_COPIED : 0));
+	return qf_plan_put(c->plan, problem, l1_off + index * 8, &w, sizeof(w),
+			   why,
+			   "point the empty L1 entry %" PRIu64
+			   " to the table at 0x%" PRIx64
+			   ", whose clusters lack an owner: %s",
+			   index, off, how);
+}
+
+static enum qf_err fix_orphans(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	struct qf_place p;
+	enum qf_err err = qf_place_find(c, &p, why);
+	const struct qf_place_table *t;
+	size_t i;
+
+	if (!err)
+		take_only(&p);
+	for (i = 0; !err && i < p.n; i++) {
+		t = &p.t[i];
+		if (!t->how || t->doubt || !is_empty(c, t->index) ||
+		    is_contested(&p, t))
 			continue;
-		guest = (((uint64_t)index << g->l2_bits) + i)
-			<< g->cluster_bits;
-		sound = guest < c->img->hdr.disk_bytes &&
-			!(entry & QF_ENTRY_COMPRESSED) &&
-			!qf_entry_l2_odd(g, c->img->hdr.version,
-					 c->img->io->size, entry, bitmap);
-		if (!sound || !(entry & QF_ENTRY_OFFSET_MASK))
-			continue;
-		sound = entry & QF_ENTRY_COPIED &&
-			qf_orphan_is(c, entry & QF_ENTRY_OFFSET_MASK);
-		used++;
+		if (qf_orphan_suits(c, t->off, t->index, true))
+			err = name_table(c, QF_P_L2_ORPHAN, t->index, t->off,
+					 t->how, why);
 	}
-	free(buf);
-	return sound ? used : 0;
+	qf_place_free(&p);
+	return err;
+}
+
+/* The only table that others have at INDEX and that lacks a reference; 0 if
+ * there are none or more. */
+static uint64_t table_that_lacks(const struct qf_fix_ctx *c,
+				 const struct qf_group *g)
+{
+	uint32_t bits = c->img->geo.cluster_bits, v;
+	uint64_t found = 0, n, stated;
+
+	for (v = 0; v < g->n; v++) {
+		const struct qf_l2_table *t = &c->walk.table[g->first + v];
+
+		n = qf_ledger_count(c->tally.ledger, t->off >> bits, NULL);
+		if (t->odd || !t->off ||
+		    qf_image_refcount(c->img, t->off >> bits, &stated, NULL) ||
+		    stated <= n || !qf_orphan_is_table(c, t->off))
+			continue;
+		if (found)
+			return 0;
+		found = t->off;
+	}
+	return found;
+}
+
+/* Entries that were erased while a snapshot still has the table. */
+static enum qf_err fix_erased(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	uint64_t table;
+	enum qf_err err = QF_OK;
+	uint32_t k = 0;
+	size_t i;
+
+	for (i = 0; !err && i < c->rep->findings.n; i++, f++) {
+		if (f->problem != QF_P_L1_ERASED || f->host_off == QF_NOWHERE ||
+		    f->rest || f->length != 8)
+			continue;
+		while (k < c->walk.n_groups &&
+		       c->img->hdr.l1_off + c->walk.group[k].l1_index * 8ull <
+			       f->host_off)
+			k++;
+		if (k == c->walk.n_groups ||
+		    !is_empty(c, c->walk.group[k].l1_index))
+			continue;
+		table = table_that_lacks(c, &c->walk.group[k]);
+		if (table)
+			err = name_table(
+				c, QF_P_L1_ERASED, c->walk.group[k].l1_index,
+				table,
+				"a snapshot has it there, and it counts "
+				"one reference more than that",
+				why);
+	}
+	return err;
 }
 
 enum qf_err qf_fix_unnamed(struct qf_fix_ctx *c, struct qf_why *why)
 {
-	uint32_t bits = c->img->geo.cluster_bits, index, entries;
-	uint64_t table = 0, stated, used, l1_off;
-	struct qf_be64 w;
+	size_t had = c->plan->n;
+	enum qf_err err = QF_OK;
 
-	if (!qf_plan_allows(c->plan, QF_P_L2_ORPHAN) || c->img->snapshots.n ||
-	    c->img->hdr.snapshot_count || !only_table(c, &table))
+	if (qf_fix_found(c, QF_P_SNAP_ORPHANS) ||
+	    c->img->l1_state != QF_PART_OK || c->walk.n_gaps ||
+	    c->img->hdr.l1_entries < c->img->geo.l1_needed)
 		return QF_OK;
-	/* what another lost table or snapshot had may be the same */
-	if (qf_fix_found(c, QF_P_L2_ERASED) ||
-	    qf_fix_found(c, QF_P_L2_GARBAGE) ||
-	    qf_fix_found(c, QF_P_SNAP_ORPHANS) || !only_empty(c, &index))
-		return QF_OK;
-	used = entries_that_fit(c, table, index);
-	if (!used ||
-	    !qf_image_l1(c->img, QF_HOLDER_ACTIVE, &l1_off, &entries) ||
-	    qf_fix_shared(c, l1_off + index * 8ull) ||
-	    qf_image_refcount(c->img, table >> bits, &stated, NULL))
-		return QF_OK;
-	w = qf_be_put64(table | (stated == 1 ? QF_ENTRY_COPIED : 0));
-	return qf_plan_put(
-		c->plan, QF_P_L2_ORPHAN, l1_off + index * 8ull, &w, sizeof(w),
-		why,
-		"point the only empty L1 entry, %" PRIu32
-		", to the only table that no entry names, at 0x%" PRIx64
-		": all its %" PRIu64
-		" entries point to clusters that now have no owner",
-		index, table, used);
+	if (qf_fix_found(c, QF_P_L1_ERASED) &&
+	    qf_plan_allows(c->plan, QF_P_L1_ERASED))
+		err = fix_erased(c, why);
+	if (!err && c->plan->n == had && qf_fix_found(c, QF_P_L2_ORPHAN) &&
+	    qf_plan_allows(c->plan, QF_P_L2_ORPHAN))
+		err = fix_orphans(c, why);
+	return err;
 }

@@ -43,19 +43,30 @@ static bool is_ours(const struct qf_fix_ctx *c, uint64_t off)
 struct weight {
 	uint64_t used;	    /* entries that are not zero */
 	uint64_t allocated; /* of them, whose clusters count as allocated */
-	uint64_t orphans;   /* of them, whose cluster has no owner */
+	uint64_t missing;   /* of them, whose clusters lack an owner */
 };
 
-static bool is_allocated(const struct qf_image *img, const struct qf_run *r)
+/* Counts the entry R, which is not zero. */
+static void count_entry(const struct qf_fix_ctx *c, const struct qf_run *r,
+			struct weight *w)
 {
 	uint64_t off = 0, bytes, first, n, stated, k;
+	bool allocated, missing;
 
-	bytes = qf_tally_run_bytes(img, r, &off);
-	n = bytes ? qf_tally_touched(img, off, bytes, &first) : 0;
-	for (k = 0; k < n; k++)
-		if (qf_image_refcount(img, first + k, &stated, NULL) || !stated)
-			return false;
-	return !bytes || n;
+	bytes = qf_tally_run_bytes(c->img, r, &off);
+	n = bytes ? qf_tally_touched(c->img, off, bytes, &first) : 0;
+	allocated = !bytes || n;
+	missing = n;
+	for (k = 0; k < n; k++) {
+		if (qf_image_refcount(c->img, first + k, &stated, NULL))
+			stated = 0;
+		allocated &= stated > 0;
+		missing &= stated >
+			   qf_ledger_count(c->tally.ledger, first + k, NULL);
+	}
+	w->used++;
+	w->allocated += allocated;
+	w->missing += missing;
 }
 
 /* False if what is at OFF is no L2 table. */
@@ -81,13 +92,10 @@ static bool weigh(const struct qf_fix_ctx *c, uint64_t off, struct weight *w)
 		r.kind = (uint8_t)qf_entry_kind(g, r.entry);
 		if (!r.entry && !r.bitmap)
 			continue;
-		w->used++;
 		sound = !qf_entry_l2_odd(g, c->img->hdr.version,
 					 c->img->io->size, r.entry, r.bitmap);
-		w->allocated += sound && is_allocated(c->img, &r);
-		if (!(r.entry & QF_ENTRY_COMPRESSED))
-			w->orphans +=
-				qf_orphan_is(c, r.entry & QF_ENTRY_OFFSET_MASK);
+		if (sound)
+			count_entry(c, &r, w);
 	}
 	free(buf);
 	return sound && w->used;
@@ -100,12 +108,68 @@ bool qf_orphan_is_l2(const struct qf_fix_ctx *c, uint64_t off)
 	return weigh(c, off, &w) && w.allocated == w.used;
 }
 
-/* At least half of what is there points to clusters without an owner. */
-static bool looks_like_table(const struct qf_fix_ctx *c, uint64_t off)
+bool qf_orphan_is_table(const struct qf_fix_ctx *c, uint64_t off)
 {
 	struct weight w;
 
-	return weigh(c, off, &w) && w.orphans * 2 >= w.used;
+	return weigh(c, off, &w) && w.missing * 2 >= w.used;
+}
+
+/* True if the active disk, or else a snapshot, may have had the entry R. *OWN
+ * counts those that tell which of the two. */
+static bool suits(const struct qf_fix_ctx *c, const struct qf_run *r,
+		  bool active, uint64_t *own)
+{
+	uint64_t off = 0, bytes, first, stated;
+	struct weight w = { 0 };
+
+	bytes = qf_tally_run_bytes(c->img, r, &off);
+	if (!bytes)
+		return true;
+	count_entry(c, r, &w);
+	if (!w.missing)
+		return false;
+	if (r->kind == QF_ENTRY_KIND_COMPRESSED) {
+		/* it tells nothing of whose it is, if there were snapshots */
+		*own += !c->img->hdr.snapshots_off;
+		return true;
+	}
+	if (!qf_tally_touched(c->img, off, bytes, &first) ||
+	    qf_image_refcount(c->img, first, &stated, NULL))
+		return false;
+	*own += stated == 1 || !active;
+	/* taking a snapshot clears the flag, and nothing sets it there */
+	return (active && stated == 1) == !!(r->entry & QF_ENTRY_COPIED);
+}
+
+uint64_t qf_orphan_suits(const struct qf_fix_ctx *c, uint64_t off,
+			 uint64_t index, bool active)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	struct qf_be64 *buf = qf_mem_zalloc(1, g->cluster_bytes);
+	uint64_t guest, used = 0, own = 0, i, at;
+	struct qf_run r = { .n = 1 };
+	bool sound;
+
+	sound = buf &&
+		!qf_io_read_pad(c->img->io, buf, g->cluster_bytes, off, NULL);
+	for (i = 0; sound && i < g->l2_entries; i++) {
+		at = i * (g->l2_entry_bytes / 8);
+		r.entry = qf_be_get64(buf[at]);
+		r.bitmap = g->extl2 ? qf_be_get64(buf[at + 1]) : 0;
+		r.kind = (uint8_t)qf_entry_kind(g, r.entry);
+		if (!r.entry && !r.bitmap)
+			continue;
+		guest = ((index << g->l2_bits) + i) << g->cluster_bits;
+		/* a VM state lies behind the disk of its snapshot */
+		sound = (!active || guest < c->img->hdr.disk_bytes) &&
+			!qf_entry_l2_odd(g, c->img->hdr.version,
+					 c->img->io->size, r.entry, r.bitmap) &&
+			suits(c, &r, active, &own);
+		used++;
+	}
+	free(buf);
+	return sound && own ? used : 0;
 }
 
 static void try(struct search *s, uint64_t off)
@@ -168,20 +232,25 @@ enum qf_orphan_answer qf_orphan_data(const struct qf_fix_ctx *c, uint64_t off,
 }
 
 enum qf_orphan_answer qf_orphan_table(const struct qf_fix_ctx *c, uint64_t off,
+				      uint64_t index, bool active,
 				      uint64_t *found)
 {
-	struct search s = { .c = c, .fits = looks_like_table };
+	struct search s = { .c = c, .fits = qf_orphan_is_table };
 	const struct qf_trouble *tr = c->tally.trouble;
 	uint64_t cl, seen = 0;
+	bool like;
 	size_t i;
 
 	try_like(&s, off);
+	like = s.n;
 	/* else any table that nobody names, if there is but one */
 	for (i = 0; !s.n && i < c->tally.n_troubles; i++, tr++)
 		for (cl = tr->first; tr->stated > tr->counted &&
 				     cl < tr->first + tr->n && seen < 65536;
 		     cl++, seen++)
 			try(&s, cl << c->img->geo.cluster_bits);
+	if (s.n == 1 && !like && !qf_orphan_suits(c, s.found, index, active))
+		return QF_ORPHAN_MANY;
 	return answer(&s, found);
 }
 

@@ -15,6 +15,20 @@ bool qf_orphan_is(const struct qf_fix_ctx *c, uint64_t off);
  * point to counts as allocated. */
 bool qf_orphan_is_l2(const struct qf_fix_ctx *c, uint64_t off);
 
+/* True if OFF is a lost L2 table: at least half of its entries point to
+ * clusters that have fewer owners than their refcount says. */
+bool qf_orphan_is_table(const struct qf_fix_ctx *c, uint64_t off);
+
+/*
+ * The entries in use of the L2 table at OFF, if it can be the one that the
+ * active disk, or else a snapshot, had at L1 index INDEX; else 0. Every
+ * cluster lacks an owner. In the active disk's, nothing lies behind the disk's
+ * end and COPIED is set exactly where the refcount is 1; in a snapshot's it
+ * is not set.
+ */
+uint64_t qf_orphan_suits(const struct qf_fix_ctx *c, uint64_t off,
+			 uint64_t index, bool active);
+
 /* What a damaged pointer may have been. */
 enum qf_orphan_answer {
 	QF_ORPHAN_NONE,	 /* nothing fits, and nothing is there that could */
@@ -31,8 +45,13 @@ enum qf_orphan_answer qf_orphan_data(const struct qf_fix_ctx *c, uint64_t off,
 				     uint64_t prev, uint64_t next,
 				     uint64_t *found);
 
-/* The same for an L1 entry: the cluster must look like an L2 table. */
+/*
+ * The same for the L1 entry INDEX: the cluster must look like an L2 table,
+ * and, if nothing but the lack of another speaks for it, suit the active disk
+ * or a snapshot.
+ */
 enum qf_orphan_answer qf_orphan_table(const struct qf_fix_ctx *c, uint64_t off,
+				      uint64_t index, bool active,
 				      uint64_t *found);
 
 /* The only cluster without an owner, if there is but one. */

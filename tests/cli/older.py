@@ -104,12 +104,6 @@ def placed(sound, image, status, _):
     return whole(sound, image, status, True)
 
 
-def unplaced(sound, image, status, shown):
-    """It stays as it was, for the table's place cannot be told."""
-    now, should = oracle.views(image), oracle.sound_views(sound)
-    return [] if status == 2 and now != should else ["status %s" % status]
-
-
 def main():
     # a discard leaves a table of its own, and no data
     alike = SHARED + ["discard 0 4k"]
@@ -126,8 +120,6 @@ def main():
          untouched)
     case("the only empty L1 entry", ["write -P 1 0 3m", "write -P 2 3m 5m"],
          forget, 2, placed, size="8M")
-    case("two empty L1 entries", ["write -P 1 0 6m"], forget, 1, unplaced,
-         size="8M")
     return tap.finish()
 
 

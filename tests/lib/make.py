@@ -5,6 +5,8 @@ An image is described by options of `qemu-img create` and a list of steps:
     "write -P 1 0 64k"        a qemu-io command (runs are given to one qemu-io)
     ("snap", NAME)            qemu-img snapshot -c
     ("unsnap", NAME)          qemu-img snapshot -d
+    ("unsnap-kept", NAME)     the same, and the freed clusters are not
+                              punched, as where the host cannot do it
     ("bitmap", NAME, ...)     qemu-img bitmap --add with further options
     ("resize", SIZE, ...)     qemu-img resize
     ("amend", OPTIONS)        qemu-img amend -o
@@ -37,6 +39,10 @@ def apply_step(path, step):
         qemu_img("snapshot", "-c", rest[0], path)
     elif verb == "unsnap":
         qemu_img("snapshot", "-d", rest[0], path)
+    elif verb == "unsnap-kept":
+        qemu_img("snapshot", "-d", rest[0], "--image-opts",
+                 "driver=qcow2,pass-discard-snapshot=off,file.filename=" +
+                 path)
     elif verb == "bitmap":
         qemu_img("bitmap", "--add", *rest[1:], "-f", "qcow2", path, rest[0])
     elif verb == "resize":

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * L1 entries of the active disk that were erased while a snapshot still has
+ * the table. Nothing looks leaked then but a reference: table and data count
+ * one more than they have.
+ *
+ * A "qemu-img snapshot -a" that was killed leaves the same at entries that
+ * the snapshot it went to has empty, but then the active L1 table is, entry
+ * for entry, that snapshot's. So does a "qemu-img snapshot -d", but then the
+ * L1 table of the deleted one is still allocated, and names the table.
+ */
+#include "check/pass.h"
+#include "lib/mem.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define CHUNK 8192u	/* entries that are compared at once */
+#define MAX_READS 8192u /* clusters without an owner that are looked at */
+
+struct search {
+	struct qf_pass_ctx *c;
+	struct qf_be64 *buf; /* one L2 table */
+	bool known, is_snapshot;
+};
+
+static bool is_high(const struct qf_tally *t, uint64_t cluster)
+{
+	const struct qf_trouble *tr = qf_tally_at(t, cluster);
+
+	return tr && !(tr->why & QF_TROUBLE_UNKNOWN) &&
+	       tr->stated > tr->counted;
+}
+
+/* The entries of table T, if a reference lacks for it and each of them. */
+static uint64_t lacking(const struct search *s, const struct qf_l2_table *t)
+{
+	const struct qf_image *img = s->c->img;
+	const struct qf_geometry *g = &img->geo;
+	uint64_t i, k, n, used = 0, off = 0, bytes, first, at;
+	struct qf_run r = { .n = 1 };
+
+	if (t->odd || !t->off || t->active || t->unread || !t->filled ||
+	    !is_high(&s->c->tally, t->off >> g->cluster_bits) ||
+	    qf_io_read_pad(img->io, s->buf, g->cluster_bytes, t->off, NULL))
+		return 0;
+	for (i = 0; i < g->l2_entries; i++) {
+		at = i * (g->l2_entry_bytes / 8);
+		r.entry = qf_be_get64(s->buf[at]);
+		r.bitmap = g->extl2 ? qf_be_get64(s->buf[at + 1]) : 0;
+		r.kind = (uint8_t)qf_entry_kind(g, r.entry);
+		bytes = r.entry ? qf_tally_run_bytes(img, &r, &off) : 0;
+		n = bytes ? qf_tally_touched(img, off, bytes, &first) : 0;
+		for (k = 0; k < n; k++)
+			if (!is_high(&s->c->tally, first + k))
+				return 0;
+		used += n > 0;
+	}
+	return used;
+}
+
+/* True if the first N entries of the L1 tables at A and B name the same
+ * tables; B's has only NB. */
+static bool are_alike(const struct qf_image *img, uint64_t a, uint64_t b,
+		      uint64_t n, uint64_t nb)
+{
+	struct qf_be64 *buf = qf_mem_zalloc(2 * CHUNK, sizeof(*buf)), *x, *y;
+	uint64_t at, k, i;
+	bool alike = buf;
+
+	for (at = 0; alike && at < n; at += k) {
+		k = n - at < CHUNK ? n - at : CHUNK;
+		x = buf;
+		y = buf + CHUNK;
+		alike = !qf_io_read_pad(img->io, x, k * 8, a + at * 8, NULL) &&
+			!qf_io_read_pad(img->io, y, k * 8, b + at * 8, NULL);
+		for (i = 0; alike && i < k; i++)
+			alike = !(((at + i < nb ? qf_be_get64(y[i]) : 0) ^
+				   qf_be_get64(x[i])) &
+				  QF_ENTRY_OFFSET_MASK);
+	}
+	free(buf);
+	return alike;
+}
+
+/* True if the active disk is what one of the snapshots has. */
+static bool is_a_snapshot(const struct qf_image *img)
+{
+	uint64_t a, b;
+	uint32_t h, na, nb;
+
+	if (!qf_image_l1(img, QF_HOLDER_ACTIVE, &a, &na))
+		return true;
+	if (na > img->geo.l1_needed)
+		na = (uint32_t)img->geo.l1_needed;
+	for (h = 1; h < qf_image_holders(img); h++)
+		if (qf_image_l1(img, h, &b, &nb) &&
+		    are_alike(img, a, b, na, nb))
+			return true;
+	return false;
+}
+
+/* True if a cluster without an owner names the table at OFF where an L1 table
+ * does for L1_INDEX. */
+static bool is_deleted(const struct qf_pass_ctx *c, uint32_t l1_index,
+		       uint64_t off)
+{
+	uint32_t bits = c->img->geo.cluster_bits;
+	uint64_t in = l1_index * 8ull & (c->img->geo.cluster_bytes - 1), cl;
+	const struct qf_trouble *tr = c->tally.trouble;
+	unsigned int reads = 0;
+	struct qf_be64 e;
+	size_t i;
+
+	for (i = 0; i < c->tally.n_troubles; i++, tr++) {
+		if (tr->counted || !tr->stated || tr->why & QF_TROUBLE_UNKNOWN)
+			continue;
+		for (cl = tr->first; cl < tr->first + tr->n; cl++) {
+			if (reads++ >= MAX_READS)
+				return false;
+			if (!qf_io_read_pad(c->img->io, &e, sizeof(e),
+					    (cl << bits) + in, NULL) &&
+			    (qf_be_get64(e) & QF_ENTRY_OFFSET_MASK) == off)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void report(struct search *s, const struct qf_group *g,
+		   const struct qf_l2_table *t, uint64_t used)
+{
+	struct qf_pass_ctx *c = s->c;
+	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
+	struct qf_finding *f;
+
+	f = qf_pass_at(c, QF_P_L1_ERASED,
+		       c->img->hdr.l1_off + g->l1_index * 8ull, 8);
+	qf_finding_unseen(f);
+	f->guest_off = g->l1_index * span;
+	qf_finding_say(f,
+		       "entry %" PRIu32 " is empty; the table at 0x%" PRIx64
+		       " and the clusters of its %" PRIu64
+		       " entries count one reference more than they have",
+		       g->l1_index, t->off, used);
+	qf_pass_own_table(c, f, g->l1_index, t);
+	qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE, f->guest_off,
+		    span);
+}
+
+static void one_group(struct search *s, const struct qf_group *g)
+{
+	const struct qf_l2_table *t = &s->c->walk.table[g->first], *one = NULL;
+	uint64_t used = 0, n;
+	uint32_t v;
+
+	if (g->l1_index >= s->c->img->geo.l1_needed ||
+	    g->l1_index >= s->c->img->hdr.l1_entries)
+		return;
+	for (v = 0; v < g->n; v++)
+		if (t[v].active)
+			return;
+	for (v = 0; v < g->n; v++) {
+		n = lacking(s, &t[v]);
+		if (!n)
+			continue;
+		if (one)
+			return; /* which of them cannot be told */
+		one = &t[v];
+		used = n;
+	}
+	if (!one)
+		return;
+	if (!s->known)
+		s->is_snapshot = is_a_snapshot(s->c->img);
+	s->known = true;
+	if (!s->is_snapshot && !is_deleted(s->c, g->l1_index, one->off))
+		report(s, g, one, used);
+}
+
+void qf_lost_shared(struct qf_pass_ctx *c)
+{
+	struct search s = { .c = c };
+	uint32_t i;
+
+	if (!c->tally.leaked || !c->img->snapshots.n || c->walk.n_gaps ||
+	    c->img->l1_state != QF_PART_OK)
+		return;
+	s.buf = qf_mem_zalloc(1, c->img->geo.cluster_bytes);
+	for (i = 0; s.buf && i < c->walk.n_groups; i++)
+		one_group(&s, &c->walk.group[i]);
+	c->lost_ranges->failed |= !s.buf;
+	free(s.buf);
+}
