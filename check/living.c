@@ -15,6 +15,9 @@
 
 #define ROUNDS 6
 #define PAUSE_MS 60
+/* The ids of what is wrong with L2 entries. */
+#define FIRST_L2_PROBLEM 1204
+#define LAST_L2_PROBLEM 1216
 
 /* What tells whether the file has changed. */
 struct look {
@@ -61,16 +64,31 @@ static bool is_of_caches(enum qf_problem p, bool lazy)
 	case QF_P_L2_ORPHAN:
 	case QF_P_SNAP_ORPHANS:
 	case QF_P_HEADER_DIRTY:
+	/* a snapshot that is taken or deleted changes the refcounts of all
+	 * tables first, and the flags at its end: that can take seconds */
+	case QF_P_COPIED_L1:
+	case QF_P_COPIED_L2:
 		return true;
 	case QF_P_REFCOUNT_ZERO:
 	case QF_P_REFCOUNT_LOW:
 	case QF_P_REFBLOCK_WRONG:
-	case QF_P_COPIED_L1:
-	case QF_P_COPIED_L2:
 		return lazy;
 	default:
 		return false;
 	}
+}
+
+/* True if A and B are the same: a damaged L2 entry goes along when a writer
+ * copies its table to another place, but still maps the same. */
+static bool is_same(const struct qf_finding *a, const struct qf_finding *b)
+{
+	if (a->problem != b->problem || a->guest_off != b->guest_off)
+		return false;
+	if (a->host_off == b->host_off)
+		return true;
+	return a->guest_off != QF_NOWHERE &&
+	       qf_problem_get(a->problem)->id >= FIRST_L2_PROBLEM &&
+	       qf_problem_get(a->problem)->id <= LAST_L2_PROBLEM;
 }
 
 static bool is_in(const struct qf_findings *l, const struct qf_finding *f)
@@ -78,9 +96,7 @@ static bool is_in(const struct qf_findings *l, const struct qf_finding *f)
 	size_t i;
 
 	for (i = 0; i < l->n; i++)
-		if (l->at[i].problem == f->problem &&
-		    l->at[i].host_off == f->host_off &&
-		    l->at[i].guest_off == f->guest_off)
+		if (is_same(&l->at[i], f))
 			return true;
 	return false;
 }
@@ -92,6 +108,32 @@ static void drop(struct qf_findings *l, size_t i)
 	free(l->at[i].other);
 	memmove(&l->at[i], &l->at[i + 1], (l->n - i - 1) * sizeof(*l->at));
 	l->n--;
+}
+
+static int by_place(const struct qf_lost_range *a,
+		    const struct qf_lost_range *b)
+{
+	if (a->holder != b->holder)
+		return a->holder < b->holder ? -1 : 1;
+	if (strcmp(a->id, b->id))
+		return strcmp(a->id, b->id);
+	if (a->guest_off != b->guest_off)
+		return a->guest_off < b->guest_off ? -1 : 1;
+	return a->bytes < b->bytes ? -1 : a->bytes > b->bytes;
+}
+
+/* Keeps the ranges of L that BEFORE has too; both are in order. */
+static void keep_lost(struct qf_lost_list *l, const struct qf_lost_list *before)
+{
+	size_t i, k = 0, n = 0;
+
+	for (i = 0; i < l->n; i++) {
+		while (k < before->n && by_place(&before->at[k], &l->at[i]) < 0)
+			k++;
+		if (k < before->n && !by_place(&before->at[k], &l->at[i]))
+			l->at[n++] = l->at[i];
+	}
+	l->n = n;
 }
 
 /* Keeps of REP what BEFORE has too; returns how many were dropped. */
@@ -112,6 +154,8 @@ static uint64_t keep_persistent(struct qf_report *rep,
 		dropped++;
 	}
 	qf_check_sum(rep);
+	if (before)
+		keep_lost(&rep->lost, &before->lost);
 	if (rep->verdict == QF_VERDICT_CLEAN) {
 		rep->lost.n = 0;
 		rep->n_diagnoses = 0;
@@ -160,41 +204,72 @@ static void say_in_use(struct qf_report *rep, uint64_t dropped)
 		       dropped);
 }
 
-/* Looks again until nothing is wrong, or it stays wrong to the end. */
-static enum qf_err look_again(const char *name,
-			      const struct qf_check_opts *opts,
-			      struct qf_image **img, struct qf_report *rep,
-			      struct qf_why *why)
+/* A state of the image, and what is known to be wrong with it. */
+struct state {
+	struct qf_image *img;
+	struct qf_report rep;
+};
+
+static void drop_state(struct state *s)
+{
+	qf_check_free(&s->rep);
+	qf_image_close(s->img);
+}
+
+/* One more look, of which that is kept what was wrong before too. */
+static enum qf_err one_look(const char *name, const struct qf_check_opts *opts,
+			    const struct state *before, struct state *now,
+			    bool *lazy, uint64_t *dropped, struct qf_why *why)
 {
 	const struct timespec pause = { 0, PAUSE_MS * 1000000L };
-	bool lazy = (*img)->hdr.incompatible & QF_INCOMPAT_DIRTY;
-	struct qf_report next;
-	struct qf_image *again;
-	uint64_t dropped;
+	enum qf_err err;
+
+	nanosleep(&pause, NULL);
+	err = look_once(name, true, opts, &now->img, &now->rep, why);
+	if (err)
+		return err;
+	*lazy |= (now->img->hdr.incompatible & QF_INCOMPAT_DIRTY) != 0;
+	*dropped += keep_persistent(&now->rep, &before->rep, *lazy);
+	return QF_OK;
+}
+
+/*
+ * Looks again until nothing is wrong, or it stays wrong to the end. A look
+ * may fall into the moment when a table is replaced, and not see what is
+ * wrong with it: where something is missing, a second look has to agree.
+ */
+static enum qf_err look_again(const char *name,
+			      const struct qf_check_opts *opts, struct state *s,
+			      struct qf_why *why)
+{
+	bool lazy = s->img->hdr.incompatible & QF_INCOMPAT_DIRTY;
+	uint64_t dropped = keep_persistent(&s->rep, NULL, lazy), ignored = 0;
+	struct state next, other;
 	enum qf_err err;
 	int round;
 
-	dropped = keep_persistent(rep, NULL, lazy);
-	for (round = 0; rep->verdict != QF_VERDICT_CLEAN && round < ROUNDS;
+	for (round = 0; s->rep.verdict != QF_VERDICT_CLEAN && round < ROUNDS;
 	     round++) {
-		nanosleep(&pause, NULL);
-		err = look_once(name, true, opts, &again, &next, why);
+		err = one_look(name, opts, s, &next, &lazy, &dropped, why);
 		if (err) {
 			/* the header itself may have been half written */
 			if (round + 1 < ROUNDS)
 				continue;
-			qf_check_free(rep);
-			qf_image_close(*img);
 			return err;
 		}
-		lazy |= (again->hdr.incompatible & QF_INCOMPAT_DIRTY) != 0;
-		dropped += keep_persistent(&next, rep, lazy);
-		qf_check_free(rep);
-		qf_image_close(*img);
-		*rep = next;
-		*img = again;
+		if (next.rep.findings.n < s->rep.findings.n &&
+		    !one_look(name, opts, s, &other, &lazy, &ignored, why)) {
+			if (other.rep.findings.n > next.rep.findings.n) {
+				drop_state(&next);
+				next = other;
+			} else {
+				drop_state(&other);
+			}
+		}
+		drop_state(s);
+		*s = next;
 	}
-	say_in_use(rep, dropped);
+	say_in_use(&s->rep, dropped);
 	return QF_OK;
 }
 
@@ -203,6 +278,7 @@ enum qf_err qf_check_shared(const char *name, const struct qf_check_opts *opts,
 			    struct qf_why *why)
 {
 	struct look before = { 0 }, after = { 0 };
+	struct state s;
 	enum qf_err err;
 	bool alive;
 
@@ -220,5 +296,14 @@ enum qf_err qf_check_shared(const char *name, const struct qf_check_opts *opts,
 		 has_writer(*img);
 	if (!alive)
 		return QF_OK;
-	return look_again(name, opts, img, rep, why);
+	s.img = *img;
+	s.rep = *rep;
+	err = look_again(name, opts, &s, why);
+	*img = s.img;
+	*rep = s.rep;
+	if (err) {
+		qf_check_free(rep);
+		qf_image_close(*img);
+	}
+	return err;
 }
