@@ -29,6 +29,7 @@ qf_fix_fn qf_fix_bitmaps;
 qf_fix_fn qf_fix_l1;
 qf_fix_fn qf_fix_unnamed;
 qf_fix_fn qf_fix_older;
+qf_fix_fn qf_fix_stale;
 qf_fix_fn qf_fix_entries;
 qf_fix_fn qf_fix_doubles;
 qf_fix_fn qf_fix_refcounts;

@@ -7,7 +7,7 @@
  * would give it. A table in which a sound entry is left is not touched.
  */
 #include "lib/mem.h"
-#include "repair/fix.h"
+#include "repair/older.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -32,10 +32,10 @@ struct entry {
 	uint64_t entry, bitmap;
 };
 
-static struct entry entry_at(const struct older *o, const unsigned char *table,
-			     uint32_t i)
+static struct entry entry_at(const struct qf_fix_ctx *c,
+			     const unsigned char *table, uint32_t i)
 {
-	const struct qf_geometry *g = &o->c->img->geo;
+	const struct qf_geometry *g = &c->img->geo;
 	struct qf_be64 w[2] = { 0 };
 	struct entry e;
 
@@ -53,9 +53,9 @@ static void put_entry(struct older *o, uint32_t i, struct entry e)
 	memcpy(o->table + (size_t)i * g->l2_entry_bytes, w, g->l2_entry_bytes);
 }
 
-static unsigned int odd(const struct older *o, struct entry e)
+static unsigned int odd(const struct qf_fix_ctx *c, struct entry e)
 {
-	const struct qf_image *img = o->c->img;
+	const struct qf_image *img = c->img;
 
 	return qf_entry_l2_odd(&img->geo, img->hdr.version, img->io->size,
 			       e.entry, e.bitmap);
@@ -107,12 +107,12 @@ static void take_version(struct older *o, const struct qf_l2_table *t)
 	uint32_t i;
 
 	for (i = 0; i < o->c->img->geo.l2_entries; i++) {
-		e = entry_at(o, o->buf, i);
-		had = entry_at(o, o->table, i);
+		e = entry_at(o->c, o->buf, i);
+		had = entry_at(o->c, o->table, i);
 		if ((!e.entry && !e.bitmap) || o->doubt[i])
 			continue;
 		e.entry &= ~QF_ENTRY_COPIED;
-		if (!odd(o, e) && is_proven(o, t, e)) {
+		if (!odd(o->c, e) && is_proven(o, t, e)) {
 			if (had.entry == e.entry && had.bitmap == e.bitmap)
 				continue;
 			o->doubt[i] = had.entry || had.bitmap;
@@ -128,15 +128,14 @@ static void take_version(struct older *o, const struct qf_l2_table *t)
 	}
 }
 
-/* True if nothing in o->buf is an entry that could be the table's own. */
-static bool nothing_sound(const struct older *o)
+bool qf_older_nothing_sound(const struct qf_fix_ctx *c, const void *table)
 {
 	struct entry e;
 	uint32_t i;
 
-	for (i = 0; i < o->c->img->geo.l2_entries; i++) {
-		e = entry_at(o, o->buf, i);
-		if ((e.entry || e.bitmap) && !odd(o, e))
+	for (i = 0; i < c->img->geo.l2_entries; i++) {
+		e = entry_at(c, table, i);
+		if ((e.entry || e.bitmap) && !odd(c, e))
 			return false;
 	}
 	return true;
@@ -161,8 +160,8 @@ static bool lose_rest(struct older *o, bool orphans)
 
 	qf_walk_holders(&o->c->walk, o->g->l1_index, o->lost->off, &holder, 1);
 	for (i = 0; i < g->l2_entries; i++) {
-		e = entry_at(o, o->buf, i);
-		now = entry_at(o, o->table, i);
+		e = entry_at(o->c, o->buf, i);
+		now = entry_at(o->c, o->table, i);
 		if ((!e.entry && !e.bitmap) || now.entry || now.bitmap)
 			continue;
 		if (!orphans && !(e.entry & QF_ENTRY_COMPRESSED))
@@ -175,8 +174,7 @@ static bool lose_rest(struct older *o, bool orphans)
 	return true;
 }
 
-/* Clusters that nobody has: the lost table may have had them. */
-static uint64_t without_owner(const struct qf_fix_ctx *c)
+uint64_t qf_older_orphans(const struct qf_fix_ctx *c)
 {
 	const struct qf_trouble *tr = c->tally.trouble;
 	uint64_t sum = 0;
@@ -191,7 +189,7 @@ static uint64_t without_owner(const struct qf_fix_ctx *c)
 static enum qf_err plan_table(struct older *o, struct qf_why *why)
 {
 	struct qf_plan *p = o->c->plan;
-	uint64_t rest = without_owner(o->c);
+	uint64_t rest = qf_older_orphans(o->c);
 
 	if (read_table(o, o->from) && !lose_rest(o, rest > 0))
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
@@ -215,7 +213,8 @@ static enum qf_err restore(struct older *o, struct qf_why *why)
 	size_t bytes = o->c->img->geo.cluster_bytes;
 	uint32_t v;
 
-	if (!read_table(o, o->lost->off) || !nothing_sound(o))
+	if (!read_table(o, o->lost->off) ||
+	    !qf_older_nothing_sound(o->c, o->buf))
 		return QF_OK;
 	memset(o->table, 0, bytes);
 	memset(o->doubt, 0, o->c->img->geo.l2_entries);
@@ -227,24 +226,29 @@ static enum qf_err restore(struct older *o, struct qf_why *why)
 	return o->proven ? plan_table(o, why) : QF_OK;
 }
 
-static bool is_lost(struct older *o)
+int qf_older_fault(const struct qf_fix_ctx *c, const struct qf_l2_table *t)
 {
-	const struct qf_finding *f = o->c->rep->findings.at;
-	uint64_t off = o->lost->off;
+	const struct qf_finding *f = c->rep->findings.at;
 	size_t i;
 
-	if (!off || o->lost->odd || !o->lost->weight ||
-	    qf_fix_shared(o->c, off))
-		return false;
-	for (i = 0; i < o->c->rep->findings.n; i++, f++) {
-		if ((f->problem != QF_P_L2_ERASED &&
-		     f->problem != QF_P_L2_GARBAGE) ||
-		    off < f->host_off || off - f->host_off >= f->length)
-			continue;
-		o->problem = f->problem;
-		return qf_plan_allows(o->c->plan, o->problem);
-	}
-	return false;
+	if (!t->off || t->odd || !t->weight || qf_fix_shared(c, t->off))
+		return -1;
+	for (i = 0; i < c->rep->findings.n; i++, f++)
+		if ((f->problem == QF_P_L2_ERASED ||
+		     f->problem == QF_P_L2_GARBAGE) &&
+		    t->off >= f->host_off && t->off - f->host_off < f->length)
+			return qf_plan_allows(c->plan, f->problem)
+				       ? (int)f->problem
+				       : -1;
+	return -1;
+}
+
+static bool is_lost(struct older *o)
+{
+	int problem = qf_older_fault(o->c, o->lost);
+
+	o->problem = (enum qf_problem)problem;
+	return problem >= 0;
 }
 
 enum qf_err qf_fix_older(struct qf_fix_ctx *c, struct qf_why *why)

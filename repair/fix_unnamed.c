@@ -184,7 +184,11 @@ enum qf_err qf_fix_unnamed(struct qf_fix_ctx *c, struct qf_why *why)
 	    qf_plan_allows(c->plan, QF_P_L1_ERASED))
 		err = fix_erased(c, why);
 	if (!err && c->plan->n == had && qf_fix_found(c, QF_P_L2_ORPHAN) &&
-	    qf_plan_allows(c->plan, QF_P_L2_ORPHAN))
+	    qf_plan_allows(c->plan, QF_P_L2_ORPHAN) &&
+	    c->tally.leaked != c->plan->vain_place) {
 		err = fix_orphans(c, why);
+		if (c->plan->n == had)
+			c->plan->vain_place = c->tally.leaked;
+	}
 	return err;
 }

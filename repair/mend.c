@@ -26,6 +26,7 @@ static qf_fix_fn *const fixes[] = {
 	qf_fix_l1,	  /* which tables there are */
 	qf_fix_unnamed,	  /* and which have no entry any more */
 	qf_fix_older,	  /* what stood in those that are gone */
+	qf_fix_stale,	  /* or in older copies of them */
 	qf_fix_entries,	  /* where they lead */
 	qf_fix_doubles,	  /* whose each cluster is */
 	qf_fix_refcounts, /* how many make use of each cluster */

@@ -69,6 +69,14 @@ static void count_entry(const struct qf_fix_ctx *c, const struct qf_run *r,
 	w->missing += missing;
 }
 
+bool qf_orphan_lacks(const struct qf_fix_ctx *c, const struct qf_run *r)
+{
+	struct weight w = { 0 };
+
+	count_entry(c, r, &w);
+	return w.missing;
+}
+
 /* False if what is at OFF is no L2 table. */
 static bool weigh(const struct qf_fix_ctx *c, uint64_t off, struct weight *w)
 {

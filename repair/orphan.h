@@ -15,6 +15,10 @@ bool qf_orphan_is(const struct qf_fix_ctx *c, uint64_t off);
  * point to counts as allocated. */
 bool qf_orphan_is_l2(const struct qf_fix_ctx *c, uint64_t off);
 
+/* True if the entry R names clusters, and each of them has fewer owners than
+ * its refcount says. */
+bool qf_orphan_lacks(const struct qf_fix_ctx *c, const struct qf_run *r);
+
 /* True if OFF is a lost L2 table: at least half of its entries point to
  * clusters that have fewer owners than their refcount says. */
 bool qf_orphan_is_table(const struct qf_fix_ctx *c, uint64_t off);

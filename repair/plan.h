@@ -50,6 +50,9 @@ struct qf_plan {
 	bool cloned_beside_leaks; /* a leak may be what an owner had */
 	bool withhold_leaks;	  /* an earlier repair gave up pointers */
 	uint64_t next_free;	  /* cluster behind all that is taken */
+	/* so many clusters were leaked when a search was in vain; the next
+	 * round need not begin it again */
+	uint64_t vain_stale, vain_place;
 };
 
 /* A plan for the image behind BASE. Free with qf_plan_free. */

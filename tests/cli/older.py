@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lost L2 tables that repair restores from another version of the table."""
+"""Lost L2 tables that repair restores from other versions of the table."""
 
 import os
 import shutil
@@ -58,7 +58,7 @@ def case(name, steps, damage, place, check, size="2M"):
         damage(damaged, place)
     before = oracle.sha(image)
     status, said = oracle.repair(image, "-y")
-    shown = "from the older version" in said
+    shown = "from the older version" in said or "from an older copy" in said
     faults = check(sound, image, status, shown)
     if oracle.sha(image) != before:
         again, _ = oracle.repair(image, "-y")
@@ -118,6 +118,21 @@ def main():
          active_table, whole)
     case("a sound entry is left", SHARED + [OWN], keep_one, active_table,
          untouched)
+    first, more = "write -P 1 0 256k", "write -P 5 3m 512k"
+    freed = [first, ("snap", "one"), OWN, more, ("unsnap-kept", "one")]
+    case("a stale copy in a freed cluster", freed, erase, active_table,
+         but_own(None, 64 << 10), size="8M")
+    case("a stale copy, and the table overwritten", freed, overwrite,
+         active_table, but_own(None, 64 << 10), size="8M")
+    case("a stale copy, compressed clusters",
+         COMPRESSED[:64] + freed[1:], erase, active_table,
+         but_own(None, 64 << 10), size="8M")
+    case("a stale copy of which most was freed",
+         [first, ("snap", "one"), "write -P 3 0 200k", more,
+          ("unsnap-kept", "one")], erase, active_table, untouched, size="8M")
+    case("a stale copy that was overwritten since",
+         freed + ["write -P 4 7m 4k"], erase, active_table, untouched,
+         size="8M")
     case("the only empty L1 entry", ["write -P 1 0 3m", "write -P 2 3m 5m"],
          forget, 2, placed, size="8M")
     return tap.finish()
