@@ -107,6 +107,7 @@ static void take_state(struct qf_undofile *u, const struct qf_wire_undo_mark *m)
 	u->state = (enum qf_undo_state)qf_be_get32(m->state);
 	u->state_mtime = qf_be_get64(m->mtime);
 	u->state_size = qf_be_get64(m->size);
+	u->ended = u->state != QF_UNDO_PENDING && u->state != QF_UNDO_BEGUN;
 }
 
 /* Each mark is whole, or nothing was ever written there; what is neither has
@@ -134,10 +135,12 @@ static enum qf_err read_marks(struct qf_undofile *u, struct qf_why *why)
 		if (is_blank(&m[i], sizeof(m[i])))
 			continue;
 		u->mark_off = at + (i + 1) * sizeof(m[i]);
-		if (is_state(&m[i]))
+		if (is_state(&m[i])) {
 			take_state(u, &m[i]);
-		else
-			is_bad(u, u->mark_off - sizeof(m[i]));
+			continue;
+		}
+		is_bad(u, u->mark_off - sizeof(m[i]));
+		u->ended = false;
 	}
 	/* more than there is room for: an undo that was cut short often */
 	while (u->mark_off >= at + sizeof(m) &&
@@ -290,6 +293,5 @@ void qf_undofile_close(struct qf_undofile *u)
 
 bool qf_undofile_unfinished(const struct qf_undofile *u)
 {
-	return u->committed &&
-	       (u->state == QF_UNDO_PENDING || u->state == QF_UNDO_BEGUN);
+	return u->committed && !u->ended;
 }

@@ -150,7 +150,8 @@ struct qf_undofile {
 	uint8_t *phase;	     /* owned */
 	uint64_t trim_bytes; /* kept of trimmed places */
 	bool committed;	     /* the commit mark is there */
-	uint64_t mark_off;   /* where the next state mark goes */
+	bool ended;	   /* a whole mark says so, and none behind it rotted */
+	uint64_t mark_off; /* where the next state mark goes */
 	enum qf_undo_state state;
 	uint64_t state_mtime, state_size;
 	uint64_t mtime_before; /* 0: not known */

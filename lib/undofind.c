@@ -42,6 +42,15 @@ char *qf_undofind_pointer(const char *image)
 	return asprintf(&name, "%s.qfsck-pending", image) < 0 ? NULL : name;
 }
 
+bool qf_undofind_is_marked(struct qf_io *io)
+{
+	struct qf_wire_header h;
+
+	return !qf_io_read_pad(io, &h, sizeof(h), 0, NULL) &&
+	       qf_be_get32(h.version) >= 3 &&
+	       qf_be_get64(h.incompatible_features) & QF_INCOMPAT_CORRUPT;
+}
+
 /*
  * Whether anything can be at work on the image: one of version 3 has its
  * corrupt bit set as long as it is.
@@ -50,10 +59,8 @@ static bool is_open_to_doubt(struct qf_io *io)
 {
 	struct qf_wire_header h;
 
-	if (qf_io_read_pad(io, &h, sizeof(h), 0, NULL))
-		return true;
-	return qf_be_get32(h.version) < 3 ||
-	       qf_be_get64(h.incompatible_features) & QF_INCOMPAT_CORRUPT;
+	return qf_io_read_pad(io, &h, sizeof(h), 0, NULL) ||
+	       qf_be_get32(h.version) < 3 || qf_undofind_is_marked(io);
 }
 
 /* True if the image is as before the repair, but for the corrupt bit: it was
@@ -109,29 +116,41 @@ static void compare_sector(const struct qf_undo_record *r, uint32_t at,
 	t->strange = t->strange || (!is_before && !is_after);
 }
 
-/* True if some of what U records has been written, and some has not. */
-static bool is_half_written(struct qf_undofile *u, struct qf_io *io)
+/* Compares all of U that is whole; false if that cannot be done. */
+static bool compare(struct qf_undofile *u, struct qf_io *io, struct tally *t)
 {
-	struct tally t = { 0, 0, false };
 	unsigned char now[SECTOR];
 	struct qf_undo_record r;
 	uint64_t i;
 	uint32_t at, n;
 
-	for (i = 0; i < u->n_whole && !t.strange; i++) {
+	for (i = 0; i < u->n_whole && !t->strange; i++) {
 		if (qf_undofile_read(u, i, &r, NULL))
 			return false;
 		/* sector 0 has many states; of zeros nothing is seen */
 		if (!r.off || (!r.after && !r.before_len))
 			continue;
-		for (at = 0; at < r.len && !t.strange; at += SECTOR) {
+		for (at = 0; at < r.len && !t->strange; at += SECTOR) {
 			n = r.len - at < SECTOR ? r.len - at : SECTOR;
 			if (qf_io_read_pad(io, now, n, r.off + at, NULL))
 				return false;
-			compare_sector(&r, at, now, &t);
+			compare_sector(&r, at, now, t);
 		}
 	}
-	return t.before && t.after && !t.strange;
+	return true;
+}
+
+/*
+ * True if U, which has no commit mark, had one: the image shows that the
+ * repair was begun, or was written to after the undo file was.
+ */
+static bool was_begun(struct qf_undofile *u, struct qf_io *io)
+{
+	struct tally t = { 0, 0, false };
+
+	if (is_marked_only(u, io) || io->mtime_ns > u->io->mtime_ns)
+		return true;
+	return compare(u, io, &t) && t.before && t.after && !t.strange;
 }
 
 static enum qf_undo_sight rotten(struct qf_why *why, const char *what)
@@ -166,31 +185,65 @@ enum qf_undo_sight qf_undofind_see(struct qf_undofile *u, struct qf_io *io,
 	if (!is_open_to_doubt(io))
 		return QF_UNDO_NONE;
 	if (u->health == QF_UNDO_UNFINISHED) {
-		if (is_marked_only(u, io) || is_half_written(u, io))
+		if (was_begun(u, io))
 			return rotten(why, "it is damaged: it was cut short, "
 					   "or its commit mark is gone");
 		return QF_UNDO_NONE;
 	}
-	if (u->bad_off < QF_UNDO_HEADER_BYTES + u->record_bytes &&
-	    !qf_undofile_unfinished(u))
-		return QF_UNDO_NONE;
-	return rotten_at(why, u->bad_off);
+	return u->ended ? QF_UNDO_NONE : rotten_at(why, u->bad_off);
 }
 
-/* True if the file was made and nothing was written to it. */
-static bool is_empty(const char *name)
+/* True if A was certainly not written to after B. */
+static bool is_older(const struct qf_io *a, const struct qf_io *b)
+{
+	return a->mtime_ns > 0 && a->mtime_ns < b->mtime_ns;
+}
+
+/*
+ * True if the file was made and nothing was written to it. IO is the image:
+ * if that is marked and was written to since, something was; SURE: it must
+ * not have been written to since.
+ */
+static bool is_empty(const char *name, struct qf_io *io, bool sure)
 {
 	static const unsigned char zeros[SECTOR];
 	unsigned char first[SECTOR];
-	struct qf_io *io;
+	struct qf_io *u;
 	bool empty;
 
-	if (qf_io_file_open(name, &io, NULL))
+	if (qf_io_file_open(name, &u, NULL))
 		return false;
-	empty = !qf_io_read_pad(io, first, sizeof(first), 0, NULL) &&
+	empty = !qf_io_read_pad(u, first, sizeof(first), 0, NULL) &&
 		!memcmp(first, zeros, sizeof(first));
-	qf_io_close(io);
+	if (sure)
+		empty = empty && is_older(io, u);
+	else if (qf_undofind_is_marked(io))
+		empty = empty && !is_older(u, io);
+	qf_io_close(u);
 	return empty;
+}
+
+bool qf_undofind_is_leftover(const char *name, struct qf_io *io)
+{
+	struct tally t = { 0, 0, false };
+	unsigned char *first = NULL;
+	struct qf_undofile *u;
+	bool is = false;
+	enum qf_err err = qf_undofile_open(name, &u, NULL);
+
+	if (err)
+		return err == QF_ERR_FOREIGN && is_empty(name, io, true);
+	if (u->health == QF_UNDO_UNFINISHED && u->inode == io->id[1] &&
+	    u->size_before == io->size && is_older(io, u->io) &&
+	    u->first_bytes <= 1u << QF_MAX_CLUSTER_BITS)
+		first = qf_mem_zalloc(1, u->first_bytes);
+	if (first && !qf_io_read_pad(io, first, u->first_bytes, 0, NULL))
+		is = qf_undofile_crc(0, first, u->first_bytes) ==
+			     u->first_crc &&
+		     compare(u, io, &t) && !t.after && !t.strange;
+	free(first);
+	qf_undofile_close(u);
+	return is;
 }
 
 /* What the undo file NAME is. OURS: its name says that it is one. Errors:
@@ -222,7 +275,7 @@ static enum qf_err look_at(const char *name, bool ours, struct qf_io *io,
 		return err;
 	}
 	if (is_open_to_doubt(io) &&
-	    (err != QF_ERR_FOREIGN || (ours && !is_empty(name)))) {
+	    (err != QF_ERR_FOREIGN || (ours && !is_empty(name, io, false)))) {
 		f->sight = QF_UNDO_ROTTEN;
 		f->why = own;
 		if (err == QF_ERR_FOREIGN)

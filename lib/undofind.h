@@ -49,6 +49,10 @@ enum qf_err qf_undofind_pending(const char *name, const char *extra,
 				struct qf_io *io, struct qf_undofind *f,
 				struct qf_why *why);
 
+/* True if the image says that it must not be written to: QEMU met a
+ * contradiction in it, or a repair is under way. */
+bool qf_undofind_is_marked(struct qf_io *io);
+
 /* True if U is of the image behind IO: by its inode number, or because it
  * holds what U expects of an image whose repair has begun (a copy of one). */
 bool qf_undofind_belongs(const struct qf_undofile *u, struct qf_io *io);
@@ -59,6 +63,12 @@ bool qf_undofind_belongs(const struct qf_undofile *u, struct qf_io *io);
  */
 enum qf_undo_sight qf_undofind_see(struct qf_undofile *u, struct qf_io *io,
 				   struct qf_why *why);
+
+/*
+ * True if the undo file NAME was cut short while it was made, and nothing has
+ * been written to the image since: nobody needs it.
+ */
+bool qf_undofind_is_leftover(const char *name, struct qf_io *io);
 
 /*
  * The name of an undo file beside the image whose repair was carried out and

@@ -126,6 +126,7 @@ static enum qf_err set_state(struct journal *j, enum qf_undo_state state,
 		return failed(why, err, QF_NOWHERE, "write to the undo file");
 	j->u->mark_off += sizeof(m);
 	j->u->state = state;
+	j->u->ended = state != QF_UNDO_BEGUN;
 	return QF_OK;
 }
 

@@ -83,6 +83,12 @@ enum qf_err qf_report_resume(const char *name, struct qf_io *io,
 		if (!err)
 			*done = QF_RESUME_FINISHED;
 	}
+	if (!err && f.sight == QF_UNDO_NONE && qf_undofind_is_marked(io))
+		fprintf(stderr,
+			"qfsck: %s: it is marked as corrupt, by QEMU or by a "
+			"repair that was cut short\n  Next: if there is an "
+			"undo file of it elsewhere, give that: --undo=FILE\n",
+			name);
 	/* what it pointed to, if anything, has ended */
 	if (!err && !look_only)
 		qf_pointer_remove(name);

@@ -152,6 +152,10 @@ static enum qf_err choose_undo_name(struct run *r, struct qf_why *why)
 		r->undo_name = qf_undofind_name(r->name, n);
 		if (!r->undo_name || access(r->undo_name, F_OK) < 0)
 			break;
+		if (qf_undofind_is_leftover(r->undo_name, r->img->io)) {
+			qf_sink_remove(r->undo_name);
+			break;
+		}
 		free(r->undo_name);
 		r->undo_name = NULL;
 	}
