@@ -14,17 +14,11 @@ static uint64_t holder_disk(const struct qf_image *img, uint32_t holder)
 	return img->snapshots.snap[holder - 1].disk_bytes;
 }
 
-void qf_lost_add(const struct qf_image *img, struct qf_lost_list *l,
-		 uint32_t holder, uint64_t guest, uint64_t bytes)
+static void add(struct qf_lost_list *l, uint32_t holder, uint64_t guest,
+		uint64_t bytes)
 {
-	uint64_t disk = holder_disk(img, holder);
-	struct qf_lost_range *r;
+	struct qf_lost_range *r = l->n ? &l->at[l->n - 1] : NULL;
 
-	if (guest >= disk)
-		return;
-	if (bytes > disk - guest)
-		bytes = disk - guest;
-	r = l->n ? &l->at[l->n - 1] : NULL;
 	if (r && r->holder == holder && r->guest_off + r->bytes == guest) {
 		r->bytes += bytes;
 		return;
@@ -34,6 +28,21 @@ void qf_lost_add(const struct qf_image *img, struct qf_lost_list *l,
 		return;
 	}
 	l->at[l->n++] = (struct qf_lost_range){ holder, guest, bytes, "" };
+}
+
+void qf_lost_add(const struct qf_image *img, struct qf_lost_list *l,
+		 uint32_t holder, uint64_t guest, uint64_t bytes)
+{
+	uint64_t disk = holder_disk(img, holder);
+
+	if (guest < disk)
+		add(l, holder, guest,
+		    bytes < disk - guest ? bytes : disk - guest);
+}
+
+void qf_lost_add_beyond(struct qf_lost_list *l, uint64_t guest, uint64_t bytes)
+{
+	add(l, QF_HOLDER_ACTIVE, guest, bytes);
 }
 
 void qf_lost_add_id(struct qf_lost_list *l, const char *id, uint64_t bytes)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* L1 and L2 entries that break the format's rules; tables not readable. */
+#include "check/beyond.h"
 #include "check/pass.h"
 #include "check/whatis.h"
 #include "lib/describe.h"
@@ -336,29 +337,6 @@ static void every_entry(struct qf_pass_ctx *c)
 	}
 }
 
-static void check_beyond(struct qf_pass_ctx *c)
-{
-	struct qf_finding *f;
-	size_t i;
-
-	if (!c->tally.beyond_disk)
-		return;
-	/* what an overwritten table seems to map says nothing */
-	for (i = 0; i < c->detail.n_damages; i++)
-		if (c->detail.damage[i].l1_index + 1 == c->img->geo.l1_needed &&
-		    qf_detail_is_garbage(&c->detail.damage[i]))
-			return;
-	f = qf_pass_at(c, QF_P_BEYOND_DISK, 24, 8);
-	f->count = c->tally.beyond_disk;
-	f->guest_off = c->img->hdr.disk_bytes;
-	qf_finding_unseen(f);
-	qf_finding_say(f,
-		       "%" PRIu64 " clusters, in the range of the last L2 "
-		       "table; the header states %" PRIu64 " bytes",
-		       c->tally.beyond_disk, c->img->hdr.disk_bytes);
-	qf_finding_owner(f, "the active disk");
-}
-
 enum qf_err qf_pass_tables(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	const struct qf_damage *d = c->detail.damage;
@@ -366,7 +344,7 @@ enum qf_err qf_pass_tables(struct qf_pass_ctx *c, struct qf_why *why)
 	size_t i;
 
 	check_l1_gaps(c);
-	check_beyond(c);
+	qf_beyond_check(c);
 	if (check_l1_entries(c))
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory to look at the L1 entries");
