@@ -170,7 +170,7 @@ static void unknown_block(struct qf_pass_ctx *c, uint64_t block,
 	uint64_t off = qf_image_refblock(c->img, block);
 	struct qf_finding *f;
 
-	if (off & (c->img->geo.cluster_bytes - 1))
+	if (!off || off & (c->img->geo.cluster_bytes - 1))
 		return; /* reported with the table */
 	f = qf_pass_at(c, QF_P_REFBLOCK_UNREADABLE, off,
 		       c->img->geo.cluster_bytes);

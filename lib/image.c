@@ -195,6 +195,9 @@ enum qf_err qf_image_refcount(const struct qf_image *img, uint64_t cluster,
 	enum qf_err err;
 
 	*refcount = 0;
+	if (!block && img->reftable_state == QF_PART_UNREADABLE)
+		return qf_err_set(why, QF_ERR_IO, 0, img->hdr.reftable_off,
+				  "the refcount table cannot be read");
 	if (!block)
 		return QF_OK;
 	if (block & (img->geo.cluster_bytes - 1))

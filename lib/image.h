@@ -69,7 +69,8 @@ static inline uint64_t qf_image_refblock(const struct qf_image *img, uint64_t i)
 
 /*
  * The refcount that the file states for CLUSTER. Errors: QF_ERR_IO if its
- * block cannot be read, QF_ERR_FORMAT if its block is not aligned.
+ * block or the refcount table cannot be read, QF_ERR_FORMAT if its block is
+ * not aligned.
  */
 enum qf_err qf_image_refcount(const struct qf_image *img, uint64_t cluster,
 			      uint64_t *refcount, struct qf_why *why);

@@ -330,6 +330,15 @@ static bool compare_block(void *ctx, uint64_t i, unsigned int me)
 	return true;
 }
 
+/* What lies behind the blocks that the refcount table names; all of it, if
+ * the table cannot be read. */
+static bool compare_rest(struct compare *c, uint64_t first)
+{
+	if (c->img->reftable_state == QF_PART_UNREADABLE && first < c->end)
+		return block_unknown(c, &c->part[0], first, c->end - first);
+	return compare_no_block(c, &c->part[0], first, c->end);
+}
+
 static void hint_block(void *ctx, uint64_t i)
 {
 	struct compare *c = ctx;
@@ -455,7 +464,7 @@ enum qf_err qf_tally_compare(struct qf_tally *t, uint64_t first, uint64_t n,
 	};
 	ok = make_parts(&c) &&
 	     qf_pool_for(t->jobs, blocks, 1, compare_block, &c) &&
-	     compare_no_block(&c, &c.part[0], covered, c.end) && join_parts(&c);
+	     compare_rest(&c, covered) && join_parts(&c);
 	free_parts(&c);
 	if (!ok)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,

@@ -61,6 +61,13 @@ static inline bool qf_fix_found(const struct qf_fix_ctx *c, enum qf_problem p)
 	return false;
 }
 
+/* True if clusters can be taken: without the refcount table, a new one would
+ * count as free. */
+static inline bool qf_fix_can_take(const struct qf_fix_ctx *c)
+{
+	return c->img->reftable_state != QF_PART_UNREADABLE;
+}
+
 /* True if the check found that the L2 table at OFF holds something else. */
 static inline bool qf_fix_garbage(const struct qf_fix_ctx *c, uint64_t off)
 {

@@ -158,10 +158,12 @@ static enum qf_err copy_table(struct qf_fix_ctx *c, const struct group *g,
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory for a table");
 	err = qf_io_read_pad(c->img->io, buf, g->at->bytes, g->at->host_off,
-			     why);
-	if (!err)
-		err = qf_space_take(c, bytes >> c->img->geo.cluster_bits, &off,
-				    why);
+			     NULL);
+	if (err) { /* a finding, and left alone */
+		free(buf);
+		return QF_OK;
+	}
+	err = qf_space_take(c, bytes >> c->img->geo.cluster_bits, &off, why);
 	if (!err)
 		err = qf_plan_put(c->plan, p, off, buf, bytes, why,
 				  "copy the table at 0x%" PRIx64
@@ -175,8 +177,17 @@ static enum qf_err copy_data(struct qf_fix_ctx *c, const struct group *g,
 			     enum qf_problem p, struct qf_why *why)
 {
 	uint64_t size = c->img->geo.cluster_bytes, off;
-	enum qf_err err = qf_space_take(c, 1, &off, why);
+	unsigned char *buf = qf_mem_zalloc(1, size);
+	enum qf_err err;
 
+	if (!buf)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for a cluster");
+	err = qf_io_read_pad(c->img->io, buf, size, g->at->host_off, NULL);
+	free(buf);
+	if (err) /* what cannot be read cannot be given to both */
+		return QF_OK;
+	err = qf_space_take(c, 1, &off, why);
 	if (!err)
 		err = qf_plan_copy(c->plan, p, off, g->at->host_off, size, why,
 				   "copy the cluster at 0x%" PRIx64
@@ -317,7 +328,7 @@ enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
 
 	/* L1 tables across each other make owners of everyone */
 	if (!qf_plan_allows(c->plan, QF_P_DOUBLE_DATA) ||
-	    qf_fix_found(c, QF_P_L1_CROSSING))
+	    qf_fix_found(c, QF_P_L1_CROSSING) || !qf_fix_can_take(c))
 		return QF_OK;
 	if (!collect(&w))
 		err = QF_ERR_NOMEM;

@@ -59,7 +59,6 @@ static enum qf_err one_block(struct work *w, uint64_t i,
 {
 	const struct qf_image *img = w->c->img;
 	uint64_t off = qf_image_refblock(img, i), cl;
-	enum qf_err err;
 
 	if (!off || off & (img->geo.cluster_bytes - 1))
 		return QF_OK;
@@ -67,9 +66,9 @@ static enum qf_err one_block(struct work *w, uint64_t i,
 	w->end = (i + 1) << img->geo.refblock_bits;
 	w->low = UINT64_MAX;
 	w->high = w->freed = w->lowered = 0;
-	err = qf_io_read_pad(img->io, w->buf, img->geo.cluster_bytes, off, why);
-	if (err)
-		return err;
+	/* what cannot be read is a finding, and left alone */
+	if (qf_io_read_pad(img->io, w->buf, img->geo.cluster_bytes, off, NULL))
+		return QF_OK;
 	for (; tr < end; tr++)
 		for (cl = tr->first; cl < tr->first + tr->n && cl < w->end;
 		     cl++)

@@ -44,6 +44,7 @@ struct table {
 	uint32_t n; /* whole entries */
 	bool ends;  /* behind them there is nothing */
 	bool same;  /* each entry was right already */
+	bool cut;   /* what lies behind ROOM cannot be read */
 };
 
 static const struct qf_wire_snapshot *fixed_at(const struct table *t,
@@ -148,7 +149,7 @@ static bool take_entries(struct table *t, uint32_t count)
 		e.at = qf_mem_round_up(e.at + FIXED + e.extra + e.id + e.name,
 				       8);
 	}
-	t->ends = is_blank(t, e.at);
+	t->ends = !t->cut && is_blank(t, e.at);
 	return true;
 }
 
@@ -323,7 +324,12 @@ static enum qf_err read_bytes(struct table *t, const struct qf_image *img,
 	if (!t->buf)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, off,
 				  "no memory for the snapshot table");
-	return qf_io_read_pad(img->io, t->buf, t->room, off, why);
+	/* perhaps only what lies behind cannot be read */
+	while (qf_io_read_pad(img->io, t->buf, t->room, off, NULL) && t->room) {
+		t->room /= 2;
+		t->cut = true;
+	}
+	return QF_OK;
 }
 
 static enum qf_err read_table(struct table *t, const struct qf_image *img,
@@ -428,10 +434,12 @@ static enum qf_err fix_table(struct qf_fix_ctx *c, enum qf_problem p,
 		free_table(&t);
 		return err;
 	}
-	if (t.n && !t.same && (t.n == s->stated || t.ends))
+	if (t.n && !t.same && (t.n == s->stated || t.ends) &&
+	    qf_fix_can_take(c))
 		err = write_anew(c, p, &t, why);
 	/* a smaller count would cut off the good ones behind a bad one */
-	if (!err && t.n < s->stated && !s->resumed && (t.ends || s->state)) {
+	if (!err && t.n < s->stated && !s->resumed && !t.cut &&
+	    (t.ends || s->state)) {
 		/* what cannot be read may have held more than is known */
 		c->plan->snapshots_cut |= !t.ends;
 		err = set_count(c, p, t.n, why);
