@@ -34,13 +34,15 @@ static const struct {
 				  "A hole was punched into the file exactly where a table was: a "
 				  "discard that came too late, or went to the wrong place.",
 				  "Look for what trims or digs holes on this host (fstrim, "
-				  "fallocate, a storage layer with stale discards), stop it, then "
-				  "\"qfsck salvage\"." },
+				  "fallocate, a storage layer with stale discards) and stop it. "
+				  "\"qfsck repair -n\" shows what can be restored; keep the file "
+				  "for the rest." },
 	[QF_CAUSE_HOST_CRASH] = { "host-crash",
 				  "The host went down while the image was written: a part of the "
 				  "file was never filled.",
-				  "Check the host's file system and its log first. Then "
-				  "\"qfsck salvage\" for what the tables mapped." },
+				  "Check the host's file system and its log first. "
+				  "\"qfsck repair -n\" shows what can be restored; keep the file "
+				  "for the rest." },
 	[QF_CAUSE_LAZY_REFCOUNTS] = { "lazy-refcounts",
 				      "A writer with lazy refcounts was killed. This is the expected "
 				      "state after that, and harmless: the refcounts can be counted "
