@@ -5,6 +5,10 @@
  */
 #include "check/diagnose.h"
 #include "check/pass.h"
+#include "lib/mem.h"
+
+/* The unit in which file systems keep holes. */
+#define PAGE_BYTES 4096u
 
 static const struct {
 	const char *name, *story, *advice;
@@ -210,10 +214,10 @@ static bool truncated(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 	return known;
 }
 
-/* How the hole around an erased table lies: 0 none, 1 exact, 2 larger. */
-static int hole_at(const struct qf_pass_ctx *c, uint64_t off)
+/* How the hole around erased entries lies: 0 none, 1 exact, 2 larger. */
+static int hole_at(const struct qf_pass_ctx *c, uint64_t off, uint64_t bytes)
 {
-	uint64_t bytes = c->img->geo.cluster_bytes, end;
+	uint64_t end;
 	struct qf_io *io = c->img->io;
 
 	if (qf_io_extent(io, off, io->size, &end) != QF_IO_HOLE ||
@@ -226,14 +230,37 @@ static int hole_at(const struct qf_pass_ctx *c, uint64_t off)
 	return 2;
 }
 
-/* Erased tables whose hole is as HOW says. */
+/* The same for a part of a table; only whole pages of it can be a hole. */
+static int part_hole_at(const struct qf_pass_ctx *c,
+			const struct qf_lost_part *p)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	uint64_t table = c->walk.table[p->table].off, end;
+	uint64_t at = table + (uint64_t)p->index * g->l2_entry_bytes;
+	uint64_t stop = at + (uint64_t)p->n * g->l2_entry_bytes;
+
+	for (at = qf_mem_round_up(at, PAGE_BYTES); at + PAGE_BYTES <= stop;
+	     at = qf_mem_round_up(end, PAGE_BYTES)) {
+		if (qf_io_extent(c->img->io, at, c->img->io->size, &end) !=
+			    QF_IO_HOLE ||
+		    end < at + PAGE_BYTES)
+			continue;
+		return end <= table + g->cluster_bytes ? 1 : 2;
+	}
+	return 0;
+}
+
+/* Erased tables, and parts of them, whose hole is as HOW says. */
 static uint64_t erased_in_holes(const struct qf_pass_ctx *c, int how)
 {
 	uint64_t n = 0;
 	size_t i;
 
 	for (i = 0; i < c->lost.n_erased; i++)
-		n += hole_at(c, c->walk.table[c->lost.erased[i]].off) == how;
+		n += hole_at(c, c->walk.table[c->lost.erased[i]].off,
+			     c->img->geo.cluster_bytes) == how;
+	for (i = 0; i < c->lost.n_parts; i++)
+		n += part_hole_at(c, &c->lost.part[i]) == how;
 	return n;
 }
 
@@ -242,6 +269,7 @@ static bool punch_hole(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 	if (!erased_in_holes(c, 1))
 		return false;
 	add(c, d, QF_P_L2_ERASED);
+	add(c, d, QF_P_L2_ERASED_PART);
 	return true;
 }
 
@@ -250,6 +278,7 @@ static bool host_crash(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 	if (!erased_in_holes(c, 2))
 		return false;
 	add(c, d, QF_P_L2_ERASED);
+	add(c, d, QF_P_L2_ERASED_PART);
 	add(c, d, QF_P_HEADER_DIRTY);
 	return true;
 }

@@ -61,6 +61,7 @@ static bool is_of_caches(enum qf_problem p, bool lazy)
 	case QF_P_REFCOUNT_HIGH:
 	case QF_P_REFCOUNT_WITHHELD:
 	case QF_P_L2_ERASED:
+	case QF_P_L2_ERASED_PART:
 	case QF_P_L2_ORPHAN:
 	case QF_P_SNAP_ORPHANS:
 	case QF_P_HEADER_DIRTY:

@@ -35,12 +35,20 @@ struct qf_orphan_snapshots {
 	struct qf_orphan_snapshot *at;
 };
 
+/* Entries of an L2 table that were erased. */
+struct qf_lost_part {
+	uint64_t table;	   /* number in walk->table */
+	uint32_t index, n; /* of the first entry; entries */
+};
+
 struct qf_lost {
 	struct qf_orphan *orphan;
 	size_t n_orphans, orphan_room;
 	struct qf_orphan_snapshots snapshots; /* n is 0: none */
 	uint64_t *erased; /* numbers in walk->table of emptied L2 tables */
 	size_t n_erased, erased_room;
+	struct qf_lost_part *part; /* by table and index */
+	size_t n_parts, part_room;
 };
 
 /*

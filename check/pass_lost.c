@@ -12,28 +12,15 @@
 
 #include <inttypes.h>
 
-#define MAX_HOLDERS 256u
-
 static uint64_t span_bytes(const struct qf_image *img)
 {
 	return img->geo.cluster_bytes << img->geo.l2_bits;
 }
 
-/* Loses BYTES at GUEST for every holder of the table at OFF. */
-static void lose_for_all(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,
-			 uint64_t guest, uint64_t bytes)
-{
-	uint32_t holder[MAX_HOLDERS], n, i;
-
-	n = qf_walk_holders(&c->walk, l1_index, off, holder, MAX_HOLDERS);
-	for (i = 0; i < n && i < MAX_HOLDERS; i++)
-		qf_lost_add(c->img, c->lost_ranges, holder[i], guest, bytes);
-}
-
 static void lose_span(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off)
 {
-	lose_for_all(c, l1_index, off, l1_index * span_bytes(c->img),
-		     span_bytes(c->img));
+	qf_lost_for_table(c, l1_index, off, l1_index * span_bytes(c->img),
+			  span_bytes(c->img));
 }
 
 static const struct qf_group *group_of(const struct qf_walk *w, uint64_t table)
@@ -85,6 +72,36 @@ static void erased_tables(struct qf_pass_ctx *c)
 			       f->guest_off);
 		qf_pass_own_table(c, f, g->l1_index, t);
 		lose_span(c, g->l1_index, t->off);
+	}
+}
+
+static void erased_parts(struct qf_pass_ctx *c)
+{
+	const struct qf_geometry *geo = &c->img->geo;
+	const struct qf_lost_part *p = c->lost.part;
+	const struct qf_l2_table *t;
+	const struct qf_group *g;
+	struct qf_finding *f;
+	size_t i;
+
+	for (i = 0; i < c->lost.n_parts; i++, p++) {
+		g = group_of(&c->walk, p->table);
+		t = &c->walk.table[p->table];
+		f = qf_pass_at(c, QF_P_L2_ERASED_PART,
+			       t->off +
+				       (uint64_t)p->index * geo->l2_entry_bytes,
+			       (uint64_t)p->n * geo->l2_entry_bytes);
+		qf_finding_unseen(f);
+		f->guest_off = qf_pass_guest(c->img, g->l1_index, p->index);
+		qf_finding_say(f,
+			       "%" PRIu32 " entries of the table at 0x%" PRIx64
+			       ", from index %" PRIu32
+			       " on, hold nothing but zeros; they stand for "
+			       "guest offset 0x%" PRIx64 " and on",
+			       p->n, t->off, p->index, f->guest_off);
+		qf_pass_own_table(c, f, g->l1_index, t);
+		qf_lost_for_table(c, g->l1_index, t->off, f->guest_off,
+				  (uint64_t)p->n << geo->cluster_bits);
 	}
 }
 
@@ -259,11 +276,11 @@ static void lost_damage(struct qf_pass_ctx *c)
 			k++;
 		for (; k < c->detail.n_odd && e[k].table == d->table; k++)
 			if (e[k].odd & nowhere)
-				lose_for_all(c, d->l1_index, off,
-					     qf_pass_guest(c->img, d->l1_index,
-							   e[k].index),
-					     c->img->geo.cluster_bytes *
-						     e[k].n);
+				qf_lost_for_table(
+					c, d->l1_index, off,
+					qf_pass_guest(c->img, d->l1_index,
+						      e[k].index),
+					c->img->geo.cluster_bytes * e[k].n);
 	}
 }
 
@@ -294,6 +311,7 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 	size_t before = c->out->n;
 
 	erased_tables(c);
+	erased_parts(c);
 	orphan_snapshots(c);
 	orphan_tables(c);
 	qf_lost_shared(c);

@@ -4,7 +4,8 @@
  * the table at the same L1 index: a snapshot's, or the active disk's. An
  * entry is taken over only where the refcount tells that the lost table had
  * it too: the cluster counts as many references too many as the lost table
- * would give it. A table in which a sound entry is left is not touched.
+ * would give it. A table in which a sound entry is left is touched only where
+ * a part of it was erased.
  */
 #include "lib/mem.h"
 #include "repair/older.h"
@@ -128,6 +129,28 @@ static void take_version(struct older *o, const struct qf_l2_table *t)
 	}
 }
 
+/* Makes o->table what it is now; only the parts that were erased may change. */
+static void keep_rest(struct older *o)
+{
+	const struct qf_geometry *g = &o->c->img->geo;
+	const struct qf_finding *f = o->c->rep->findings.at;
+	uint64_t first, end;
+	size_t i;
+
+	memcpy(o->table, o->buf, g->cluster_bytes);
+	memset(o->doubt, true, g->l2_entries);
+	for (i = 0; i < o->c->rep->findings.n; i++, f++) {
+		if (f->problem != QF_P_L2_ERASED_PART ||
+		    f->host_off < o->lost->off ||
+		    f->host_off - o->lost->off >= g->cluster_bytes)
+			continue;
+		first = (f->host_off - o->lost->off) / g->l2_entry_bytes;
+		end = first + f->length / g->l2_entry_bytes;
+		for (; first < end && first < g->l2_entries; first++)
+			o->doubt[first] = false;
+	}
+}
+
 bool qf_older_nothing_sound(const struct qf_fix_ctx *c, const void *table)
 {
 	struct entry e;
@@ -213,11 +236,16 @@ static enum qf_err restore(struct older *o, struct qf_why *why)
 	size_t bytes = o->c->img->geo.cluster_bytes;
 	uint32_t v;
 
-	if (!read_table(o, o->lost->off) ||
-	    !qf_older_nothing_sound(o->c, o->buf))
+	if (!read_table(o, o->lost->off))
 		return QF_OK;
-	memset(o->table, 0, bytes);
-	memset(o->doubt, 0, o->c->img->geo.l2_entries);
+	if (o->problem == QF_P_L2_ERASED_PART) {
+		keep_rest(o);
+	} else if (qf_older_nothing_sound(o->c, o->buf)) {
+		memset(o->table, 0, bytes);
+		memset(o->doubt, 0, o->c->img->geo.l2_entries);
+	} else {
+		return QF_OK;
+	}
 	o->proven = 0;
 	for (v = 0; v < o->g->n && v < MAX_VERSIONS; v++, t++)
 		if (t != o->lost && t->off && !t->odd && t->weight &&
@@ -243,10 +271,30 @@ int qf_older_fault(const struct qf_fix_ctx *c, const struct qf_l2_table *t)
 	return -1;
 }
 
+/* True if only a part of the table was erased, and may be restored. */
+static bool is_partly_lost(const struct qf_fix_ctx *c,
+			   const struct qf_l2_table *t)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	size_t i;
+
+	if (!t->off || t->odd || !t->weight || qf_fix_shared(c, t->off) ||
+	    !qf_plan_allows(c->plan, QF_P_L2_ERASED_PART))
+		return false;
+	for (i = 0; i < c->rep->findings.n; i++, f++)
+		if (f->problem == QF_P_L2_ERASED_PART &&
+		    f->host_off >= t->off &&
+		    f->host_off - t->off < c->img->geo.cluster_bytes)
+			return true;
+	return false;
+}
+
 static bool is_lost(struct older *o)
 {
 	int problem = qf_older_fault(o->c, o->lost);
 
+	if (problem < 0 && is_partly_lost(o->c, o->lost))
+		problem = QF_P_L2_ERASED_PART;
 	o->problem = (enum qf_problem)problem;
 	return problem >= 0;
 }
@@ -259,6 +307,7 @@ enum qf_err qf_fix_older(struct qf_fix_ctx *c, struct qf_why *why)
 	uint32_t i, v;
 
 	if (!qf_fix_found(c, QF_P_L2_ERASED) &&
+	    !qf_fix_found(c, QF_P_L2_ERASED_PART) &&
 	    !qf_fix_found(c, QF_P_L2_GARBAGE))
 		return QF_OK;
 	o.table = qf_mem_zalloc(1, c->img->geo.cluster_bytes);

@@ -53,6 +53,7 @@ static void take_only(struct qf_place *p)
 
 	if (p->n != 1 || !p->all || p->t->how || c->img->snapshots.n ||
 	    c->img->hdr.snapshot_count || qf_fix_found(c, QF_P_L2_ERASED) ||
+	    qf_fix_found(c, QF_P_L2_ERASED_PART) ||
 	    qf_fix_found(c, QF_P_L2_GARBAGE) || !only_empty(c, &index))
 		return;
 	p->t->index = (uint32_t)index;

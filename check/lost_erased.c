@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* L2 tables that hold nothing, though they mapped something. */
+#include "check/lost_gaps.h"
+#include "lib/mem.h"
+
+#include <string.h>
+
+#define SEVERAL_TABLES 3u
+
+/* The first cluster behind a table, but for a refcount block that QEMU may
+ * have needed just then. */
+static uint64_t first_behind(const struct qf_search *s, uint64_t table_cluster)
+{
+	return table_cluster + 1 + qf_lost_is_refblock(s, table_cluster + 1);
+}
+
+/* True if a version of the table beside T has clusters counted too often:
+ * T shared them until it was emptied. Where the version itself is counted too
+ * often, a holder of it has vanished instead. */
+static bool sibling_is_high(const struct qf_search *s, const struct qf_group *g,
+			    const struct qf_l2_table *empty)
+{
+	const struct qf_geometry *geo = &s->img->geo;
+	const struct qf_l2_table *t;
+	struct qf_be64 w;
+	uint64_t e, k, c;
+	uint32_t v, i;
+
+	for (v = 0; v < g->n; v++) {
+		t = &s->w->table[g->first + v];
+		if (t == empty || !t->filled ||
+		    qf_lost_leaked(s->t, t->off >> geo->cluster_bits) ||
+		    qf_io_read_pad(s->img->io, s->buf, geo->cluster_bytes,
+				   t->off, NULL))
+			continue;
+		for (i = 0; i < geo->l2_entries; i++) {
+			k = (uint64_t)i * geo->l2_entry_bytes;
+			memcpy(&w, s->buf + k, sizeof(w));
+			e = qf_be_get64(w);
+			c = (e & QF_ENTRY_OFFSET_MASK) >> geo->cluster_bits;
+			if (qf_entry_kind(geo, e) == QF_ENTRY_KIND_DATA &&
+			    qf_lost_leaked(s->t, c) &&
+			    !qf_lost_is_explained(s, c))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* True if CLUSTER had all the owners that T has, and more than one: a writer
+ * that was killed had not got so far with it. */
+static bool was_shared(const struct qf_search *s, uint64_t cluster,
+		       const struct qf_l2_table *t)
+{
+	const struct qf_trouble *tr = qf_tally_at(s->t, cluster);
+
+	return !tr->counted && tr->stated > 1 && tr->stated == t->weight;
+}
+
+/* The leaks right behind an emptied table. */
+static uint64_t leaks_behind(const struct qf_search *s, uint64_t first)
+{
+	uint64_t n = 0, c;
+
+	for (c = first; qf_gap_is_leak(s, c) || qf_lost_is_refblock(s, c); c++)
+		n += !qf_lost_is_refblock(s, c);
+	return n;
+}
+
+enum emptied {
+	NOT_EMPTIED,
+	EMPTIED,	 /* beyond doubt */
+	EMPTY_WITH_LEAKS /* if the other leaks do not speak of a writer that
+			  * was killed, and then of another */
+};
+
+static enum emptied judge(const struct qf_search *s, const struct qf_group *g,
+			  const struct qf_l2_table *t, uint64_t *leaks)
+{
+	uint64_t table = t->off >> s->img->geo.cluster_bits, first;
+
+	if (t->filled || t->unread || t->odd || !t->off)
+		return NOT_EMPTIED;
+	if (g->n > 1 && sibling_is_high(s, g, t))
+		return EMPTIED;
+	first = first_behind(s, table);
+	if (!qf_lost_leaked(s->t, first) || !qf_lost_holds_data(s, first))
+		return NOT_EMPTIED;
+	*leaks = leaks_behind(s, first);
+	if (was_shared(s, first, t))
+		return EMPTIED;
+	if (qf_lost_killed_tail(s, table))
+		return NOT_EMPTIED;
+	return *leaks << s->img->geo.cluster_bits > QF_WINDOW_BYTES
+		       ? EMPTIED
+		       : EMPTY_WITH_LEAKS;
+}
+
+static bool add_table(struct qf_lost *l, uint64_t table)
+{
+	if (!qf_mem_grow((void **)&l->erased, l->n_erased, &l->erased_room,
+			 sizeof(uint64_t)))
+		return false;
+	l->erased[l->n_erased++] = table;
+	return true;
+}
+
+/* Takes the tables that are emptied, and without SURE those that may be. */
+static bool take(struct qf_search *s, bool sure, uint64_t *leaks)
+{
+	const struct qf_group *g;
+	enum emptied e;
+	uint64_t n;
+	uint32_t i, v;
+
+	for (i = 0; i < s->w->n_groups; i++) {
+		g = &s->w->group[i];
+		for (v = 0; v < g->n; v++) {
+			n = 0;
+			e = judge(s, g, &s->w->table[g->first + v], &n);
+			*leaks += n;
+			if ((e == EMPTIED || (e && !sure)) &&
+			    !add_table(s->l, g->first + v))
+				return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * True if the leaks may be those of a writer that was killed, perhaps started
+ * again and killed again: they are more than the empty tables could map, or
+ * little more than what one has on its way, behind several such tables.
+ */
+static bool may_be_killed(const struct qf_search *s)
+{
+	uint64_t leaks = qf_gap_leaks(s).n, i;
+
+	if (leaks > s->l->n_erased * (uint64_t)s->img->geo.l2_entries)
+		return true;
+	for (i = 0; i < s->w->n_tables && !s->w->table[i].filled; i++)
+		;
+	return i < s->w->n_tables && s->l->n_erased >= SEVERAL_TABLES &&
+	       leaks << s->img->geo.cluster_bits <= QF_WINDOW_BYTES;
+}
+
+bool qf_lost_find_erased(struct qf_search *s)
+{
+	uint64_t leaks = 0;
+
+	if (!take(s, false, &leaks))
+		return false;
+	if (!s->l->n_erased || !may_be_killed(s))
+		return true;
+	s->l->n_erased = 0;
+	return take(s, true, &leaks);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The search for lost mappings: what its parts share. Each part looks at the
+ * clusters that the refcounts know but no table names, and asks for signs
+ * that only a lost table leaves; see qf_lost_killed_tail for what a killed
+ * writer leaves instead.
+ */
+#ifndef QF_LOST_SEARCH_H
+#define QF_LOST_SEARCH_H
+
+#include "check/lost.h"
+
+struct qf_search {
+	struct qf_walk *w;
+	struct qf_image *img;
+	const struct qf_tally *t;
+	struct qf_lost *l;
+	uint64_t *explained; /* a bit a cluster: an orphan table names it */
+	uint64_t explained_bytes;
+	unsigned char *buf; /* a cluster */
+	unsigned int reads;
+	/* the file's last clusters: what lies from each to the end */
+	struct tail {
+		uint32_t used, leaked;
+	} * tail;
+	uint64_t *refblock; /* ascending */
+	size_t n_refblocks;
+};
+
+/* True if the refcount of CLUSTER is higher than what was counted. */
+bool qf_lost_leaked(const struct qf_tally *t, uint64_t cluster);
+
+/* True if an orphan table that was found names the leaked CLUSTER. */
+bool qf_lost_is_explained(const struct qf_search *s, uint64_t cluster);
+
+/*
+ * True if something was ever written to the cluster: one that lies in a hole
+ * of the file was allocated, but its data never came. Above a backing file,
+ * even such a cluster hides the base's data.
+ */
+bool qf_lost_holds_data(const struct qf_search *s, uint64_t cluster);
+
+/*
+ * A writer that is killed leaves this: its newest L2 tables are still empty,
+ * and next to nothing behind them has an owner, for it is data on its way.
+ * More of that stands before the table, or the file reaches past the last
+ * cluster that any refcount knows; or more empty tables follow; or there are
+ * so many other tables that the one which is empty is hardly by chance the
+ * newest; or some of the data never came. A table that was emptied later
+ * shows none of these signs.
+ */
+bool qf_lost_killed_tail(const struct qf_search *s, uint64_t table_cluster);
+
+/* The first of these signs alone. */
+bool qf_lost_little_behind(const struct qf_search *s, uint64_t cluster);
+
+/* Clusters behind CLUSTER that have an owner; UINT64_MAX: very many. */
+uint64_t qf_lost_used_behind(const struct qf_search *s, uint64_t cluster);
+
+bool qf_lost_is_refblock(const struct qf_search *s, uint64_t cluster);
+
+/* The parts. False: no memory. */
+bool qf_lost_count_tail(struct qf_search *s);
+bool qf_lost_find_orphans(struct qf_search *s);
+bool qf_lost_find_erased(struct qf_search *s);
+bool qf_lost_find_parts(struct qf_search *s);
+
+#endif
