@@ -190,6 +190,10 @@ check-powercut: all tests ## every cut of every repair (long)
 		tests/powercut/run </dev/null; \
 	else echo 'no tests/powercut/run yet'; fi
 
+check-failures: all ## every read, allocation and change of a repair fails (long)
+	$(Q)QFSCK=$(abspath $(QFSCK)) \
+		tests/cli/repair_failures.py --all </dev/null
+
 demo: deps ## build, then check a really damaged image
 	+$(Q)$(MAKE) --no-print-directory $(JOBS) all
 	$(Q)QFSCK=$(abspath $(QFSCK)) tests/demo.sh </dev/null
@@ -315,7 +319,8 @@ help: ## this list
 		$(firstword $(MAKEFILE_LIST))
 
 FORCE:
-.PHONY: all tests check test check-built lint bless check-powercut demo .san \
+.PHONY: all tests check test check-built lint bless check-powercut \
+	check-failures demo .san \
 	asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
 	dist help FORCE
 

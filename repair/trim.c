@@ -174,9 +174,10 @@ static enum qf_err prove(const struct qf_plan *p, unsigned int jobs,
 		return err;
 	err = qf_check_run(img, &opts, &rep, why);
 	if (!err && rep.verdict != QF_VERDICT_CLEAN)
-		snprintf(t->reason, sizeof(t->reason),
-			 "without its free clusters the image would not be "
-			 "clean");
+		snprintf(t->reason, sizeof(t->reason), "%s",
+			 rep.errors ? "a part of the image could not be read"
+				    : "without its free clusters the image "
+				      "would not be clean");
 	qf_check_free(&rep);
 	qf_image_close(img);
 	return err;
