@@ -231,8 +231,16 @@ def each(tap, story, what, failing, numbers, half=False, torn=False):
 
 
 def spread(first, step, dense=0):
-    """The first DENSE numbers, then every STEPth, counted from FIRST."""
-    return [n for n in range(1, 4000) if n <= dense or n % step == first % step]
+    """The first DENSE numbers, then every STEPth, counted from FIRST, and
+    rarer and rarer if not every one is asked for."""
+    number = 1
+    while number < 100000:
+        if number <= dense or step == 1:
+            yield number
+            number += 1
+            continue
+        yield number + first % step
+        number += max(step, number // 12)
 
 
 def failing_read(story):
