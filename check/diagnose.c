@@ -4,6 +4,7 @@
  * behind them; a rule asks for signs that no other cause leaves.
  */
 #include "check/diagnose.h"
+#include "check/doubles.h"
 #include "check/pass.h"
 #include "lib/mem.h"
 
@@ -132,51 +133,98 @@ static uint64_t low_though_shared(const struct qf_pass_ctx *c)
 	return n;
 }
 
-static bool two_writers(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
+/* Orphaned tables that name clusters which others have: the one writer gave
+ * them out, and the other did so again. */
+static uint64_t given_twice(const struct qf_pass_ctx *c)
 {
-	uint64_t doubled =
-		count(c, QF_P_DOUBLE_DATA) + count(c, QF_P_DOUBLE_META) +
-		count(c, QF_P_DOUBLE_TABLES) + count(c, QF_P_REFBLOCK_SHARED) +
-		count(c, QF_P_DOUBLE_L2);
+	uint64_t n = 0;
 	size_t i;
 
-	if (doubled < 2 || count(c, QF_P_L2_GARBAGE))
-		return false;
+	for (i = 0; i < c->lost.n_orphans; i++)
+		n += c->lost.orphan[i].entries - c->lost.orphan[i].leaked;
+	return n;
+}
+
+/* Tables of the active disk that were overwritten. */
+static bool has_active_garbage(const struct qf_pass_ctx *c)
+{
+	const struct qf_damage *d = c->detail.damage;
+	size_t i;
+
+	for (i = 0; i < c->detail.n_damages; i++)
+		if (c->walk.table[d[i].table].active &&
+		    qf_detail_is_garbage(&d[i]))
+			return true;
+	return false;
+}
+
+static bool two_writers(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
+{
+	struct qf_doubles n;
+
+	qf_doubles_count(c, &n);
 	/* two programs make two owners, not dozens */
-	for (i = 0; i < c->tally.n_troubles; i++)
-		if (c->tally.trouble[i].why & QF_TROUBLE_DOUBLE &&
-		    c->tally.trouble[i].counted >
-			    2ull * qf_image_holders(c->img) + 2)
-			return false;
+	if (n.crowd || qf_doubles_took_snapshots(c))
+		return false;
+	/* a table that was overwritten with another one looks alike */
+	if (count(c, QF_P_L2_COPY) && !n.overwritten)
+		return false;
+	/* one pointer that is damaged leads to one cluster, and leaves its
+	 * own table behind */
+	if (n.active < 2 && (!n.overwritten || c->lost.n_orphans) &&
+	    (!given_twice(c) || !has_active_garbage(c)))
+		return false;
 	add(c, d, QF_P_DOUBLE_DATA);
 	add(c, d, QF_P_DOUBLE_META);
 	add(c, d, QF_P_DOUBLE_TABLES);
 	add(c, d, QF_P_DOUBLE_L2);
 	add(c, d, QF_P_REFBLOCK_SHARED);
+	add(c, d, QF_P_L2_GARBAGE);
+	add(c, d, QF_P_L2_ORPHAN);
 	add(c, d, QF_P_REFCOUNT_LOW);
-	return true;
+	return d->n;
 }
 
+/*
+ * A snapshot tool counts every cluster once more (or less) and clears (or
+ * sets) the flags; a writer that does not know of it writes its own counts
+ * back. What remains are flags and counts of two different times.
+ */
 static bool snapshot_under_writer(const struct qf_pass_ctx *c,
 				  struct qf_diagnosis *d)
 {
-	uint64_t copied, low;
+	struct qf_doubles n;
+	uint64_t set, unset, low;
+	bool has = c->img->snapshots.n || c->img->snapshots.stated;
 	size_t i;
 
-	if (!c->img->snapshots.n && !c->img->snapshots.stated)
-		return false;
 	/* counts that are none tell nothing */
 	for (i = 0; i < c->blocks.n; i++)
 		if (c->blocks.bad[i].garbage)
 			return false;
-	copied = copied_though_shared(c);
+	set = copied_though_shared(c);
+	unset = count(c, QF_P_COPIED_L1) + count(c, QF_P_COPIED_L2);
+	unset -= set < unset ? set : unset;
 	low = low_though_shared(c);
-	if (copied + low < 2)
+	/* deleted: set by the tool, counted as before by the writer */
+	if (!has && (set < 4 || count(c, QF_P_REFCOUNT_ZERO) ||
+		     count(c, QF_P_L2_GARBAGE)))
+		return false;
+	/* taken: cleared by the tool, counted as before by the writer, who
+	 * gave the snapshot's own clusters to the guest */
+	qf_doubles_count(c, &n);
+	if (has && !qf_doubles_took_snapshots(c) &&
+	    (n.active > 1 || set + low < 2) &&
+	    (unset < 4 || (!n.snapshot && !count(c, QF_P_SNAP_ENTRY_GARBLED))))
 		return false;
 	add(c, d, QF_P_COPIED_L1);
 	add(c, d, QF_P_COPIED_L2);
+	add(c, d, QF_P_SNAP_ENTRY_GARBLED);
+	add(c, d, QF_P_SNAP_TABLE_CUT);
+	add(c, d, QF_P_SNAP_EXTRA_SHORT);
+	add(c, d, QF_P_DOUBLE_TABLES);
+	add(c, d, QF_P_DOUBLE_META);
 	add(c, d, QF_P_REFCOUNT_LOW);
-	add(c, d, QF_P_REFBLOCK_WRONG);
 	return d->n;
 }
 

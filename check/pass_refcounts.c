@@ -123,35 +123,32 @@ static bool is_wrong(const struct qf_trouble *tr)
 	return tr->why & QF_TROUBLE_REFCOUNT;
 }
 
-/* All wrong refcounts of one block as one finding. */
+/* All wrong refcounts of one block as one finding, or all that are too high. */
 static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 			const struct qf_trouble *from,
-			const struct qf_trouble *end)
+			const struct qf_trouble *end, bool only_high)
 {
-	const struct qf_bad_block *bad = qf_blocks_at(&c->blocks, block);
 	uint64_t off = qf_image_refblock(c->img, block), low = 0, high = 0;
 	uint64_t first = block << c->img->geo.refblock_bits;
 	struct qf_finding *f;
 	const struct qf_trouble *tr;
 	char what[256] = "nothing: there is no block";
-	bool wrong;
 
 	for (tr = from; tr < end; tr++) {
 		if (!is_wrong(tr))
 			continue;
 		if (tr->stated > tr->counted)
 			high += tr->hits;
-		else
+		else if (!only_high)
 			low += tr->hits;
 	}
 	if (off)
 		qf_whatis(c->img, off, what, sizeof(what));
-	wrong = low || bad;
-	f = qf_pass_at(c, wrong ? QF_P_REFBLOCK_WRONG : leak_problem(c, 0),
+	f = qf_pass_at(c, only_high ? leak_problem(c, 0) : QF_P_REFBLOCK_WRONG,
 		       off ? off : QF_NOWHERE, c->img->geo.cluster_bytes);
 	f->count = low + high;
 	f->corruptions = low;
-	f->extra = wrong && !low;
+	f->extra = !only_high && !low;
 	f->leaks = high;
 	qf_finding_say(f,
 		       "the block at 0x%" PRIx64 " (for the clusters from "
@@ -187,20 +184,32 @@ static void one_block(struct qf_pass_ctx *c, uint64_t block,
 		      const struct qf_trouble *end)
 {
 	const struct qf_trouble *tr;
-	size_t wrong = 0;
+	size_t low = 0, high = 0;
+	bool bad = qf_blocks_at(&c->blocks, block);
 
 	for (tr = from; tr < end; tr++) {
 		if (tr->why & QF_TROUBLE_UNKNOWN)
 			unknown_block(c, block, tr);
-		wrong += is_wrong(tr);
+		if (!is_wrong(tr))
+			continue;
+		high += tr->stated > tr->counted;
+		/* with two owners, the block is not to blame */
+		low += tr->stated < tr->counted &&
+		       !(tr->why & QF_TROUBLE_DOUBLE);
 	}
-	if (!c->opts->all &&
-	    (wrong > MAX_RUNS_A_BLOCK || qf_blocks_at(&c->blocks, block))) {
-		whole_block(c, block, from, end);
+	if (c->opts->all)
+		low = high = 0;
+	else if (bad)
+		low = MAX_RUNS_A_BLOCK + 1;
+	if (low > MAX_RUNS_A_BLOCK) {
+		whole_block(c, block, from, end, false);
 		return;
 	}
+	if (high > MAX_RUNS_A_BLOCK)
+		whole_block(c, block, from, end, true);
 	for (tr = from; tr < end; tr++)
-		if (is_wrong(tr))
+		if (is_wrong(tr) &&
+		    (tr->stated < tr->counted || high <= MAX_RUNS_A_BLOCK))
 			one_run(c, tr);
 }
 
