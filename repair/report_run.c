@@ -112,24 +112,30 @@ static bool has_work(const struct run *r)
 	       (r->mend.plan->n || qf_trim_any(&r->mend.trim));
 }
 
-/* True if the plan is to be carried out. */
-static bool agreed(struct run *r, struct qf_why *why, enum qf_err *err)
+/* Asks about the plan, and makes it anew without what is refused. */
+static bool is_wanted(struct run *r, struct qf_why *why, enum qf_err *err)
 {
-	bool refused[QF_PROBLEMS] = { false }, any;
+	bool refused[QF_PROBLEMS] = { false }, any, go_on;
 
-	if (!has_work(r) || !may_write(r))
-		return false;
-	if (r->o->mode != QF_RUN_ASK)
-		return true;
-	if (!qf_ask_plan(&r->mend, refused, &any))
-		return false;
-	if (r->mend.plan->n)
+	go_on = qf_ask_plan(&r->mend, refused, &any);
+	if (go_on && r->mend.plan->n)
 		*err = make_plan(r, refused, why);
 	if (*err)
 		return false;
-	if (qf_trim_any(&r->mend.trim) && !qf_ask_trim(&r->mend.trim))
+	if (go_on && qf_trim_any(&r->mend.trim) && !qf_ask_trim(&r->mend.trim))
 		qf_trim_free(&r->mend.trim);
-	return has_work(r);
+	if (go_on && has_work(r))
+		return true;
+	fprintf(stderr, "\n%s: nothing was written.\n", r->name);
+	return false;
+}
+
+/* True if the plan is to be carried out. */
+static bool agreed(struct run *r, struct qf_why *why, enum qf_err *err)
+{
+	if (!has_work(r) || !may_write(r))
+		return false;
+	return r->o->mode != QF_RUN_ASK || is_wanted(r, why, err);
 }
 
 /* The name for a new undo file. */
