@@ -7,6 +7,7 @@
 #include "lib/mem.h"
 #include "lib/owners.h"
 #include "repair/orphan.h"
+#include "repair/place.h"
 #include "repair/space.h"
 
 #include <inttypes.h>
@@ -27,7 +28,8 @@ struct work {
 	uint64_t *cluster;
 	struct qf_owner_list *list;
 	size_t n;
-	bool tables_only; /* shared tables come first */
+	bool tables_only;      /* shared tables come first */
+	struct qf_place place; /* tables that nobody names */
 };
 
 static bool is_data(enum qf_ref_kind k)
@@ -88,9 +90,34 @@ static uint64_t neighbour(const struct qf_fix_ctx *c, const struct qf_owner *o,
 		       : e & QF_ENTRY_OFFSET_MASK;
 }
 
-/* How well the place suits the owner. */
-static unsigned int suits(const struct qf_fix_ctx *c, const struct group *g)
+/* The table without a name that the L1 entry of G had, by evidence; or 0. */
+static uint64_t own_table(const struct work *w, const struct group *g)
 {
+	const struct qf_geometry *geo = &w->c->img->geo;
+	const struct qf_place_table *t;
+	uint64_t index, found = 0;
+	size_t i;
+
+	if (g->at->kind != QF_REF_L2 || g->n != 1)
+		return 0;
+	index = g->at->guest_off >> (geo->l2_bits + geo->cluster_bits);
+	for (i = 0; i < w->place.n; i++) {
+		t = &w->place.t[i];
+		if (!t->how || t->doubt || t->index != index ||
+		    !qf_orphan_suits(w->c, t->off, index,
+				     g->at->holder == QF_HOLDER_ACTIVE))
+			continue;
+		if (found)
+			return 0;
+		found = t->off;
+	}
+	return found;
+}
+
+/* How well the place suits the owner. */
+static unsigned int suits(const struct work *w, const struct group *g)
+{
+	const struct qf_fix_ctx *c = w->c;
 	uint64_t size = c->img->geo.cluster_bytes, host = g->at->host_off;
 	unsigned int score = 0;
 	size_t i;
@@ -98,7 +125,7 @@ static unsigned int suits(const struct qf_fix_ctx *c, const struct group *g)
 	if (is_rebuilt(g->at->kind))
 		return 0;
 	if (!is_data(g->at->kind))
-		return 100;
+		return own_table(w, g) ? 99 : 100;
 	if (g->at->kind == QF_REF_COMPRESSED)
 		return 50; /* cannot be moved */
 	if (neighbour(c, g->at, -1) + size == host)
@@ -209,7 +236,8 @@ static enum qf_err part_data(struct work *w, const struct group *g,
 	if (zero) /* reads as zeros: it needs no cluster */
 		return point_to(c, g, p, 0, "let go of the shared cluster",
 				why);
-	if (p != QF_P_DOUBLE_TABLES &&
+	/* what a lost table maps is none that an owner lost here */
+	if (p != QF_P_DOUBLE_TABLES && !w->place.n &&
 	    (qf_orphan_data(c, g->at->host_off, neighbour(c, g->at, -1),
 			    neighbour(c, g->at, 1),
 			    &found) == QF_ORPHAN_FOUND ||
@@ -231,6 +259,20 @@ static enum qf_problem problem_of(const struct group *keeper,
 	return g->at->kind == QF_REF_L2 ? QF_P_DOUBLE_L2 : QF_P_DOUBLE_TABLES;
 }
 
+/* An owner of an L2 table gets its own back, or else a copy. */
+static enum qf_err part_table(struct work *w, const struct group *g,
+			      enum qf_problem p, struct qf_why *why)
+{
+	uint64_t own = own_table(w, g);
+
+	if (own)
+		return point_to(w->c, g, p, own,
+				"point back to the table without an owner for "
+				"whose place there is evidence",
+				why);
+	return copy_table(w->c, g, p, why);
+}
+
 /* One owner that does not keep the place. */
 static enum qf_err part(struct work *w, const struct group *keeper,
 			const struct group *g, struct qf_why *why)
@@ -246,9 +288,8 @@ static enum qf_err part(struct work *w, const struct group *keeper,
 			return QF_OK;
 		return part_data(w, g, p, why);
 	case QF_REF_L2:
-		return keeper->at->kind == QF_REF_L2
-			       ? copy_table(w->c, g, p, why)
-			       : QF_OK;
+		return keeper->at->kind == QF_REF_L2 ? part_table(w, g, p, why)
+						     : QF_OK;
 	case QF_REF_L1:
 		return keeper->at->kind == QF_REF_L1 &&
 				       g->at->holder != QF_HOLDER_ACTIVE
@@ -270,7 +311,7 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 				  "no memory for the plan");
 	n = split(&w->list[k], g, w->list[k].n);
 	for (i = 1; i < n; i++)
-		if (suits(w->c, &g[i]) > suits(w->c, &g[best]))
+		if (suits(w, &g[i]) > suits(w, &g[best]))
 			best = i;
 	for (i = 0; !err && i < n; i++)
 		if (i != best && w->list[k].total == w->list[k].n)
@@ -342,7 +383,9 @@ enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
 		return qf_err_set(why, err, 0, QF_NOWHERE,
 				  "no memory for the plan");
 	}
-	if (w.n)
+	if (w.n && c->tally.leaked)
+		err = qf_place_find(c, &w.place, why);
+	if (!err && w.n)
 		err = qf_owners_find_all(&c->walk, 1, w.cluster, w.n,
 					 MAX_OWNERS, w.list, why);
 	if (!err)
@@ -351,6 +394,7 @@ enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
 		err = one_cluster(&w, k, why);
 	for (k = 0; k < w.n; k++)
 		qf_owners_list_free(&w.list[k]);
+	qf_place_free(&w.place);
 	free(w.list);
 	free(w.cluster);
 	return err;

@@ -117,29 +117,6 @@ static enum qf_err fix_orphans(struct qf_fix_ctx *c, struct qf_why *why)
 	return err;
 }
 
-/* The only table that others have at INDEX and that lacks a reference; 0 if
- * there are none or more. */
-static uint64_t table_that_lacks(const struct qf_fix_ctx *c,
-				 const struct qf_group *g)
-{
-	uint32_t bits = c->img->geo.cluster_bits, v;
-	uint64_t found = 0, n, stated;
-
-	for (v = 0; v < g->n; v++) {
-		const struct qf_l2_table *t = &c->walk.table[g->first + v];
-
-		n = qf_ledger_count(c->tally.ledger, t->off >> bits, NULL);
-		if (t->odd || !t->off ||
-		    qf_image_refcount(c->img, t->off >> bits, &stated, NULL) ||
-		    stated <= n || !qf_orphan_is_table(c, t->off))
-			continue;
-		if (found)
-			return 0;
-		found = t->off;
-	}
-	return found;
-}
-
 /* Entries that were erased while a snapshot still has the table. */
 static enum qf_err fix_erased(struct qf_fix_ctx *c, struct qf_why *why)
 {
@@ -160,7 +137,7 @@ static enum qf_err fix_erased(struct qf_fix_ctx *c, struct qf_why *why)
 		if (k == c->walk.n_groups ||
 		    !is_empty(c, c->walk.group[k].l1_index))
 			continue;
-		table = table_that_lacks(c, &c->walk.group[k]);
+		table = qf_place_lacking(c, &c->walk.group[k], 1);
 		if (table)
 			err = name_table(
 				c, QF_P_L1_ERASED, c->walk.group[k].l1_index,

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_TRIES 65536u
+
 typedef bool fits_fn(const struct qf_fix_ctx *c, uint64_t off);
 
 /* The candidates that fit, as long as there is but one. */
@@ -239,27 +241,32 @@ enum qf_orphan_answer qf_orphan_data(const struct qf_fix_ctx *c, uint64_t off,
 	return answer(&s, found);
 }
 
-enum qf_orphan_answer qf_orphan_table(const struct qf_fix_ctx *c, uint64_t off,
-				      uint64_t index, bool active,
-				      uint64_t *found)
+bool qf_orphan_like(const struct qf_fix_ctx *c, uint64_t off, uint64_t *found)
+{
+	struct search s = { .c = c, .fits = qf_orphan_is_table };
+
+	try_like(&s, off);
+	*found = s.found;
+	return s.n == 1;
+}
+
+bool qf_orphan_only_table(const struct qf_fix_ctx *c, uint64_t *found)
 {
 	struct search s = { .c = c, .fits = qf_orphan_is_table };
 	const struct qf_trouble *tr = c->tally.trouble;
 	uint64_t cl, seen = 0;
-	bool like;
 	size_t i;
 
-	try_like(&s, off);
-	like = s.n;
-	/* else any table that nobody names, if there is but one */
-	for (i = 0; !s.n && i < c->tally.n_troubles; i++, tr++)
+	for (i = 0; s.n < 2 && i < c->tally.n_troubles; i++, tr++)
 		for (cl = tr->first; tr->stated > tr->counted &&
-				     cl < tr->first + tr->n && seen < 65536;
-		     cl++, seen++)
+				     cl < tr->first + tr->n && s.n < 2;
+		     cl++) {
+			if (seen++ >= MAX_TRIES)
+				return false;
 			try(&s, cl << c->img->geo.cluster_bits);
-	if (s.n == 1 && !like && !qf_orphan_suits(c, s.found, index, active))
-		return QF_ORPHAN_MANY;
-	return answer(&s, found);
+		}
+	*found = s.found;
+	return s.n == 1;
 }
 
 bool qf_orphan_only(const struct qf_fix_ctx *c, uint64_t *off)

@@ -49,14 +49,12 @@ enum qf_orphan_answer qf_orphan_data(const struct qf_fix_ctx *c, uint64_t off,
 				     uint64_t prev, uint64_t next,
 				     uint64_t *found);
 
-/*
- * The same for the L1 entry INDEX: the cluster must look like an L2 table,
- * and, if nothing but the lack of another speaks for it, suit the active disk
- * or a snapshot.
- */
-enum qf_orphan_answer qf_orphan_table(const struct qf_fix_ctx *c, uint64_t off,
-				      uint64_t index, bool active,
-				      uint64_t *found);
+/* The lost L2 table that the damaged offset OFF of an L1 entry meant: OFF
+ * rounded down, or OFF with one bit turned. False: none, or more than one. */
+bool qf_orphan_like(const struct qf_fix_ctx *c, uint64_t off, uint64_t *found);
+
+/* The only lost L2 table among the clusters without an owner. */
+bool qf_orphan_only_table(const struct qf_fix_ctx *c, uint64_t *found);
 
 /* The only cluster without an owner, if there is but one. */
 bool qf_orphan_only(const struct qf_fix_ctx *c, uint64_t *off);

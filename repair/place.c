@@ -71,6 +71,32 @@ uint64_t qf_place_active(const struct qf_fix_ctx *c, uint64_t index)
 	return 0;
 }
 
+uint64_t qf_place_lacking(const struct qf_fix_ctx *c, const struct qf_group *g,
+			  uint64_t n)
+{
+	uint32_t bits = c->img->geo.cluster_bits, v;
+	uint64_t found = 0, counted, stated;
+	unsigned int flags;
+
+	for (v = 0; v < g->n; v++) {
+		const struct qf_l2_table *t = &c->walk.table[g->first + v];
+
+		if (t->odd || !t->off)
+			continue;
+		flags = 0;
+		counted = qf_ledger_count(c->tally.ledger, t->off >> bits,
+					  &flags);
+		if (flags & QF_LEDGER_DOUBLE ||
+		    qf_image_refcount(c->img, t->off >> bits, &stated, NULL) ||
+		    stated != counted + n || !qf_orphan_is_table(c, t->off))
+			continue;
+		if (found)
+			return 0;
+		found = t->off;
+	}
+	return found;
+}
+
 static void vote(struct qf_place_table *t, uint64_t index, const char *how)
 {
 	if (t->how && t->index != index)

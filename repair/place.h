@@ -42,4 +42,9 @@ void qf_place_free(struct qf_place *p);
 /* The table that the active disk's L1 entry INDEX names, or 0. */
 uint64_t qf_place_active(const struct qf_fix_ctx *c, uint64_t index);
 
+/* The only one of the tables of G that has exactly N references too few; 0 if
+ * there are none or more. */
+uint64_t qf_place_lacking(const struct qf_fix_ctx *c, const struct qf_group *g,
+			  uint64_t n);
+
 #endif

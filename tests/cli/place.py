@@ -45,6 +45,13 @@ def forget_all(image):
     image.write(image.l1_offset, bytes(8 * image.l1_size))
 
 
+def double(index, other):
+    """The one entry is a copy of the other."""
+    def damage(image):
+        image.put64(image.l1_pos(index), image.u64(image.l1_pos(other)))
+    return damage
+
+
 def one_case(name, steps, damage, wanted, judge, size="16M", **options):
     sound = os.path.join(work, "sound-%d" % len(os.listdir(work)))
     image = os.path.join(work, "image")
@@ -142,6 +149,10 @@ def main():
     restored("in a row, all of them", whole_disk, forget_all)
     restored("in a row, a table was never there", whole_disk[:10],
              forget(1, 3))
+    restored("in a row, an entry overwritten with another", whole_disk,
+             double(3, 0))
+    restored("in a row, and the first overwritten with another", whole_disk,
+             double(0, 3))
     restored("extended L2 entries", ["write -P 7 0 64m"], forget(1, 2),
              size="64M", cluster_size=16384, extended_l2="on")
     left("written all over", mixed, forget(2, 6))

@@ -36,19 +36,28 @@ def undo(path):
     return status, err.decode(errors="replace")
 
 
+class View(bytes):
+    """What the guest sees; unreadable sectors are zeros, and listed."""
+    unreadable = frozenset()
+
+
 def guest(path, snapshot=None):
-    """What the guest sees, unreadable sectors as zeros; None: nothing."""
+    """The View of a disk; None: nothing at all can be read."""
     raw = "%s.guest%d" % (path, threading.get_ident())
     args = ["qemu-img", "convert", "--salvage", "-f", "qcow2", "-O", "raw"]
     if snapshot:
         args += ["-l", "snapshot.name=" + snapshot]
-    status, _, _ = tools.run(args + [path, raw], timeout=30)
+    status, _, said = tools.run(args + [path, raw], timeout=30)
     try:
         with open(raw, "rb") as file:
-            data = file.read()
+            data = View(file.read())
     except FileNotFoundError:
         return None
     os.remove(raw)
+    data.unreadable = frozenset(
+        int(n) // SECTOR * SECTOR for n in re.findall(
+            r"error while reading (?:block status )?at offset (\d+)",
+            said.decode(errors="replace")))
     return data if status == 0 else None
 
 
@@ -97,6 +106,15 @@ def worth(original, shown):
     return len(original) // SECTOR - len(sectors_that_differ(original, shown))
 
 
+def worth_of_rival(original, shown):
+    """The same after qemu-img's repair, without the sectors that it leaves
+    unreadable: zeros are what the oracle shows there, not what it restored."""
+    if shown is None:
+        return -1
+    bad = set(sectors_that_differ(original, shown)) | shown.unreadable
+    return len(original) // SECTOR - len(bad)
+
+
 def by_qemu(path):
     """The views after `qemu-img check -r all` on a copy."""
     copy = path + ".qemu"
@@ -117,7 +135,7 @@ def data_faults(original, before, after, rival):
             faults.append("%s: %d sectors spoiled, the first at %#x" % (
                 who, len(bad), bad[0]))
         ours = worth(should, after.get(holder))
-        theirs = worth(should, rival.get(holder))
+        theirs = worth_of_rival(should, rival.get(holder))
         if ours < theirs:
             faults.append("%s: qemu-img restores %d sectors, qfsck %d" % (
                 who, theirs, ours))
