@@ -199,6 +199,13 @@ static bool is_older(const struct qf_io *a, const struct qf_io *b)
 	return a->mtime_ns > 0 && a->mtime_ns < b->mtime_ns;
 }
 
+/* True if nothing was written to the image since the undo file U was; of a
+ * device only its mark tells. */
+static bool is_untouched(struct qf_io *image, const struct qf_io *u)
+{
+	return image->block_dev ? !is_open_to_doubt(image) : is_older(image, u);
+}
+
 /*
  * True if the file was made and nothing was written to it. IO is the image:
  * if that is marked and was written to since, something was; SURE: it must
@@ -216,7 +223,7 @@ static bool is_empty(const char *name, struct qf_io *io, bool sure)
 	empty = !qf_io_read_pad(u, first, sizeof(first), 0, NULL) &&
 		!memcmp(first, zeros, sizeof(first));
 	if (sure)
-		empty = empty && is_older(io, u);
+		empty = empty && !u->size && is_untouched(io, u);
 	else if (qf_undofind_is_marked(io))
 		empty = empty && !is_older(u, io);
 	qf_io_close(u);
@@ -233,8 +240,9 @@ bool qf_undofind_is_leftover(const char *name, struct qf_io *io)
 
 	if (err)
 		return err == QF_ERR_FOREIGN && is_empty(name, io, true);
-	if (u->health == QF_UNDO_UNFINISHED && u->inode == io->id[1] &&
-	    u->size_before == io->size && is_older(io, u->io) &&
+	if (u->health == QF_UNDO_UNFINISHED &&
+	    (io->block_dev || u->inode == io->id[1]) &&
+	    u->size_before == io->size && is_untouched(io, u->io) &&
 	    u->first_bytes <= 1u << QF_MAX_CLUSTER_BITS)
 		first = qf_mem_zalloc(1, u->first_bytes);
 	if (first && !qf_io_read_pad(io, first, u->first_bytes, 0, NULL))

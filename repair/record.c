@@ -4,6 +4,7 @@
 #include "lib/mem.h"
 #include "repair/journal.h"
 #include "repair/sink.h"
+#include "repair/stop.h"
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -233,6 +234,9 @@ static enum qf_err add_trims(struct recorder *r, struct qf_why *why)
 	if (!qf_trim_any(t))
 		return QF_OK;
 	while (!err && qf_trim_next(t, base, from, &off, &len, &hole)) {
+		if (qf_stop_asked()) /* it may take long */
+			return qf_err_set(why, QF_ERR_STOPPED, 0, QF_NOWHERE,
+					  "stopped; nothing was written");
 		if (!hole && len > CHUNK - off % CHUNK)
 			len = CHUNK - off % CHUNK;
 		err = hole ? add_zeros(r, off, len, why)

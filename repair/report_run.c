@@ -145,7 +145,12 @@ static enum qf_err choose_undo_name(struct run *r, struct qf_why *why)
 
 	if (r->o->undo_file) {
 		r->undo_name = strdup(r->o->undo_file);
-		return r->undo_name ? QF_OK : QF_ERR_NOMEM;
+		if (!r->undo_name)
+			return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+					  "no memory");
+		if (qf_undofind_is_leftover(r->undo_name, r->img->io))
+			qf_sink_remove(r->undo_name);
+		return QF_OK;
 	}
 	if (r->img->io->block_dev && qf_sink_is_memory(r->name)) {
 		qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,

@@ -40,6 +40,23 @@ def main():
                        **options)
             with open(path, "ab") as file:
                 file.write(b"\0")       # the byte of the options
+    make_undo_file(os.path.join(folder, "undo-file"))
+
+
+def make_undo_file(path):
+    """Of a repair, where there is a program to make one."""
+    if os.path.exists(path) or not os.path.exists(qimg.qfsck_path()):
+        return
+    image = path + ".image"
+    qimg.build(image, "64k", WRITES, cluster_size=512)
+    with qimg.Image(image) as made:
+        end = made.clusters()
+        made.truncate((end + 20) * made.cluster)
+        made.write(made.clusters() * made.cluster - 99, b"old data")
+        made.set_refcount(end, 1)
+    qimg.run([qimg.qfsck_path(), "repair", "-y", "--trim", "--undo=" + path,
+              image])
+    os.remove(image)
 
 
 if __name__ == "__main__":
