@@ -298,10 +298,10 @@ static int not_checked(const struct args *a, const char *name,
 		return code;
 	/* one line an image, also for this one */
 	o = json_object();
-	json_object_set_new(o, "filename", qf_report_string(name));
+	qf_json_text(o, "filename", name);
 	json_object_set_new(o, "verdict", json_string("unchecked"));
 	json_object_set_new(o, "check-errors", json_integer(1));
-	json_object_set_new(o, "error", qf_report_string(why->text));
+	qf_json_text(o, "error", why->text);
 	json_dumpf(o, to->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	fputc('\n', to->out);
 	json_decref(o);

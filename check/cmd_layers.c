@@ -21,13 +21,13 @@ static json_t *no_report(const char *name, const char *format,
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "filename", qf_report_string(name));
+	qf_json_text(o, "filename", name);
 	if (format)
 		json_object_set_new(o, "format", json_string(format));
 	json_object_set_new(o, "verdict", json_string(verdict));
 	if (error) {
 		json_object_set_new(o, "check-errors", json_integer(1));
-		json_object_set_new(o, "error", qf_report_string(error));
+		qf_json_text(o, "error", error);
 	}
 	json_object_set_new(o, "findings", json_array());
 	return o;
@@ -164,7 +164,7 @@ static void print_json(const struct qf_layers *l, uint32_t top,
 	for (i = l->tree.at[top].base; i != QF_LAYER_NONE;
 	     i = l->tree.at[i].base)
 		json_array_append_new(a, layer_json(&l->tree.at[i]));
-	json_object_set_new(o, "filename", qf_report_string(name));
+	qf_json_text(o, "filename", name);
 	json_object_set_new(o, "verdict", json_string(verdict));
 	json_object_set_new(o, "chain", a);
 	json_dumpf(o, stdout,

@@ -4,8 +4,8 @@
 #define QF_REPORT_H
 
 #include "check/check.h"
+#include "check/json.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 struct qf_report_style {
@@ -28,8 +28,5 @@ json_t *qf_report_findings(const struct qf_findings *l);
 
 /* The exit code of check for a verdict. */
 int qf_report_exit(enum qf_verdict v);
-
-/* A string for JSON, whatever bytes it holds. */
-json_t *qf_report_string(const char *s);
 
 #endif

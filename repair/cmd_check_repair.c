@@ -86,10 +86,8 @@ static void report(const struct qf_run_opts *opts, struct qf_image *img,
 	}
 	if (opts->json) {
 		j = qf_report_json(img, o->name, o->left);
-		json_object_set_new(j, "corruptions-fixed",
-				    json_integer((json_int_t)corruptions));
-		json_object_set_new(j, "leaks-fixed",
-				    json_integer((json_int_t)leaks));
+		qf_json_int(j, "corruptions-fixed", corruptions);
+		qf_json_int(j, "leaks-fixed", leaks);
 		json_dumpf(j, stdout, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
 		putchar('\n');
 		json_decref(j);

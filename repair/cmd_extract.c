@@ -254,23 +254,16 @@ static void tell_json(const struct job *j)
 	json_t *o = json_object(), *list = json_array(), *r;
 	size_t i;
 
-	json_object_set_new(o, "filename", json_string(j->a->image));
-	json_object_set_new(o, "out", json_string(j->a->out));
-	json_object_set_new(
-		o, "length",
-		json_integer((json_int_t)qf_guest_bytes(j->x.guest)));
+	qf_json_text(o, "filename", j->a->image);
+	qf_json_text(o, "out", j->a->out);
+	qf_json_int(o, "length", qf_guest_bytes(j->x.guest));
 	if (j->a->hash)
 		json_object_set_new(o, "sha256", json_string(j->x.sha256));
 	for (i = 0; i < j->x.n_lost; i++) {
 		r = json_object();
-		json_object_set_new(
-			r, "start",
-			json_integer((json_int_t)j->x.lost[i].start));
-		json_object_set_new(
-			r, "length",
-			json_integer((json_int_t)j->x.lost[i].bytes));
-		json_object_set_new(r, "reason",
-				    json_string(j->x.lost[i].reason));
+		qf_json_int(r, "start", j->x.lost[i].start);
+		qf_json_int(r, "length", j->x.lost[i].bytes);
+		qf_json_text(r, "reason", j->x.lost[i].reason);
 		json_array_append_new(list, r);
 	}
 	json_object_set_new(o, "lost", list);

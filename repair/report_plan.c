@@ -250,11 +250,9 @@ static json_t *edits_json(const struct qf_mend *m)
 		const struct qf_edit *e = &m->plan->edit[i];
 
 		o = json_object();
-		json_object_set_new(o, "host-offset",
-				    json_integer((json_int_t)e->host_off));
-		json_object_set_new(o, "length",
-				    json_integer((json_int_t)e->length));
-		json_object_set_new(o, "what", json_string(e->what));
+		qf_json_int(o, "host-offset", e->host_off);
+		qf_json_int(o, "length", e->length);
+		qf_json_text(o, "what", e->what);
 		json_object_set_new(
 			o, "problem",
 			json_string(qf_problem_get(e->problem)->name));
@@ -275,23 +273,14 @@ static json_t *lost_json(const struct qf_image *img, const struct qf_mend *m)
 		bool snap = l->holder && l->holder <= img->snapshots.n;
 
 		o = json_object();
-		json_object_set_new(
-			o, "holder",
-			qf_report_string(
-				snap ? img->snapshots.snap[l->holder - 1].id
-				     : "active"));
-		json_object_set_new(o, "guest-offset",
-				    json_integer((json_int_t)l->guest_off));
-		json_object_set_new(o, "length",
-				    json_integer((json_int_t)l->length));
+		qf_json_text(o, "holder",
+			     snap ? img->snapshots.snap[l->holder - 1].id
+				  : "active");
+		qf_json_int(o, "guest-offset", l->guest_off);
+		qf_json_int(o, "length", l->length);
 		json_array_append_new(a, o);
 	}
 	return a;
-}
-
-static json_t *number(uint64_t n)
-{
-	return json_integer((json_int_t)n);
 }
 
 static json_t *trim_json(const struct qf_trim *t, bool applied)
@@ -303,13 +292,13 @@ static json_t *trim_json(const struct qf_trim *t, bool applied)
 	o = json_object();
 	json_object_set_new(o, "applied",
 			    json_boolean(applied && qf_trim_any(t)));
-	json_object_set_new(o, "free-clusters", number(t->clusters));
-	json_object_set_new(o, "punched-bytes", number(t->punched_bytes));
-	json_object_set_new(o, "cut-bytes", number(t->cut_bytes));
-	json_object_set_new(o, "file-size-before", number(t->size_before));
-	json_object_set_new(o, "file-size-after", number(t->size_after));
+	qf_json_int(o, "free-clusters", t->clusters);
+	qf_json_int(o, "punched-bytes", t->punched_bytes);
+	qf_json_int(o, "cut-bytes", t->cut_bytes);
+	qf_json_int(o, "file-size-before", t->size_before);
+	qf_json_int(o, "file-size-after", t->size_after);
 	if (t->reason[0])
-		json_object_set_new(o, "reason", qf_report_string(t->reason));
+		qf_json_text(o, "reason", t->reason);
 	return o;
 }
 
@@ -318,17 +307,17 @@ void qf_report_plan_json(FILE *out, const struct qf_image *img,
 {
 	json_t *j = json_object();
 
-	json_object_set_new(j, "filename", qf_report_string(o->name));
+	qf_json_text(j, "filename", o->name);
 	json_object_set_new(j, "verdict-before",
 			    json_string(qf_check_verdict(m->before.verdict)));
 	json_object_set_new(j, "verdict-after",
 			    json_string(qf_check_verdict(o->left->verdict)));
 	json_object_set_new(j, "applied", json_boolean(o->applied));
 	json_object_set_new(j, "undo-file",
-			    o->undo_file ? qf_report_string(o->undo_file)
+			    o->undo_file ? qf_json_string(o->undo_file)
 					 : json_null());
 	if (m->refused)
-		json_object_set_new(j, "refused", qf_report_string(m->reason));
+		qf_json_text(j, "refused", m->reason);
 	json_object_set_new(j, "edits", edits_json(m));
 	json_object_set_new(j, "lost", lost_json(img, m));
 	json_object_set_new(j, "trim", trim_json(&m->trim, o->applied));

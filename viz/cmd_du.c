@@ -7,7 +7,6 @@
 #include "lib/text.h"
 #include "viz/cmd_args.h"
 #include "viz/du.h"
-#include "viz/json.h"
 #include "viz/viz.h"
 
 #include <inttypes.h>

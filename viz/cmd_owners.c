@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* qfsck owners. */
 #include "cmd.h"
+#include "check/check.h"
 #include "lib/describe.h"
 #include "lib/mem.h"
 #include "lib/open.h"
 #include "lib/text.h"
 #include "viz/cmd_args.h"
-#include "viz/json.h"
 #include "viz/map.h"
 #include "viz/places.h"
 #include "viz/viz.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/info.h"
+#include "check/check.h"
 #include "lib/luks.h"
-#include "viz/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -201,10 +201,10 @@ static void hostile_names_stay_harmless(void **state)
 	char *s;
 
 	(void)state;
-	o = qf_report_string("plain \"quoted\"");
+	o = qf_json_string("plain \"quoted\"");
 	assert_string_equal(json_string_value(o), "plain \"quoted\"");
 	json_decref(o);
-	o = qf_report_string("\xff\xfe");
+	o = qf_json_string("\xff\xfe");
 	assert_string_equal(json_string_value(o), "\\xff\\xfe");
 	json_decref(o);
 	make(&m);

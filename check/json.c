@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/json.h"
+#include "check/json.h"
 #include "lib/text.h"
 
 #include <stdlib.h>
@@ -13,6 +13,7 @@ json_t *qf_json_string(const char *s)
 
 	if (j)
 		return j;
+	/* not UTF-8: shown as it would be on a terminal */
 	safe = malloc(room);
 	if (!safe)
 		return NULL;
