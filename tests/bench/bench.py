@@ -2,6 +2,7 @@
 """make bench: `qemu-img check` and `qfsck check` on the same images.
 
     tests/bench/bench.py [--quick] [--shape NAME]... [--cold] [--curves]
+                         [--repair]
 
 Prints for each shape the median wall time, CPU time and peak memory of both
 programs, their ratios, and the floor: a plain loop that reads the same tables
@@ -20,6 +21,7 @@ import sys
 import tempfile
 
 import curves
+import repairs
 import shapes
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -160,6 +162,8 @@ def parse():
                    help="also with the page cache dropped (root)")
     p.add_argument("--curves", action="store_true",
                    help="how the cost grows: a table and an SVG")
+    p.add_argument("--repair", action="store_true",
+                   help="what repairs take, on copies")
     p.add_argument("--svg", default=os.path.join(BUILD, "bench-curves.svg"))
     p.add_argument("--max-mib", type=int, default=8192,
                    help="room that the images may take (8192)")
@@ -183,6 +187,8 @@ def main():
     store = shapes.Store(args.dir, args.max_mib, log)
     if args.curves:
         return curves.bench(store, args, run_pairs, print_table)
+    if args.repair:
+        return repairs.bench(store, sys.modules[__name__], print_table)
     rows, skipped = [HEAD], []
     for shape in choose(args):
         bench_shape(store, shape, args, rows, skipped)

@@ -282,6 +282,20 @@ def zero_l1_entries(path):
         image.write(image.l1_pos(1000), bytes(8 * 100))
 
 
+def zero_l2_tables(path):
+    """100 tables: what they mapped was never written, so it only leaks."""
+    with qcow2.Image(path) as image:
+        for index in range(1000, 1100):
+            image.write(image.l2_offset(index), bytes(image.cluster))
+
+
+def zero_refcount_block(path):
+    with qcow2.Image(path) as image:
+        used = image.reftable_used()
+        image.write(image.reftable()[used[len(used) // 2]],
+                    bytes(image.cluster))
+
+
 class Shape:
     def __init__(self, name, title, make, mib, aim=None, damaged=False,
                  named_only=False):
@@ -313,6 +327,12 @@ SHAPES = [
           copy_of("mapped-1t", zero_refcount_table), 170, damaged=True),
     Shape("l1-1t", "1 TiB, 100 L1 entries zeroed",
           copy_of("mapped-1t", zero_l1_entries), 170, damaged=True),
+    Shape("leaks-1t", "1 TiB, 819,200 leaks",
+          copy_of("mapped-1t", zero_l2_tables), 170, damaged=True,
+          named_only=True),
+    Shape("refblock-1t", "1 TiB, a refcount block lost",
+          copy_of("mapped-1t", zero_refcount_block), 170, damaged=True,
+          named_only=True),
     # 10 GiB of tables: only where it is asked for, and on a file system
     # that takes a file of this size (XFS, tmpfs).
     Shape("mapped-64t", "64 TiB mapped", mapped(64 * TIB), 11000,
