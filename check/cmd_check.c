@@ -3,9 +3,9 @@
 #include "check/check.h"
 #include "check/cmd_layers.h"
 #include "check/report.h"
+#include "check/report_pending.h"
 #include "cmd.h"
 #include "lib/open.h"
-#include "lib/undofind.h"
 #include "lib/pool.h"
 
 #include <errno.h>
@@ -310,43 +310,24 @@ static int not_checked(const struct args *a, const char *name,
 
 static void print_report(const struct args *a, const char *name,
 			 const struct qf_image *img,
-			 const struct qf_report *rep, FILE *out)
+			 const struct qf_report *rep,
+			 const struct qf_undofind *pending, FILE *out)
 {
-	json_t *o;
+	json_t *o, *more = qf_report_pending_json(pending);
 
 	if (!a->json) {
 		qf_report_human(out, img, name, rep, &a->style);
+		json_decref(more);
 		return;
 	}
 	o = qf_report_json(img, name, rep);
+	if (more)
+		json_object_set_new(o, "interrupted-repair", more);
 	json_dumpf(o, out,
 		   (a->n > 1 ? JSON_COMPACT : JSON_INDENT(4)) |
 			   JSON_PRESERVE_ORDER);
 	fputc('\n', out);
 	json_decref(o);
-}
-
-/* Says so if a repair of the image was cut short. */
-static void tell_pending(const char *name, const struct qf_image *img,
-			 FILE *err)
-{
-	struct qf_undofind f;
-
-	if (qf_undofind_pending(name, NULL, img->io, &f, NULL))
-		return;
-	if (f.sight == QF_UNDO_AT_WORK)
-		fprintf(err,
-			"qfsck: %s: a repair of this image was interrupted "
-			"(%s)\n  Next: \"qfsck repair\" finishes it\n",
-			name, f.name);
-	else if (f.sight != QF_UNDO_NONE)
-		fprintf(err,
-			"qfsck: %s: a repair of this image was interrupted, "
-			"and its undo file cannot be %s (%s): %s\n"
-			"  Next: \"qfsck repair -n\" says what can be done\n",
-			name, f.sight == QF_UNDO_AWAY ? "had" : "used", f.name,
-			f.why.text);
-	free(f.name);
 }
 
 static int check_one(const struct args *a, const char *name,
@@ -355,6 +336,7 @@ static int check_one(const struct args *a, const char *name,
 {
 	struct qf_image *img;
 	struct qf_report rep;
+	struct qf_undofind pending;
 	struct qf_why why = { 0 };
 	enum qf_err err;
 	int code;
@@ -375,8 +357,9 @@ static int check_one(const struct args *a, const char *name,
 		err = qf_check_alone(name, opts, &img, &rep, &why);
 	if (err)
 		return not_checked(a, name, &why, to);
-	tell_pending(name, img, to->err);
-	print_report(a, name, img, &rep, to->out);
+	qf_report_pending(to->err, name, img->io, &pending);
+	print_report(a, name, img, &rep, &pending, to->out);
+	free(pending.name);
 	code = qf_report_exit(rep.verdict);
 	qf_check_free(&rep);
 	qf_image_close(img);

@@ -222,8 +222,9 @@ static enum qf_err index_records(struct qf_undofile *u, struct qf_why *why)
 	u->buf = qf_mem_zalloc(1, QF_UNDO_RECORD_HEAD + 2 * QF_UNDO_MAX_RECORD);
 	u->pos = qf_mem_zalloc(most + 1, sizeof(*u->pos));
 	u->off = qf_mem_zalloc(most + 1, sizeof(*u->off));
+	u->len = qf_mem_zalloc(most + 1, sizeof(*u->len));
 	u->phase = qf_mem_zalloc(most + 1, 1);
-	if (!u->buf || !u->pos || !u->off || !u->phase)
+	if (!u->buf || !u->pos || !u->off || !u->len || !u->phase)
 		return no_memory(why);
 	for (i = 0; i < most; i++, u->n_whole++) {
 		u->pos[i] = at;
@@ -231,6 +232,7 @@ static enum qf_err index_records(struct qf_undofile *u, struct qf_why *why)
 		if (err)
 			break;
 		u->off[i] = r.off;
+		u->len[i] = r.len;
 		u->phase[i] = (uint8_t)r.phase;
 		if (r.phase == QF_UNDO_PHASE_TRIM)
 			u->trim_bytes += r.before_len;
@@ -286,6 +288,7 @@ void qf_undofile_close(struct qf_undofile *u)
 	qf_io_close(u->io);
 	free(u->pos);
 	free(u->off);
+	free(u->len);
 	free(u->phase);
 	free(u->buf);
 	free(u);

@@ -147,6 +147,7 @@ struct qf_undofile {
 	uint64_t n_whole;    /* whole ones, from the first on */
 	uint64_t *pos;	     /* owned: their places */
 	uint64_t *off;	     /* owned: the places in the image */
+	uint32_t *len;	     /* owned: their bytes after */
 	uint8_t *phase;	     /* owned */
 	uint64_t trim_bytes; /* kept of trimmed places */
 	bool committed;	     /* the commit mark is there */

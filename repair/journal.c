@@ -189,11 +189,25 @@ static int punch(int fd, uint64_t off, uint64_t len)
 	return 0;
 }
 
-static int write_record(struct journal *j, const struct qf_undo_record *r)
+/* Carries out record I. What a trimmed place held does not matter here. (5) */
+static enum qf_err write_record(struct journal *j, uint64_t i,
+				struct qf_why *why)
 {
-	if (r->after)
-		return write_all(j->fd, r->after, r->len, r->off); /* 5 */
-	return r->off < j->u->size_after ? punch(j->fd, r->off, r->len) : 0;
+	const struct qf_undofile *u = j->u;
+	struct qf_undo_record r;
+	enum qf_err err;
+	int sys = 0;
+
+	if (u->phase[i] == QF_UNDO_PHASE_TRIM) {
+		if (u->off[i] < u->size_after)
+			sys = punch(j->fd, u->off[i], u->len[i]);
+	} else {
+		err = qf_undofile_read(j->u, i, &r, why);
+		if (err)
+			return err;
+		sys = write_all(j->fd, r.after, r.len, r.off);
+	}
+	return sys ? failed(why, sys, u->off[i], "write to the image") : QF_OK;
 }
 
 /* The file ends where the repair has it. */
@@ -210,25 +224,18 @@ static enum qf_err cut(struct journal *j, struct qf_why *why)
 static enum qf_err write_phase(struct journal *j, enum qf_undo_phase phase,
 			       struct qf_why *why)
 {
-	struct qf_undo_record r;
 	enum qf_err err = QF_OK;
 	bool any = false;
 	uint64_t i;
-	int sys;
 
 	assert(j->u->committed && "invariant 1");
-	for (i = 0; i < j->u->n; i++) {
+	for (i = 0; !err && i < j->u->n; i++) {
 		if (j->u->phase[i] != phase)
 			continue;
-		err = qf_undofile_read(j->u, i, &r, why);
-		if (err)
-			return err;
-		sys = write_record(j, &r);
-		if (sys)
-			return failed(why, sys, r.off, "write to the image");
+		err = write_record(j, i, why);
 		any = true;
 	}
-	if (any && phase == QF_UNDO_PHASE_TRIM)
+	if (!err && any && phase == QF_UNDO_PHASE_TRIM)
 		err = cut(j, why);
 	if (err)
 		return err;

@@ -229,7 +229,9 @@ void qf_report_outcome(FILE *out, const struct qf_mend *m,
 		       const struct qf_outcome *o)
 {
 	fprintf(out, "%s: %s: ", o->name,
-		o->applied ? "repaired" : "not changed");
+		!o->applied  ? "not changed"
+		: m->plan->n ? "repaired"
+			     : "trimmed");
 	say_state(out, o->left);
 	fprintf(out, "\n");
 	say_left(out, m, o->left);

@@ -247,6 +247,12 @@ static int conclude(struct run *r)
 			"  Next: if nothing is missed in the guest, remove that "
 			"file and repair again to free them\n",
 			r->name, r->gave_up);
+	if (!r->applied && has_work(r) && r->o->mode == QF_RUN_ASK &&
+	    !r->o->terminal)
+		fprintf(stderr,
+			"qfsck: %s: nothing was written: \"qfsck repair -y\" "
+			"does it\n",
+			r->name);
 	if (r->o->report)
 		r->o->report(r->o, r->now ? r->now : r->img, &r->mend, &out);
 	else if (r->o->json)

@@ -5,6 +5,7 @@ Whatever becomes of it: a repair that was cut short is never taken for none,
 the image is not written with a damaged undo file, and it is said what to do.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -143,6 +144,10 @@ def rotten(half, name):
              and code == 1 and ("damaged" in undone or foreign),
              checked, status, said, code, undone, left)
     half.again(flipped(half.undo, HEAD + RECORD + 100))
+    _, out, _ = run("check", "--output=json", half.path)
+    case(f"{name}: check --output=json tells it too",
+         json.loads(out).get("interrupted-repair") ==
+         {"undo-file": half.place, "state": "damaged"}, out)
     os.rename(half.place, "aside")
     status, out, err = run("repair", "-y", half.path)
     case(f"{name}: moved away, the repair is done anew",

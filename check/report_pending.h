@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* That a repair of the image was cut short, in words and as JSON. */
+#ifndef QF_REPORT_PENDING_H
+#define QF_REPORT_PENDING_H
+
+#include "lib/undofind.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+/* Looks for what is at work on the image NAME behind IO, and says so. Free
+ * F's name. */
+void qf_report_pending(FILE *err, const char *name, struct qf_io *io,
+		       struct qf_undofind *f);
+
+/* The same for a program; NULL if there is nothing. */
+json_t *qf_report_pending_json(const struct qf_undofind *f);
+
+#endif
