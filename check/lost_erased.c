@@ -75,7 +75,7 @@ enum emptied {
 };
 
 static enum emptied judge(const struct qf_search *s, const struct qf_group *g,
-			  const struct qf_l2_table *t, uint64_t *leaks)
+			  const struct qf_l2_table *t)
 {
 	uint64_t table = t->off >> s->img->geo.cluster_bits, first;
 
@@ -86,12 +86,12 @@ static enum emptied judge(const struct qf_search *s, const struct qf_group *g,
 	first = first_behind(s, table);
 	if (!qf_lost_leaked(s->t, first) || !qf_lost_holds_data(s, first))
 		return NOT_EMPTIED;
-	*leaks = leaks_behind(s, first);
 	if (was_shared(s, first, t))
 		return EMPTIED;
 	if (qf_lost_killed_tail(s, table))
 		return NOT_EMPTIED;
-	return *leaks << s->img->geo.cluster_bits > QF_WINDOW_BYTES
+	return leaks_behind(s, first) << s->img->geo.cluster_bits >
+			       QF_WINDOW_BYTES
 		       ? EMPTIED
 		       : EMPTY_WITH_LEAKS;
 }
@@ -106,19 +106,16 @@ static bool add_table(struct qf_lost *l, uint64_t table)
 }
 
 /* Takes the tables that are emptied, and without SURE those that may be. */
-static bool take(struct qf_search *s, bool sure, uint64_t *leaks)
+static bool take(struct qf_search *s, bool sure)
 {
 	const struct qf_group *g;
 	enum emptied e;
-	uint64_t n;
 	uint32_t i, v;
 
 	for (i = 0; i < s->w->n_groups; i++) {
 		g = &s->w->group[i];
 		for (v = 0; v < g->n; v++) {
-			n = 0;
-			e = judge(s, g, &s->w->table[g->first + v], &n);
-			*leaks += n;
+			e = judge(s, g, &s->w->table[g->first + v]);
 			if ((e == EMPTIED || (e && !sure)) &&
 			    !add_table(s->l, g->first + v))
 				return false;
@@ -127,31 +124,46 @@ static bool take(struct qf_search *s, bool sure, uint64_t *leaks)
 	return true;
 }
 
+/* True if all leaks lie in what a writer has on its way, at the file's end,
+ * and the first of them before all the empty tables: it is another table's. */
+static bool is_last_window(const struct qf_search *s,
+			   const struct qf_gap_leaks *leaks)
+{
+	uint32_t bits = s->img->geo.cluster_bits;
+	size_t i;
+
+	for (i = 0; i < s->l->n_erased; i++)
+		if (s->w->table[s->l->erased[i]].off >> bits < leaks->first)
+			return false;
+	return (s->t->clusters - leaks->first) << bits <= 2 * QF_WINDOW_BYTES;
+}
+
 /*
  * True if the leaks may be those of a writer that was killed, perhaps started
  * again and killed again: they are more than the empty tables could map, or
- * little more than what one has on its way, behind several such tables.
+ * little more than what one has on its way, behind several such tables or
+ * beginning before them.
  */
 static bool may_be_killed(const struct qf_search *s)
 {
-	uint64_t leaks = qf_gap_leaks(s).n, i;
+	struct qf_gap_leaks leaks = qf_gap_leaks(s);
+	uint64_t i;
 
-	if (leaks > s->l->n_erased * (uint64_t)s->img->geo.l2_entries)
+	if (leaks.n > s->l->n_erased * (uint64_t)s->img->geo.l2_entries ||
+	    is_last_window(s, &leaks))
 		return true;
 	for (i = 0; i < s->w->n_tables && !s->w->table[i].filled; i++)
 		;
 	return i < s->w->n_tables && s->l->n_erased >= SEVERAL_TABLES &&
-	       leaks << s->img->geo.cluster_bits <= QF_WINDOW_BYTES;
+	       leaks.n << s->img->geo.cluster_bits <= QF_WINDOW_BYTES;
 }
 
 bool qf_lost_find_erased(struct qf_search *s)
 {
-	uint64_t leaks = 0;
-
-	if (!take(s, false, &leaks))
+	if (!take(s, false))
 		return false;
 	if (!s->l->n_erased || !may_be_killed(s))
 		return true;
 	s->l->n_erased = 0;
-	return take(s, true, &leaks);
+	return take(s, true);
 }

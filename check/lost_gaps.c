@@ -13,7 +13,6 @@
 #define CACHED_REFBLOCKS 4u
 /* Leaks are scattered if most parts of their range have some. */
 #define PARTS 8u
-#define CLOSE 32u
 #define MOST_PARTS 6u
 
 uint32_t qf_gap_sector(const struct qf_geometry *g)
@@ -77,7 +76,7 @@ struct qf_gap_leaks qf_gap_leaks(const struct qf_search *s)
 {
 	const struct qf_trouble *tr = s->t->trouble;
 	struct qf_gap_leaks l = { 0 };
-	uint64_t c, n, first = 0, last = 0;
+	uint64_t c, n, last = 0;
 	size_t i;
 
 	for (i = 0; i < s->t->n_troubles; i++, tr++) {
@@ -89,19 +88,18 @@ struct qf_gap_leaks qf_gap_leaks(const struct qf_search *s)
 		if (!n)
 			continue;
 		if (!l.n) {
-			first = tr->first;
+			l.first = tr->first;
 			l.stated = tr->stated;
 		}
-		l.groups += !l.n || tr->first - last > CLOSE + 2 * n;
 		last = tr->first + tr->n - 1;
 		l.stated = l.stated == tr->stated ? l.stated : 0;
 		l.n += n;
 		l.runs++;
 	}
-	l.tail = l.n && (first < 2 || qf_lost_little_behind(s, first - 1) ||
-			 is_window(s, l.n, first));
-	n = last - first;
-	l.scattered = l.n && parts_with_leaks(s, first, last) >= MOST_PARTS &&
+	l.tail = l.n && (l.first < 2 || qf_lost_little_behind(s, l.first - 1) ||
+			 is_window(s, l.n, l.first));
+	n = last - l.first;
+	l.scattered = l.n && parts_with_leaks(s, l.first, last) >= MOST_PARTS &&
 		      (n >= 4 * l.n ||
 		       n << s->img->geo.cluster_bits >= 2ull * QF_WINDOW_BYTES);
 	return l;

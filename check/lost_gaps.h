@@ -40,7 +40,7 @@ uint64_t qf_gap_was_erased(const struct qf_search *s, const struct qf_gap *gap);
  */
 struct qf_gap_leaks {
 	uint64_t n, runs; /* in so many stretches of the file */
-	uint64_t groups;  /* of stretches that lie close together */
+	uint64_t first;	  /* cluster */
 	uint64_t stated;  /* the refcount of all, if it is the same; else 0 */
 	bool tail;	  /* they may be what a killed writer left */
 	bool scattered;	  /* all over the file, as no killed writer leaves */
