@@ -41,7 +41,7 @@ json_t *qf_report_pending_json(const struct qf_undofind *f)
 	if (f->sight == QF_UNDO_NONE)
 		return NULL;
 	o = json_object();
-	json_object_set_new(o, "undo-file", qf_report_string(f->name));
+	json_object_set_new(o, "undo-file", qf_json_string(f->name));
 	json_object_set_new(o, "state", json_string(words[f->sight]));
 	return o;
 }
