@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/report_pending.h"
-#include "check/report.h"
+#include "check/json.h"
 
 #include <string.h>
 
