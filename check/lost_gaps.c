@@ -76,15 +76,13 @@ struct qf_gap_leaks qf_gap_leaks(const struct qf_search *s)
 {
 	const struct qf_trouble *tr = s->t->trouble;
 	struct qf_gap_leaks l = { 0 };
-	uint64_t c, n, last = 0;
+	uint64_t n, last = 0;
 	size_t i;
 
 	for (i = 0; i < s->t->n_troubles; i++, tr++) {
 		if (!is_leak(tr))
 			continue;
-		n = 0;
-		for (c = tr->first; c < tr->first + tr->n; c++)
-			n += !qf_lost_is_explained(s, c);
+		n = qf_lost_unexplained(s, tr->first, tr->n);
 		if (!n)
 			continue;
 		if (!l.n) {

@@ -23,6 +23,23 @@ bool qf_lost_is_explained(const struct qf_search *s, uint64_t cluster)
 	return s->explained[cluster / 64] >> (cluster % 64) & 1;
 }
 
+uint64_t qf_lost_unexplained(const struct qf_search *s, uint64_t first,
+			     uint64_t n)
+{
+	uint64_t sum = n, at = first, end = first + n, bits;
+
+	if (!s->l->n_orphans)
+		return n;
+	while (at < end) {
+		bits = s->explained[at / 64] & ~0ull << (at % 64);
+		if (at / 64 == end / 64)
+			bits &= (1ull << (end % 64)) - 1;
+		sum -= (uint64_t)__builtin_popcountll(bits);
+		at = (at / 64 + 1) * 64;
+	}
+	return sum;
+}
+
 /*
  * Counts what the cluster in s->buf would be as an L2 table. False if it
  * cannot be one: nothing in it, or entries that break the rules.
@@ -91,6 +108,7 @@ static bool try_l2(struct qf_search *s, uint64_t off)
 	if (!weigh_l2(s, &o, false) || o.leaked * 2 < o.entries)
 		return true;
 	weigh_l2(s, &o, true);
+	mark(s, off >> s->img->geo.cluster_bits);
 	if (!qf_mem_grow((void **)&l->orphan, l->n_orphans, &l->orphan_room,
 			 sizeof(o)))
 		return false;

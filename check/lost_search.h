@@ -33,6 +33,10 @@ bool qf_lost_leaked(const struct qf_tally *t, uint64_t cluster);
 /* True if an orphan table that was found names the leaked CLUSTER. */
 bool qf_lost_is_explained(const struct qf_search *s, uint64_t cluster);
 
+/* How many of N clusters from FIRST on are not so. */
+uint64_t qf_lost_unexplained(const struct qf_search *s, uint64_t first,
+			     uint64_t n);
+
 /*
  * True if something was ever written to the cluster: one that lies in a hole
  * of the file was allocated, but its data never came. Above a backing file,
