@@ -24,7 +24,7 @@ typedef enum qf_err qf_fix_fn(struct qf_fix_ctx *c, struct qf_why *why);
 
 qf_fix_fn qf_fix_header;
 qf_fix_fn qf_fix_snapshots;
-qf_fix_fn qf_fix_snap_l1;
+qf_fix_fn qf_fix_l1_place;
 qf_fix_fn qf_fix_bitmaps;
 qf_fix_fn qf_fix_l1;
 qf_fix_fn qf_fix_unnamed;

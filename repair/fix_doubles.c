@@ -197,6 +197,7 @@ static enum qf_err copy_table(struct qf_fix_ctx *c, const struct group *g,
 				  " for its second owner",
 				  g->at->host_off);
 	free(buf);
+	c->plan->cloned_beside_leaks |= c->tally.leaked > 0;
 	return err ? err : point_to(c, g, p, off, "point to the copy", why);
 }
 
@@ -291,7 +292,8 @@ static enum qf_err part(struct work *w, const struct group *keeper,
 		return keeper->at->kind == QF_REF_L2 ? part_table(w, g, p, why)
 						     : QF_OK;
 	case QF_REF_L1:
-		return keeper->at->kind == QF_REF_L1 &&
+		/* without an owner may be what the one pointed to before */
+		return keeper->at->kind == QF_REF_L1 && !w->c->tally.leaked &&
 				       g->at->holder != QF_HOLDER_ACTIVE
 			       ? copy_table(w->c, g, p, why)
 			       : QF_OK;

@@ -22,7 +22,7 @@ static qf_fix_fn *const fixes[] = {
 	qf_fix_header,	  /* what the image says of itself */
 	qf_fix_bitmaps,	  /* who else there is */
 	qf_fix_snapshots, /* who there is at all */
-	qf_fix_snap_l1,	  /* where their tables are */
+	qf_fix_l1_place,  /* where their tables are */
 	qf_fix_l1,	  /* which tables there are */
 	qf_fix_unnamed,	  /* and which have no entry any more */
 	qf_fix_older,	  /* what stood in those that are gone */

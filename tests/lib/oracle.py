@@ -65,7 +65,8 @@ def snapshots(path):
     status, out, _ = tools.run(["qemu-img", "snapshot", "-l", path])
     if status:
         return []
-    return re.findall(r"^\d+\s+(\S+)", out.decode(), re.M)
+    return re.findall(r"^\d+\s+(\S+)",
+                      out.decode(errors="surrogateescape"), re.M)
 
 
 def views(path):

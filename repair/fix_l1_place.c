@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Snapshots whose L1 table is not where their entry says, or not as long. The
- * table itself is known by what it holds: pointers to L2 tables and nothing
- * else. A pointer is restored only if one snapshot is without a table, and
- * one run of clusters without an owner is such a table. Else all is left as
- * it is: the entry is the evidence that a snapshot is missing.
+ * L1 tables that are not where the header or a snapshot's entry says, or not
+ * as long. The table itself is known by what it holds: pointers to L2 tables
+ * and nothing else. A pointer is restored only if one disk is without a table,
+ * and one run of clusters without an owner is such a table. Else all is left
+ * as it is: the entry is the evidence that something is missing.
  */
 #include "lib/mem.h"
 #include "repair/orphan.h"
@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#define HEADER_L1 offsetof(struct qf_wire_header, l1_table_offset)
 #define L1_OFF offsetof(struct qf_wire_snapshot, l1_table_offset)
 #define L1_SIZE offsetof(struct qf_wire_snapshot, l1_size)
 #define DISK_SIZE                          \
@@ -206,15 +207,42 @@ static bool crosses_active(const struct qf_fix_ctx *c,
 	       crosses(s->l1_off, s->l1_entries * 8ull, off, n * 8ull);
 }
 
-/* The finding that tells of clusters of the snapshot's L1 table with another
- * owner, or that it was not followed; -1: there is none. */
-static int crossing(const struct qf_fix_ctx *c, const struct qf_snapshot *s)
+/* True if COPIED is set in the active L1 table exactly where the refcount is
+ * 1. A snapshot's has the flags that were right when it was taken. */
+static bool flags_are_exact(const struct qf_fix_ctx *c)
+{
+	uint64_t off, stated, named = 0;
+	struct qf_be64 w;
+	uint32_t n, i;
+
+	if (!qf_image_l1(c->img, QF_HOLDER_ACTIVE, &off, &n))
+		return false;
+	for (i = 0; i < n; i++) {
+		if (qf_io_read_pad(c->img->io, &w, sizeof(w), off + i * 8ull,
+				   NULL))
+			return false;
+		if (!qf_be_get64(w))
+			continue;
+		if (qf_image_refcount(c->img,
+				      (qf_be_get64(w) & QF_ENTRY_OFFSET_MASK) >>
+					      c->img->geo.cluster_bits,
+				      &stated, NULL) ||
+		    (stated == 1) != !!(qf_be_get64(w) & QF_ENTRY_COPIED))
+			return false;
+		named++;
+	}
+	return named;
+}
+
+/* The finding that tells of another owner of the L1 table at OFF, or that it
+ * was not followed; -1: there is none. */
+static int crossing(const struct qf_fix_ctx *c, uint64_t off, uint64_t entries)
 {
 	const struct qf_finding *f = c->rep->findings.at;
-	uint64_t size = c->img->geo.cluster_bytes, bytes;
+	uint64_t bytes =
+		qf_mem_round_up(entries * 8, c->img->geo.cluster_bytes);
 	size_t i;
 
-	bytes = qf_mem_round_up(s->l1_entries * 8ull, size);
 	for (i = 0; i < c->rep->findings.n; i++, f++) {
 		if (f->problem != QF_P_DOUBLE_TABLES &&
 		    f->problem != QF_P_DOUBLE_META &&
@@ -222,10 +250,10 @@ static int crossing(const struct qf_fix_ctx *c, const struct qf_snapshot *s)
 		    f->problem != QF_P_L1_CROSSING)
 			continue;
 		if (f->host_off != QF_NOWHERE &&
-		    crosses(s->l1_off, bytes, f->host_off, f->length))
+		    crosses(off, bytes, f->host_off, f->length))
 			return (int)f->problem;
 	}
-	return crosses_active(c, s) ? QF_P_DOUBLE_TABLES : -1;
+	return -1;
 }
 
 /* Why the snapshot's L1 pointer cannot be true, or -1. */
@@ -246,11 +274,42 @@ static int fault_of(const struct qf_fix_ctx *c, uint32_t i)
 	if (qf_entry_past_end(&img->geo, img->io->size, s->l1_off,
 			      s->l1_entries * 8ull))
 		return QF_P_SNAP_L1_OUTSIDE;
-	p = crossing(c, s);
-	if (p < 0 || crosses_active(c, s))
-		return p;
+	p = crossing(c, s->l1_off, s->l1_entries);
+	if (crosses_active(c, s)) {
+		/* either of the two may be wrong */
+		if (!flags_are_exact(c))
+			return -1;
+		return p < 0 ? (int)QF_P_DOUBLE_TABLES : p;
+	}
+	if (p < 0)
+		return -1;
 	/* a table that still is one was not moved: the other one came */
 	return is_l1(&here, s->l1_off) ? -1 : p;
+}
+
+/* Why the header's pointer cannot be true, or -1. */
+static int active_fault(const struct qf_fix_ctx *c)
+{
+	const struct qf_image *img = c->img;
+	struct search here = { .c = c,
+			       .holder = QF_HOLDER_ACTIVE,
+			       .entries = img->hdr.l1_entries,
+			       .budget = MAX_READ_BYTES };
+	uint64_t stated;
+
+	if (img->l1_state == QF_PART_UNALIGNED)
+		return QF_P_HEADER_L1_OFFSET;
+	if (img->l1_state == QF_PART_OUTSIDE)
+		return QF_P_HEADER_L1_OUTSIDE;
+	if (img->l1_state != QF_PART_OK || !here.entries)
+		return -1;
+	/* a place that is free or someone else's, and no table is there */
+	if (crossing(c, img->hdr.l1_off, here.entries) < 0 &&
+	    (qf_image_refcount(img, img->hdr.l1_off >> img->geo.cluster_bits,
+			       &stated, NULL) ||
+	     stated))
+		return -1;
+	return is_l1(&here, img->hdr.l1_off) ? -1 : (int)QF_P_HEADER_L1_OFFSET;
 }
 
 /* The only snapshot with a wrong pointer; false if there are none or more. */
@@ -295,6 +354,35 @@ static enum qf_err fix_pointer(struct qf_fix_ctx *c, struct qf_why *why)
 		" point to L2 tables that are known at their places, %" PRIu64
 		" to L2 tables without an owner, and none elsewhere",
 		sn->id, s.found, s.named, s.lost);
+}
+
+/* The header's pointer, if it is the only one that is wrong. */
+static enum qf_err fix_active(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	struct search s = { .c = c,
+			    .holder = QF_HOLDER_ACTIVE,
+			    .entries = c->img->hdr.l1_entries,
+			    .budget = MAX_READ_BYTES };
+	int p = active_fault(c);
+	struct qf_be64 w;
+	uint32_t i;
+
+	if (p < 0 || !c->tally.leaked || s.entries > QF_MAX_L1_BYTES / 8 ||
+	    !qf_plan_allows(c->plan, (enum qf_problem)p))
+		return QF_OK;
+	for (i = 0; i < c->img->snapshots.n; i++)
+		if (fault_of(c, i) >= 0 && !crosses_active(c, snapshot(c, i)))
+			return QF_OK;
+	if (!look_for_table(&s) || s.n != 1)
+		return QF_OK;
+	w = qf_be_put64(s.found);
+	return qf_plan_put(
+		c->plan, (enum qf_problem)p, HEADER_L1, &w, sizeof(w), why,
+		"point the header to the only L1 table without an owner, at "
+		"0x%" PRIx64 ": of its entries, %" PRIu64
+		" point to L2 tables that are known at their places, %" PRIu64
+		" to L2 tables without an owner, and none elsewhere",
+		s.found, s.named, s.lost);
 }
 
 /* The finding about the length of snapshot I's table, or -1. */
@@ -388,7 +476,7 @@ static enum qf_err fix_size(struct qf_fix_ctx *c, uint32_t i, enum qf_problem p,
 		sn->id, s.entries, s.named + s.lost);
 }
 
-enum qf_err qf_fix_snap_l1(struct qf_fix_ctx *c, struct qf_why *why)
+enum qf_err qf_fix_l1_place(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	size_t had = c->plan->n;
 	enum qf_err err = QF_OK;
@@ -402,6 +490,8 @@ enum qf_err qf_fix_snap_l1(struct qf_fix_ctx *c, struct qf_why *why)
 		if (p >= 0 && qf_plan_allows(c->plan, (enum qf_problem)p))
 			err = fix_size(c, i, (enum qf_problem)p, why);
 	}
+	if (!err && c->plan->n == had)
+		err = fix_active(c, why);
 	if (!err && c->plan->n == had)
 		err = fix_pointer(c, why);
 	return err;
