@@ -21,16 +21,18 @@ bool qf_trim_has(const struct qf_trim *t, uint64_t off)
 	       (off >= t->size_after || qf_ranges_has(&t->free, off));
 }
 
-/* The data of [FROM, END) that come first. */
+/* The data of [FROM, END) that come first; whole blocks, also where the file
+ * ends in the midst of one. */
 static bool next_data(struct qf_io *base, uint64_t from, uint64_t end,
 		      uint64_t *off, uint64_t *len)
 {
 	uint64_t to;
 
-	for (; from < end; from = to) {
+	for (; from < end && from < base->size; from = to) {
 		if (qf_io_extent(base, from, end, &to) == QF_IO_DATA) {
+			to = qf_mem_round_up(to, QF_TRIM_BLOCK);
 			*off = from;
-			*len = to - from;
+			*len = (to < end ? to : end) - from;
 			return true;
 		}
 	}
@@ -188,11 +190,12 @@ static bool add_free(struct qf_trim *t, const struct qf_plan *p, uint64_t first,
 		     uint64_t end, uint32_t bits)
 {
 	uint64_t off = qf_mem_round_up(first << bits, QF_TRIM_BLOCK);
+	uint64_t size = qf_mem_round_up(p->base->size, QF_TRIM_BLOCK);
 	uint64_t to = end << bits;
 
 	t->clusters += end - first;
-	if (to > p->base->size)
-		to = p->base->size;
+	if (to > size)
+		to = size;
 	to -= to % QF_TRIM_BLOCK;
 	return off >= to || qf_ranges_add(&t->free, off, to - off);
 }

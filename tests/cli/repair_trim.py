@@ -134,6 +134,27 @@ def after_a_loss():
          plan is not None and not plan["applied"], status, said)
 
 
+def grown():
+    """The file ended in a cluster that is freed, and what is new lies behind
+    it: all of it is trimmed at once."""
+    path = os.path.abspath("grown.qcow2")
+    qimg.build(path, "8M", ["write -P 1 0 1M", ("snap", "one")],
+               cluster_size=4096)
+    with qimg.Image(path) as image:
+        image.put_snapshot(image.snapshots()[0], "extra_size", 1100)
+        table = image.get("snapshots_offset")
+    before = oracle.sha(path)
+    status, done, said = trimmed("-y", path)
+    case("a table that moved from the file's end", status == 0
+         and os.path.getsize(path) > table + 4096, status, said)
+    now = oracle.sha(path)
+    status, more, said = trimmed("-y", path)
+    case("is trimmed at once", more and not more["applied"]
+         and done["applied"] and oracle.sha(path) == now, done, said)
+    code, said = oracle.undo(path)
+    case("and comes back", code == 0 and oracle.sha(path) == before, said)
+
+
 def others_do_not_trim():
     path = bloated("plain.qcow2")
     before = oracle.sha(path)
@@ -265,6 +286,7 @@ def main():
     whole_story("wide.qcow2", 4096, refcount_bits=64)
     only_when_clean()
     after_a_loss()
+    grown()
     others_do_not_trim()
     a_copy()
     a_data_file()
