@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define MAX_TRIES 65536u
+/* So many entries tell an L1 table from an L2 table. */
+#define HEAD_ENTRIES 512u
 
 typedef bool fits_fn(const struct qf_fix_ctx *c, uint64_t off);
 
@@ -118,11 +120,40 @@ bool qf_orphan_is_l2(const struct qf_fix_ctx *c, uint64_t off)
 	return weigh(c, off, &w) && w.allocated == w.used;
 }
 
-bool qf_orphan_is_table(const struct qf_fix_ctx *c, uint64_t off)
+static bool lacks_owners(const struct qf_fix_ctx *c, uint64_t off)
 {
 	struct weight w;
 
 	return weigh(c, off, &w) && w.missing * 2 >= w.used;
+}
+
+/* True if what the first entries of the table at OFF point to are such tables
+ * themselves: then it is an L1 table. */
+static bool is_l1(const struct qf_fix_ctx *c, uint64_t off)
+{
+	uint64_t words = c->img->geo.cluster_bytes / 8, i, to;
+	struct qf_be64 e[HEAD_ENTRIES];
+	unsigned int looked = 0;
+
+	if (words > HEAD_ENTRIES)
+		words = HEAD_ENTRIES;
+	if (qf_io_read_pad(c->img->io, e, words * 8, off, NULL))
+		return false;
+	for (i = 0; i < words && looked < 2; i++) {
+		to = qf_be_get64(e[i]) & QF_ENTRY_OFFSET_MASK;
+		if (qf_be_get64(e[i]) & QF_ENTRY_COMPRESSED ||
+		    !qf_orphan_is(c, to))
+			continue;
+		looked++;
+		if (lacks_owners(c, to))
+			return true;
+	}
+	return false;
+}
+
+bool qf_orphan_is_table(const struct qf_fix_ctx *c, uint64_t off)
+{
+	return lacks_owners(c, off) && !is_l1(c, off);
 }
 
 /* True if the active disk, or else a snapshot, may have had the entry R. *OWN

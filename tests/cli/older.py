@@ -118,21 +118,22 @@ def main():
          active_table, whole)
     case("a sound entry is left", SHARED + [OWN], keep_one, active_table,
          untouched)
-    first, more = "write -P 1 0 256k", "write -P 5 3m 512k"
+    # more behind it than a killed writer has on its way
+    first, more = "write -P 1 0 256k", "write -P 5 8m 36m"
     freed = [first, ("snap", "one"), OWN, more, ("unsnap-kept", "one")]
     case("a stale copy in a freed cluster", freed, erase, active_table,
-         but_own(None, 64 << 10), size="8M")
+         but_own(None, 64 << 10), size="64M")
     case("a stale copy, and the table overwritten", freed, overwrite,
-         active_table, but_own(None, 64 << 10), size="8M")
+         active_table, but_own(None, 64 << 10), size="64M")
     case("a stale copy, compressed clusters",
          COMPRESSED[:64] + freed[1:], erase, active_table,
-         but_own(None, 64 << 10), size="8M")
+         but_own(None, 64 << 10), size="64M")
     case("a stale copy of which most was freed",
          [first, ("snap", "one"), "write -P 3 0 200k", more,
-          ("unsnap-kept", "one")], erase, active_table, untouched, size="8M")
+          ("unsnap-kept", "one")], erase, active_table, untouched, size="64M")
     case("a stale copy that was overwritten since",
-         freed + ["write -P 4 7m 4k"], erase, active_table, untouched,
-         size="8M")
+         freed + ["write -P 4 6m 4k"], erase, active_table, untouched,
+         size="64M")
     case("the only empty L1 entry", ["write -P 1 0 3m", "write -P 2 3m 5m"],
          forget, 2, placed, size="8M")
     return tap.finish()
