@@ -71,6 +71,14 @@ def old_data(path):
         image.write((end + 2) * image.cluster, b"old data" * 500)
 
 
+def refcount_block(path):
+    """Text in the place of the only one."""
+    mixed(path)
+    with qimg.Image(path) as image:
+        block = image.reftable()[image.reftable_used()[0]]
+        image.write(block, b"no refcounts " * (image.cluster // 13))
+
+
 def of_corpus(name):
     return lambda path: corpus.Case(name).make(os.path.dirname(path))
 
@@ -81,7 +89,7 @@ KINDS = {
     "leaks": (of_corpus("leaks-killed-writer"), ()),
     "trim": (of_corpus("leaks-killed-writer"), ("--trim",)),
     "double owners": (of_corpus("twice-data-blessed"), ()),
-    "lost refcount block": (of_corpus("refblock-text"), ()),
+    "lost refcount block": (refcount_block, ()),
     "lost refcount table": (of_corpus("reftable-outside"), ()),
     "snapshot table": (of_corpus("snapshot-extra-short"), ()),
     "bitmaps": (of_corpus("bitmap-dir-text"), ()),
