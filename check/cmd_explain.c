@@ -22,8 +22,8 @@ static void explain(const struct qf_problem_row *r)
 {
 	static const char *const risks[] = {
 		"The repair risks nothing.",
-		"The repair changes how the guest's data are found, not the "
-		"data.",
+		("The repair changes how the guest's data are found, not the "
+		 "data."),
 		"The repair may change what the guest sees: read the plan.",
 	};
 

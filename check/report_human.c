@@ -209,11 +209,11 @@ static size_t one_problem(FILE *out, const struct qf_finding *f, size_t n,
 			  const struct qf_report_style *st)
 {
 	const struct qf_problem_row *row = qf_problem_get(f->problem);
-	uint64_t places = 0, rest = 0, count = 0;
+	uint64_t rest = 0, count = 0;
 	size_t same, i;
 
 	for (same = 0; same < n && f[same].problem == f->problem; same++)
-		places += f[same].collated;
+		;
 	fprintf(out, "\n  %s%s%s %u %s: %s\n",
 		severity_paint(st, row->severity),
 		qf_problem_severity(row->severity), paint(st, "\033[0m"),

@@ -217,6 +217,7 @@ static enum qf_err busy(int fd, enum qf_lock_mode mode, struct qf_why *why)
 enum qf_err qf_lock_take(int fd, enum qf_lock_mode mode, struct qf_why *why)
 {
 	int err = lock_all(fd, USES_BASE, modes[mode].uses);
+	enum qf_err held;
 
 	if (!err)
 		err = lock_all(fd, REFUSES_BASE, modes[mode].refuses);
@@ -229,9 +230,9 @@ enum qf_err qf_lock_take(int fd, enum qf_lock_mode mode, struct qf_why *why)
 				  "cannot be locked: the file system refuses");
 	if (held_by_others(fd, REFUSES_BASE, modes[mode].uses) ||
 	    held_by_others(fd, USES_BASE, modes[mode].refuses)) {
-		err = busy(fd, mode, why);
+		held = busy(fd, mode, why);
 		qf_lock_drop(fd);
-		return (enum qf_err)err;
+		return held;
 	}
 	return QF_OK;
 }
