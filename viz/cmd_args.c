@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/cmd_args.h"
 #include "cmd.h"
+#include "lib/open.h"
 #include "lib/text.h"
 
 #include <errno.h>
@@ -109,7 +110,7 @@ static int translate(const struct qf_args_option *o, struct option *out,
 {
 	int n = 0, takes;
 
-	for (; o[n].name && n < QF_ARGS_MAX; n++) {
+	for (; o[n].name; n++) {
 		takes = o[n].kind == QF_ARGS_FLAG ? no_argument
 						  : required_argument;
 		out[n] =
@@ -126,12 +127,33 @@ static int translate(const struct qf_args_option *o, struct option *out,
 	return n;
 }
 
+/* The command's own options, and those that nearly all have. */
+static void gather(struct qf_args *a, struct qf_args_option *all)
+{
+	const struct qf_args_option common[] = {
+		{ "output", 0, QF_ARGS_JSON, &a->json },
+		{ "force-share", 'U', QF_ARGS_FLAG, &a->share },
+		{ "format", 'f', QF_ARGS_IGNORE, NULL },
+	};
+	int n = 0;
+
+	while (n < QF_ARGS_MAX && a->option && a->option[n].name) {
+		all[n] = a->option[n];
+		n++;
+	}
+	if (!a->own)
+		memcpy(all + n, common, sizeof(common));
+}
+
 int qf_args_parse(struct qf_args *a, int argc, char **argv)
 {
-	struct option longs[QF_ARGS_MAX + 2] = { 0 };
-	char letters[2 * QF_ARGS_MAX + 2];
-	int n = translate(a->option, longs, letters), opt, i, code;
+	struct qf_args_option all[QF_ARGS_MAX + 4] = { 0 };
+	struct option longs[QF_ARGS_MAX + 5] = { 0 };
+	char letters[2 * QF_ARGS_MAX + 10];
+	int n, opt, i, code;
 
+	gather(a, all);
+	n = translate(all, longs, letters);
 	optind = 1;
 	while ((opt = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		if (opt == OPT_HELP) {
@@ -139,20 +161,29 @@ int qf_args_parse(struct qf_args *a, int argc, char **argv)
 			return QF_EXIT_CLEAN;
 		}
 		for (i = 0; i < n; i++)
-			if (opt == OPT_BASE + i || opt == a->option[i].letter)
+			if (opt == OPT_BASE + i || opt == all[i].letter)
 				break;
 		if (opt == '?' || i == n)
 			return qf_args_wrong(a->command, "wrong use", NULL);
-		code = store(a, &a->option[i]);
+		code = store(a, &all[i]);
 		if (code >= 0)
 			return code;
 	}
 	a->arg = argv + optind;
 	a->n = argc - optind;
-	if (a->n < a->min)
+	if (a->n < 1)
 		return qf_args_wrong(a->command, "no image given", NULL);
-	if (a->n > a->max)
+	if (a->n > 1 + a->more)
 		return qf_args_wrong(a->command, "one image too many",
-				     a->arg[a->max]);
+				     a->arg[1 + a->more]);
+	return -1;
+}
+
+int qf_args_open(const struct qf_args *a, struct qf_image **img)
+{
+	struct qf_why why = { 0 };
+
+	if (qf_open_image(a->arg[0], QF_LOCK_READ, a->share, img, &why))
+		return qf_args_failed(a->arg[0], &why);
 	return -1;
 }

@@ -3,7 +3,7 @@
 #ifndef QF_CMD_ARGS_H
 #define QF_CMD_ARGS_H
 
-#include "lib/err.h"
+#include "lib/image.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -28,18 +28,25 @@ struct qf_args {
 	const char *command;
 	const char *help;
 	const struct qf_args_option *option; /* at most QF_ARGS_MAX */
-	int min, max;			     /* arguments behind the options */
-	char **arg;			     /* set: the first of them */
-	int n;				     /* set: how many */
+	bool own; /* none of --output, -U and -f but what OPTION has */
+	int more; /* images beyond the one that is needed */
+	/* set: */
+	char **arg; /* the first argument behind the options */
+	int n;	    /* how many */
+	bool json;  /* --output=json */
+	bool share; /* -U */
 };
 
-#define QF_ARGS_MAX 24
+#define QF_ARGS_MAX 20
 
 /*
  * Parses and fills. --help and -h are understood everywhere. Returns -1 to
  * go on, else the exit code; then all has been said.
  */
 int qf_args_parse(struct qf_args *a, int argc, char **argv);
+
+/* Opens the first image for reading. Returns as qf_args_parse. */
+int qf_args_open(const struct qf_args *a, struct qf_image **img);
 
 /* A number as QF_ARGS_NUMBER takes it. */
 bool qf_args_number(const char *text, uint64_t *out);

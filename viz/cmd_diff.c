@@ -32,7 +32,7 @@ static const char help[] =
 	"part is damaged, which then is said to differ; 63 not a qcow2 image.\n";
 
 struct options {
-	bool json, share, content;
+	bool content;
 	const char *from, *to;
 };
 
@@ -119,16 +119,16 @@ static int diff(const struct qf_args *a, const struct options *o)
 {
 	const char *old = a->arg[0], *new = a->arg[a->n - 1], *name = old;
 	struct side from = { 0 }, to = { 0 };
-	struct printing p = { .json = o->json };
+	struct printing p = { .json = a->json };
 	struct qf_diff d = { .content = o->content, .range = print, .ctx = &p };
 	struct qf_why why = { 0 };
 	enum qf_err err;
 	int code;
 
-	err = open_side(&from, old, o->from, o->share, &why);
+	err = open_side(&from, old, o->from, a->share, &why);
 	if (!err) {
 		name = new;
-		err = open_side(&to, new, o->to, o->share, &why);
+		err = open_side(&to, new, o->to, a->share, &why);
 	}
 	if (!err) {
 		d.from = (struct qf_diff_side){ &from.chain, from.guest };
@@ -151,15 +151,11 @@ int qf_cmd_diff(int argc, char **argv)
 		{ "from", 0, QF_ARGS_TEXT, &o.from },
 		{ "to", 0, QF_ARGS_TEXT, &o.to },
 		{ "content", 0, QF_ARGS_FLAG, &o.content },
-		{ "output", 0, QF_ARGS_JSON, &o.json },
-		{ "force-share", 'U', QF_ARGS_FLAG, &o.share },
 		{ 0 }
 	};
-	struct qf_args a = { .command = "diff",
-			     .help = help,
-			     .option = options,
-			     .min = 1,
-			     .max = 2 };
+	struct qf_args a = {
+		.command = "diff", .help = help, .option = options, .more = 1
+	};
 	int code = qf_args_parse(&a, argc, argv);
 
 	if (code >= 0)

@@ -28,7 +28,7 @@ static const char help[] =
 	"one needs, its own tables included.\n";
 
 struct options {
-	bool json, share, ranges;
+	bool ranges;
 	const char *if_deleted;
 };
 
@@ -279,9 +279,10 @@ static int show_human(const struct showing *s)
 	return qf_args_flush();
 }
 
-static int show(struct qf_image *img, const char *name, const struct options *o)
+static int show(struct qf_image *img, const struct qf_args *a,
+		const struct options *o)
 {
-	struct showing s = { .img = img, .name = name, .o = o };
+	struct showing s = { .img = img, .name = a->arg[0], .o = o };
 	struct qf_owners *owners = NULL;
 	struct qf_why why = { 0 };
 	struct qf_walk walk = { 0 };
@@ -289,7 +290,7 @@ static int show(struct qf_image *img, const char *name, const struct options *o)
 	enum qf_err err;
 	int code;
 
-	qf_progress_start(name, false);
+	qf_progress_start(s.name, false);
 	err = qf_walk_gather(img, &walk, &why);
 	if (!err)
 		err = qf_owners_make(&walk, &owners, &why);
@@ -299,12 +300,12 @@ static int show(struct qf_image *img, const char *name, const struct options *o)
 	if (!err && o->if_deleted)
 		err = qf_du_parse(&du, o->if_deleted, &s.deleted, &why);
 	if (err) {
-		code = qf_args_failed(name, &why);
+		code = qf_args_failed(s.name, &why);
 	} else {
 		s.du = &du;
 		s.cluster_bytes = img->geo.cluster_bytes;
 		qf_du_if_deleted(&du, s.deleted, &s.freed);
-		code = o->json ? show_json(&s) : show_human(&s);
+		code = a->json ? show_json(&s) : show_human(&s);
 	}
 	qf_du_free(&du);
 	qf_owners_free(owners);
@@ -318,25 +319,18 @@ int qf_cmd_du(int argc, char **argv)
 	const struct qf_args_option options[] = {
 		{ "if-deleted", 0, QF_ARGS_TEXT, &o.if_deleted },
 		{ "ranges", 0, QF_ARGS_FLAG, &o.ranges },
-		{ "output", 0, QF_ARGS_JSON, &o.json },
-		{ "force-share", 'U', QF_ARGS_FLAG, &o.share },
-		{ "format", 'f', QF_ARGS_IGNORE, NULL },
 		{ 0 }
 	};
-	struct qf_args a = { .command = "du",
-			     .help = help,
-			     .option = options,
-			     .min = 1,
-			     .max = 1 };
-	struct qf_why why = { 0 };
+	struct qf_args a = { .command = "du", .help = help, .option = options };
 	struct qf_image *img;
 	int code = qf_args_parse(&a, argc, argv);
 
 	if (code >= 0)
 		return code;
-	if (qf_open_image(a.arg[0], QF_LOCK_READ, o.share, &img, &why))
-		return qf_args_failed(a.arg[0], &why);
-	code = show(img, a.arg[0], &o);
+	code = qf_args_open(&a, &img);
+	if (code >= 0)
+		return code;
+	code = show(img, &a, &o);
 	qf_image_close(img);
 	return code;
 }

@@ -258,19 +258,13 @@ static int show(const struct qf_info *info, bool json, bool chain)
 
 int qf_cmd_info(int argc, char **argv)
 {
-	bool json = false, chain = false, share = false;
+	bool chain = false;
 	const struct qf_args_option options[] = {
-		{ "backing-chain", 0, QF_ARGS_FLAG, &chain },
-		{ "output", 0, QF_ARGS_JSON, &json },
-		{ "force-share", 'U', QF_ARGS_FLAG, &share },
-		{ "format", 'f', QF_ARGS_IGNORE, NULL },
-		{ 0 }
+		{ "backing-chain", 0, QF_ARGS_FLAG, &chain }, { 0 }
 	};
 	struct qf_args a = { .command = "info",
 			     .help = help,
-			     .option = options,
-			     .min = 1,
-			     .max = 1 };
+			     .option = options };
 	struct qf_info *info = NULL;
 	struct qf_image *img = NULL;
 	struct qf_why why = { 0 };
@@ -286,7 +280,7 @@ int qf_cmd_info(int argc, char **argv)
 		qf_err_set(&why, QF_ERR_NOMEM, 0, QF_NOWHERE, "no memory");
 		code = qf_args_failed(a.arg[0], &why);
 	} else {
-		code = show(info, json, chain);
+		code = show(info, a.json, chain);
 	}
 	if (info)
 		qf_info_free(info);

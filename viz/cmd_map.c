@@ -96,7 +96,6 @@ static bool print(void *ctx, const struct qf_guest_extent *e)
 }
 
 struct options {
-	bool json, share;
 	const char *snapshot;
 	uint64_t start, bytes;
 };
@@ -123,9 +122,10 @@ static int finish(struct printing *p, uint64_t start)
 	return QF_EXIT_FAILED;
 }
 
-static int map(struct qf_image *img, const char *name, const struct options *o)
+static int map(struct qf_image *img, const struct qf_args *a,
+	       const struct options *o)
 {
-	struct printing p = { .name = name, .json = o->json };
+	struct printing p = { .name = a->arg[0], .json = a->json };
 	struct qf_guest *g = NULL;
 	struct qf_why why = { 0 };
 	struct qf_chain chain;
@@ -144,7 +144,7 @@ static int map(struct qf_image *img, const char *name, const struct options *o)
 		err = qf_map_run(g, o->start, o->bytes, print, &p, &why);
 	}
 	if (err && err != QF_ERR_STOPPED)
-		code = qf_args_failed(name, &why);
+		code = qf_args_failed(p.name, &why);
 	else
 		code = finish(&p, o->start);
 	qf_guest_close(g);
@@ -159,25 +159,20 @@ int qf_cmd_map(int argc, char **argv)
 		{ "snapshot", 's', QF_ARGS_TEXT, &o.snapshot },
 		{ "start-offset", 0, QF_ARGS_NUMBER, &o.start },
 		{ "max-length", 'l', QF_ARGS_NUMBER, &o.bytes },
-		{ "output", 0, QF_ARGS_JSON, &o.json },
-		{ "force-share", 'U', QF_ARGS_FLAG, &o.share },
-		{ "format", 'f', QF_ARGS_IGNORE, NULL },
 		{ 0 }
 	};
 	struct qf_args a = { .command = "map",
 			     .help = help,
-			     .option = options,
-			     .min = 1,
-			     .max = 1 };
-	struct qf_why why = { 0 };
+			     .option = options };
 	struct qf_image *img;
 	int code = qf_args_parse(&a, argc, argv);
 
 	if (code >= 0)
 		return code;
-	if (qf_open_image(a.arg[0], QF_LOCK_READ, o.share, &img, &why))
-		return qf_args_failed(a.arg[0], &why);
-	code = map(img, a.arg[0], &o);
+	code = qf_args_open(&a, &img);
+	if (code >= 0)
+		return code;
+	code = map(img, &a, &o);
 	qf_image_close(img);
 	return code;
 }

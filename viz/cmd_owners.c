@@ -34,7 +34,6 @@ static const char help[] =
 	"Numbers are decimal, 0x..., or with k, M, G, T behind them.\n";
 
 struct options {
-	bool json, share;
 	uint64_t host, cluster, guest; /* UINT64_MAX: not given */
 	const char *snapshot;
 	uint64_t jobs;
@@ -240,16 +239,17 @@ static enum qf_err look(struct qf_image *img, const struct options *o,
 	return err ? err : qf_places_of(img, o->guest, holder, jobs, p, why);
 }
 
-static int show(struct qf_image *img, const char *name, const struct options *o)
+static int show(struct qf_image *img, const struct qf_args *a,
+		const struct options *o)
 {
 	struct qf_places places = { 0 };
 	struct qf_why why = { 0 };
 	int code;
 
 	if (look(img, o, &places, &why))
-		code = qf_args_failed(name, &why);
+		code = qf_args_failed(a->arg[0], &why);
 	else
-		code = o->json ? show_json(img, &places)
+		code = a->json ? show_json(img, &places)
 			       : show_human(img, &places);
 	qf_places_free(&places);
 	return code;
@@ -265,18 +265,12 @@ int qf_cmd_owners(int argc, char **argv)
 		{ "cluster", 0, QF_ARGS_NUMBER, &o.cluster },
 		{ "guest", 0, QF_ARGS_NUMBER, &o.guest },
 		{ "snapshot", 's', QF_ARGS_TEXT, &o.snapshot },
-		{ "output", 0, QF_ARGS_JSON, &o.json },
 		{ "jobs", 0, QF_ARGS_NUMBER, &o.jobs },
-		{ "force-share", 'U', QF_ARGS_FLAG, &o.share },
-		{ "format", 'f', QF_ARGS_IGNORE, NULL },
 		{ 0 }
 	};
 	struct qf_args a = { .command = "owners",
 			     .help = help,
-			     .option = options,
-			     .min = 1,
-			     .max = 1 };
-	struct qf_why why = { 0 };
+			     .option = options };
 	struct qf_image *img;
 	int code = qf_args_parse(&a, argc, argv);
 
@@ -293,9 +287,10 @@ int qf_cmd_owners(int argc, char **argv)
 		return qf_args_wrong("owners", "-s goes with --guest", NULL);
 	if (o.jobs > 256)
 		return qf_args_wrong("owners", "too many jobs", NULL);
-	if (qf_open_image(a.arg[0], QF_LOCK_READ, o.share, &img, &why))
-		return qf_args_failed(a.arg[0], &why);
-	code = show(img, a.arg[0], &o);
+	code = qf_args_open(&a, &img);
+	if (code >= 0)
+		return code;
+	code = show(img, &a, &o);
 	qf_image_close(img);
 	return code;
 }

@@ -126,11 +126,9 @@ int qf_cmd_viz(int argc, char **argv)
 		{ "force-share", 'U', QF_ARGS_FLAG, &a.share },
 		{ NULL, 0, QF_ARGS_FLAG, NULL },
 	};
-	struct qf_args args = { .command = "viz",
-				.help = help,
-				.option = options,
-				.min = 1,
-				.max = 1 };
+	struct qf_args args = {
+		.command = "viz", .help = help, .option = options, .own = true
+	};
 	enum qf_tui_colours colours;
 	struct qf_why why = { 0 };
 	struct qf_image *img;
