@@ -236,10 +236,16 @@ bool qf_undofind_is_leftover(const char *name, struct qf_io *io)
 	unsigned char *first = NULL;
 	struct qf_undofile *u;
 	bool is = false;
-	enum qf_err err = qf_undofile_open(name, &u, NULL);
+	enum qf_err err = qf_undofile_peek(name, &u, NULL);
 
 	if (err)
 		return err == QF_ERR_FOREIGN && is_empty(name, io, true);
+	is = u->health == QF_UNDO_UNFINISHED;
+	qf_undofile_close(u);
+	/* the records of a whole one may be very many */
+	if (!is || qf_undofile_open(name, &u, NULL))
+		return false;
+	is = false;
 	if (u->health == QF_UNDO_UNFINISHED &&
 	    (io->block_dev || u->inode == io->id[1]) &&
 	    u->size_before == io->size && is_untouched(io, u->io) &&
