@@ -92,12 +92,15 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 				     .leaks_only = r->o->leaks_only,
 				     .withhold_leaks = r->gave_up != NULL,
 				     .jobs = r->o->jobs };
-
 	enum qf_err err;
 
 	qf_mend_free(&r->mend);
 	err = qf_mend_plan(r->img->io, &opts, &r->mend, why);
-	if (!err && r->o->trim && !r->mend.refused)
+	if (err || !r->o->trim)
+		return err;
+	if (r->mend.refused)
+		qf_trim_refuse(&r->mend.trim, "the repair is refused");
+	else
 		err = qf_trim_plan(r->mend.plan, &r->mend.after,
 				   !may_write(r) ||
 					   qf_journal_can_punch(r->img->io),

@@ -15,6 +15,12 @@ static enum qf_err no_memory(struct qf_why *why)
 			  "no memory to look for free clusters");
 }
 
+void qf_trim_refuse(struct qf_trim *t, const char *reason)
+{
+	t->wanted = true;
+	snprintf(t->reason, sizeof(t->reason), "%s", reason);
+}
+
 bool qf_trim_has(const struct qf_trim *t, uint64_t off)
 {
 	return qf_trim_any(t) &&
@@ -176,10 +182,10 @@ static enum qf_err prove(const struct qf_plan *p, unsigned int jobs,
 		return err;
 	err = qf_check_run(img, &opts, &rep, why);
 	if (!err && rep.verdict != QF_VERDICT_CLEAN)
-		snprintf(t->reason, sizeof(t->reason), "%s",
-			 rep.errors ? "a part of the image could not be read"
-				    : "without its free clusters the image "
-				      "would not be clean");
+		qf_trim_refuse(
+			t, rep.errors ? "a part of the image could not be read"
+				      : "without its free clusters the image "
+					"would not be clean");
 	qf_check_free(&rep);
 	qf_image_close(img);
 	return err;
@@ -246,8 +252,7 @@ static enum qf_err look(const struct qf_plan *p, unsigned int jobs,
 	if (!err)
 		err = qf_tally_make(&walk, jobs, 0, &tally, why);
 	if (!err && (tally.leaked || tally.too_low || tally.unknown))
-		snprintf(t->reason, sizeof(t->reason),
-			 "the refcounts are not right");
+		qf_trim_refuse(t, "the refcounts are not right");
 	else if (!err)
 		err = find_free(p, &tally, img, t, why);
 	qf_tally_free(&tally);
@@ -296,7 +301,7 @@ enum qf_err qf_trim_plan(const struct qf_plan *p, const struct qf_report *rep,
 	t->wanted = true;
 	t->size_before = t->size_after = qf_overlay_size(p->over);
 	if (reason)
-		snprintf(t->reason, sizeof(t->reason), "%s", reason);
+		qf_trim_refuse(t, reason);
 	else
 		err = look(p, jobs, t, why);
 	t->cut_only = !can_punch;

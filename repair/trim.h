@@ -32,6 +32,9 @@ static inline bool qf_trim_any(const struct qf_trim *t)
 	return t->punched_bytes || t->size_after < t->size_before;
 }
 
+/* Nothing is to be trimmed, and why. */
+void qf_trim_refuse(struct qf_trim *t, const char *reason);
+
 /* True if nobody uses the byte at OFF: no edit needs to be written there. */
 bool qf_trim_has(const struct qf_trim *t, uint64_t off);
 
