@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * L2 tables of the active disk that no L1 entry names, put back where they
- * were: done only where the place is beyond doubt. Either there is evidence
+ * L2 tables that no L1 entry names, put back where they were: done only where the place is beyond doubt. Either there is evidence
  * for it (see place.c), or there is one table and one empty L1 entry, and no
  * snapshot whose table it could be. What is in a table must go with the place
  * and with the refcounts: see qf_orphan_suits().
  */
+#include "lib/mem.h"
 #include "repair/orphan.h"
 #include "repair/place.h"
 
 #include <inttypes.h>
+
+/* So many L1 entries of snapshots are looked at. */
+#define MAX_ENTRIES 65536u
 
 /* True if entry INDEX of the active L1 table is empty and may be written. */
 static bool is_empty(const struct qf_fix_ctx *c, uint64_t index)
@@ -95,12 +98,73 @@ static enum qf_err name_table(struct qf_fix_ctx *c, enum qf_problem problem,
 			   index, off, how);
 }
 
+/* An empty entry of a snapshot's L1 table that may be a lost table's. */
+struct vacancy {
+	uint32_t snapshot, index;
+	uint64_t off; /* of the entry */
+	unsigned int n;
+};
+
+/*
+ * Looks for the entry of T in the table of snapshot I. What a snapshot has
+ * mapped, the active disk goes on mapping: its entry there is not empty.
+ */
+static void look_for_vacancy(const struct qf_fix_ctx *c, uint32_t i,
+			     const struct qf_place_table *t, struct vacancy *v,
+			     unsigned int *budget)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	uint64_t off, at, needed;
+	struct qf_be64 e;
+	uint32_t n, k;
+
+	if (!qf_image_l1(c->img, QF_HOLDER_SNAPSHOT(i), &off, &n))
+		return;
+	needed = qf_mem_div_up(c->img->snapshots.snap[i].disk_bytes,
+			       g->cluster_bytes << g->l2_bits);
+	for (k = 0; k < n && k < needed && v->n < 2; k++) {
+		if (t->how && k != t->index)
+			continue;
+		if (!*budget) {
+			v->n = 2; /* not all were looked at */
+			return;
+		}
+		--*budget;
+		at = off + k * 8ull;
+		if (!qf_place_active(c, k) || qf_fix_shared(c, at) ||
+		    qf_io_read_pad(c->img->io, &e, sizeof(e), at, NULL) ||
+		    qf_be_get64(e) || !qf_orphan_suits(c, t->off, k, false))
+			continue;
+		*v = (struct vacancy){ i, k, at, v->n + 1 };
+	}
+}
+
+/* A snapshot's table: done if there is one, and one place for it. */
+static enum qf_err fix_snapshots_table(struct qf_place *p, struct qf_why *why)
+{
+	struct qf_fix_ctx *c = p->c;
+	struct vacancy v = { 0 };
+	unsigned int budget = MAX_ENTRIES;
+	uint32_t i;
+
+	if (p->n != 1 || !p->all || p->t->doubt || p->t->deleted)
+		return QF_OK;
+	for (i = 0; i < c->img->snapshots.n && v.n < 2; i++)
+		look_for_vacancy(c, i, p->t, &v, &budget);
+	if (v.n != 1)
+		return QF_OK;
+	return qf_plan_put64(c->plan, QF_P_L2_ORPHAN, v.off, p->t->off, why,
+			     "point the only empty L1 entry of a snapshot, "
+			     "where the active disk has a table, to the only "
+			     "table that no entry names");
+}
+
 static enum qf_err fix_orphans(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	struct qf_place p;
 	enum qf_err err = qf_place_find(c, &p, why);
 	const struct qf_place_table *t;
-	size_t i;
+	size_t had = c->plan->n, i;
 
 	if (!err)
 		take_only(&p);
@@ -113,6 +177,8 @@ static enum qf_err fix_orphans(struct qf_fix_ctx *c, struct qf_why *why)
 			err = name_table(c, QF_P_L2_ORPHAN, t->index, t->off,
 					 t->how, why);
 	}
+	if (!err && c->plan->n == had)
+		err = fix_snapshots_table(&p, why);
 	qf_place_free(&p);
 	return err;
 }

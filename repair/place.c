@@ -456,9 +456,13 @@ static bool see_old_l1(void *ctx, uint64_t off, const struct qf_be64 *buf)
 	struct qf_place_table *t;
 	unsigned int same = 0;
 
-	(void)off;
 	if (!is_l1_like(w, buf))
 		return true;
+	for (i = 0; i < n && qf_orphan_is(w->c, off); i++) {
+		t = table_at(w, qf_be_get64(buf[i]) & QF_ENTRY_OFFSET_MASK);
+		if (t)
+			t->deleted = true;
+	}
 	for (base = 0; base < w->c->img->geo.l1_needed; base += n) {
 		w->compared += n;
 		if (w->compared > MAX_COMPARED)

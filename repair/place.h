@@ -21,7 +21,8 @@ struct qf_place_table {
 	uint32_t shared_at[QF_PLACE_SHARED];
 	const char *how; /* the evidence for its index; NULL: none */
 	uint32_t index;
-	bool doubt; /* evidence for two indices */
+	bool doubt;   /* evidence for two indices */
+	bool deleted; /* an L1 table that nobody has any more names it */
 };
 
 struct qf_place {

@@ -41,6 +41,15 @@ def forget(*indices):
     return damage
 
 
+def forget_snapshots(*indices):
+    """The same in the first snapshot's L1 table."""
+    def damage(image):
+        l1 = image.snapshot(image.snapshots()[0], "l1_table_offset")
+        for index in indices:
+            image.put64(l1 + 8 * index, 0)
+    return damage
+
+
 def forget_all(image):
     image.write(image.l1_offset, bytes(8 * image.l1_size))
 
@@ -176,6 +185,13 @@ def main():
     restored("two snapshots still have it",
              mixed + [("snap", "s"), "write -P 9 64k 4k", ("snap", "t"),
                       "write -P 8 68k 4k"], forget(2))
+    rewritten = ["write -P 1 64k 256k", ("snap", "s"),
+                 "write -P 2 64k 256k"]
+    restored("a snapshot's entry, where the active disk has one", rewritten,
+             forget_snapshots(0))
+    left("two entries of a snapshot", rewritten[:1] +
+         ["write -P 1 3m 256k"] + rewritten[1:] + ["write -P 2 3m 256k"],
+         forget_snapshots(0, 1))
     one_case("a killed snapshot -a is no loss",
              mixed[:4] + [("snap", "s")] + mixed[4:] +
              [("snap", "t"), "write -P 9 64k 4k", ("snap", "u")],
