@@ -304,6 +304,8 @@ static uint64_t erased_in_holes(const struct qf_pass_ctx *c, int how)
 	uint64_t n = 0;
 	size_t i;
 
+	if (!qf_lost_holes_tell(c->img))
+		return 0;
 	for (i = 0; i < c->lost.n_erased; i++)
 		n += hole_at(c, c->walk.table[c->lost.erased[i]].off,
 			     c->img->geo.cluster_bytes) == how;

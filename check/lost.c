@@ -38,6 +38,20 @@ static bool list_refblocks(struct qf_search *s)
 	return true;
 }
 
+/* The L2 tables' offsets, ascending. */
+static bool list_tables(struct qf_search *s)
+{
+	uint64_t i;
+
+	s->known = qf_mem_zalloc(s->w->n_tables, sizeof(*s->known));
+	if (!s->known)
+		return false;
+	for (i = 0; i < s->w->n_tables; i++)
+		s->known[i] = s->w->table[i].off;
+	qsort(s->known, s->w->n_tables, sizeof(*s->known), by_offset);
+	return true;
+}
+
 bool qf_lost_is_refblock(const struct qf_search *s, uint64_t cluster)
 {
 	uint64_t off = cluster << s->img->geo.cluster_bits;
@@ -57,11 +71,16 @@ enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_tally *t,
 		return QF_OK;
 	s.explained_bytes = ((t->clusters + 1) / 64 + 1) * 8;
 	s.explained = qf_mem_map(s.explained_bytes);
-	s.buf = qf_mem_zalloc(1, w->img->geo.cluster_bytes);
-	ok = s.explained && s.buf && list_refblocks(&s) &&
-	     qf_lost_count_tail(&s) && qf_lost_find_orphans(&s) &&
+	s.named = qf_mem_map(s.explained_bytes);
+	s.buf = qf_mem_zalloc(2, w->img->geo.cluster_bytes);
+	s.other = s.buf ? s.buf + w->img->geo.cluster_bytes : NULL;
+	ok = s.explained && s.named && s.buf && list_refblocks(&s) &&
+	     list_tables(&s) && qf_lost_count_tail(&s) &&
+	     qf_lost_find_orphans(&s) && qf_lost_find_snapshots(&s) &&
 	     qf_lost_find_erased(&s) && qf_lost_find_parts(&s);
 	qf_mem_unmap(s.explained, s.explained_bytes);
+	qf_mem_unmap(s.named, s.explained_bytes);
+	free(s.known);
 	free(s.buf);
 	free(s.refblock);
 	free(s.tail);

@@ -20,6 +20,10 @@ struct qf_orphan {
 	uint64_t off;	  /* host offset of the table */
 	uint64_t entries; /* that are in use */
 	uint64_t leaked;  /* of them, pointing to clusters without an owner */
+	uint64_t shared;  /* of them, pointing to clusters with an owner */
+	bool flagged;	  /* an entry is as no other kind of table has it */
+	bool placed;	  /* another version of it stands at an L1 index: */
+	uint32_t l1_index;
 };
 
 /* A snapshot table that the header does not name. */
@@ -60,10 +64,26 @@ enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_tally *t,
 void qf_lost_free(struct qf_lost *l);
 
 /*
- * Reports the L1 entries of the active disk that were erased while a snapshot
- * still has the table.
+ * Reports the L1 entries that were erased while another holder still has the
+ * table, and the tables that no L1 entry names.
  */
 void qf_lost_shared(struct qf_pass_ctx *c);
+void qf_lost_unnamed(struct qf_pass_ctx *c);
+
+/*
+ * True if holes of the file tell something: QEMU writes zeros too when it
+ * makes an image, first of all behind the header in its cluster. Where these
+ * lie in a hole, a copy was made that leaves out all zeros.
+ */
+bool qf_lost_holes_tell(const struct qf_image *img);
+
+/* The L1 entry of HOLDER at L1_INDEX; false if there is none to be read. */
+bool qf_lost_l1_entry(const struct qf_image *img, uint32_t holder,
+		      uint32_t l1_index, uint64_t *entry);
+
+/* Loses for HOLDER what the L2 table at OFF maps at L1_INDEX. */
+void qf_lost_table(struct qf_pass_ctx *c, uint32_t holder, uint32_t l1_index,
+		   uint64_t off);
 
 /*
  * Adds a lost guest range of a holder of IMG, cut at the end of its disk.

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define SEVERAL_TABLES 3u
+#define HOLE_UNIT 4096u /* of file systems */
 
 /* The first cluster behind a table, but for a refcount block that QEMU may
  * have needed just then. */
@@ -67,6 +68,18 @@ static uint64_t leaks_behind(const struct qf_search *s, uint64_t first)
 	return n;
 }
 
+/* True if the table lies in a hole of the file: QEMU writes an empty table
+ * before anything names it, so that no killed writer leaves that. */
+static bool is_hole(const struct qf_search *s, const struct qf_l2_table *t)
+{
+	uint64_t bytes = s->img->geo.cluster_bytes, end;
+
+	return bytes > HOLE_UNIT && qf_lost_holes_tell(s->img) &&
+	       qf_io_extent(s->img->io, t->off, t->off + bytes, &end) ==
+		       QF_IO_HOLE &&
+	       end >= t->off + bytes;
+}
+
 enum emptied {
 	NOT_EMPTIED,
 	EMPTIED,	 /* beyond doubt */
@@ -84,7 +97,11 @@ static enum emptied judge(const struct qf_search *s, const struct qf_group *g,
 	if (g->n > 1 && sibling_is_high(s, g, t))
 		return EMPTIED;
 	first = first_behind(s, table);
-	if (!qf_lost_leaked(s->t, first) || !qf_lost_holds_data(s, first))
+	if (!qf_lost_leaked(s->t, first))
+		return NOT_EMPTIED;
+	if (is_hole(s, t))
+		return EMPTIED;
+	if (!qf_lost_holds_data(s, first))
 		return NOT_EMPTIED;
 	if (was_shared(s, first, t))
 		return EMPTIED;

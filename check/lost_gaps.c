@@ -9,6 +9,7 @@
 #define REQUESTS_BYTES (2u << 20)
 /* Fewer leaks than this are no sign at the open end of a table. */
 #define MANY_LEAKS 64u
+#define FEW_LEAKS 8u
 /* QEMU keeps so many refcount blocks in memory, at least. */
 #define CACHED_REFBLOCKS 4u
 /* Leaks are scattered if most parts of their range have some. */
@@ -160,6 +161,8 @@ static bool is_punched(const struct qf_search *s, const struct qf_gap *gap)
 	uint64_t from = gap->table->off + (uint64_t)gap->from * entry;
 	uint64_t to = gap->table->off + (uint64_t)gap->to * entry, end;
 
+	if (!qf_lost_holes_tell(s->img))
+		return false;
 	for (from = qf_mem_round_up(from, PAGE_BYTES); from + PAGE_BYTES <= to;
 	     from += PAGE_BYTES)
 		if (qf_io_extent(s->img->io, from, from + PAGE_BYTES, &end) ==
@@ -242,8 +245,11 @@ uint64_t qf_gap_was_erased(const struct qf_search *s, const struct qf_gap *gap)
 		return l.n;
 	if (may_be_discard(s, gap) || is_window(s, l.n, l.first + l.n))
 		return 0;
+	/* a few fit into a gap by chance: clusters that were free, and given
+	 * out again by a writer that was killed */
 	if (fits)
-		return l.n == gap->to - gap->from || s->img->hdr.version >= 3
+		return l.n >= FEW_LEAKS && (l.n == gap->to - gap->from ||
+					    s->img->hdr.version >= 3)
 			       ? l.n
 			       : 0;
 	return open_was_erased(s, gap, &l, upward) ? l.n : 0;

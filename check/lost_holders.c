@@ -2,8 +2,22 @@
 /* Whose loss it is: who names a table, and who names an entry of it. */
 #include "check/lost.h"
 #include "check/pass.h"
+#include "lib/mem.h"
+
+#include <stdlib.h>
 
 #define MAX_HOLDERS 256u
+/* The unit in which file systems keep holes. */
+#define PAGE_BYTES 4096u
+
+bool qf_lost_holes_tell(const struct qf_image *img)
+{
+	uint64_t end;
+
+	return img->geo.cluster_bytes < 2 * PAGE_BYTES ||
+	       qf_io_extent(img->io, PAGE_BYTES, 2 * PAGE_BYTES, &end) !=
+		       QF_IO_HOLE;
+}
 
 void qf_lost_for_table(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,
 		       uint64_t guest, uint64_t bytes)
@@ -58,4 +72,52 @@ void qf_lost_entries(struct qf_pass_ctx *c, uint32_t l1_index,
 		qf_lost_for_table(c, l1_index, t->off, guest,
 				  n << c->img->geo.cluster_bits);
 	}
+}
+
+bool qf_lost_l1_entry(const struct qf_image *img, uint32_t holder,
+		      uint32_t l1_index, uint64_t *entry)
+{
+	struct qf_be64 w;
+	uint32_t entries;
+	uint64_t off;
+
+	if (!qf_image_l1(img, holder, &off, &entries) || l1_index >= entries ||
+	    qf_io_read_pad(img->io, &w, sizeof(w), off + l1_index * 8ull, NULL))
+		return false;
+	*entry = qf_be_get64(w);
+	return true;
+}
+
+/* True if the entry E with its BITMAP maps something. */
+static bool maps(const struct qf_geometry *g, uint64_t e, uint64_t bitmap)
+{
+	return qf_entry_kind(g, e) != QF_ENTRY_KIND_NONE || bitmap;
+}
+
+void qf_lost_table(struct qf_pass_ctx *c, uint32_t holder, uint32_t l1_index,
+		   uint64_t off)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	uint64_t words = g->l2_entry_bytes / 8, i;
+	struct qf_be64 *buf = qf_mem_zalloc(1, g->cluster_bytes);
+	uint64_t e, bitmap;
+
+	if (!buf ||
+	    qf_io_read_pad(c->img->io, buf, g->cluster_bytes, off, NULL)) {
+		c->lost_ranges->failed |= !buf;
+		qf_lost_add(c->img, c->lost_ranges, holder,
+			    qf_pass_guest(c->img, l1_index, 0),
+			    g->cluster_bytes << g->l2_bits);
+		free(buf);
+		return;
+	}
+	for (i = 0; i < g->l2_entries; i++) {
+		e = qf_be_get64(buf[i * words]);
+		bitmap = g->extl2 ? qf_be_get64(buf[i * words + 1]) : 0;
+		if (maps(g, e, bitmap))
+			qf_lost_add(c->img, c->lost_ranges, holder,
+				    qf_pass_guest(c->img, l1_index, i),
+				    g->cluster_bytes);
+	}
+	free(buf);
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/*
- * L2 tables that no L1 entry names, and snapshot tables that the header does
- * not name, found among the clusters without an owner.
- */
+/* L2 tables that no L1 entry names, found among the clusters without an
+ * owner. */
 #include "check/lost_search.h"
 #include "lib/mem.h"
 #include "lib/text.h"
@@ -11,6 +9,10 @@
 
 /* How many clusters without an owner are read in search of tables. */
 #define MAX_READS 1024u
+/* How many clusters that an L1 table names are read to be sure. */
+#define MAX_TARGETS 2u
+/* How many tables are read to find the places of orphans. */
+#define MAX_PLACED 4096u
 
 static void mark(struct qf_search *s, uint64_t cluster)
 {
@@ -41,10 +43,11 @@ uint64_t qf_lost_unexplained(const struct qf_search *s, uint64_t first,
 }
 
 /*
- * Counts what the cluster in s->buf would be as an L2 table. False if it
+ * Counts what the cluster in BUF would be as an L2 table. False if it
  * cannot be one: nothing in it, or entries that break the rules.
  */
-static bool weigh_l2(struct qf_search *s, struct qf_orphan *o, bool marking)
+static bool weigh_l2(struct qf_search *s, const unsigned char *buf,
+		     struct qf_orphan *o, bool marking)
 {
 	const struct qf_geometry *g = &s->img->geo;
 	uint64_t e, bitmap, off, bytes, first, n;
@@ -52,13 +55,14 @@ static bool weigh_l2(struct qf_search *s, struct qf_orphan *o, bool marking)
 	struct qf_be64 w;
 	uint32_t i;
 
-	o->entries = o->leaked = 0;
+	o->entries = o->leaked = o->shared = 0;
+	o->flagged = false;
 	for (i = 0; i < g->l2_entries; i++) {
-		memcpy(&w, s->buf + (uint64_t)i * g->l2_entry_bytes, 8);
+		memcpy(&w, buf + (uint64_t)i * g->l2_entry_bytes, 8);
 		e = qf_be_get64(w);
 		bitmap = 0;
 		if (g->extl2) {
-			memcpy(&w, s->buf + i * 16ull + 8, 8);
+			memcpy(&w, buf + i * 16ull + 8, 8);
 			bitmap = qf_be_get64(w);
 		}
 		if (!e && !bitmap)
@@ -73,7 +77,10 @@ static bool weigh_l2(struct qf_search *s, struct qf_orphan *o, bool marking)
 		if (!bytes)
 			continue;
 		o->entries++;
+		o->flagged |= (e & (QF_ENTRY_COPIED | QF_ENTRY_COMPRESSED)) !=
+			      0;
 		n = qf_tally_touched(s->img, off, bytes, &first);
+		o->shared += n && qf_tally_counted(s->t, first);
 		if (n && qf_lost_leaked(s->t, first)) {
 			o->leaked++;
 			if (marking)
@@ -96,18 +103,143 @@ static bool is_stale_bitmap(const struct qf_search *s, uint64_t off)
 	return false;
 }
 
+static int by_value(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+/* True if the cluster at OFF reads as an L2 table. */
+static bool reads_as_l2(struct qf_search *s, uint64_t off)
+{
+	struct qf_orphan o = { 0 };
+
+	return !qf_io_read_pad(s->img->io, s->other, s->img->geo.cluster_bytes,
+			       off, NULL) &&
+	       weigh_l2(s, s->other, &o, false);
+}
+
+static void name(struct qf_search *s, uint64_t cluster)
+{
+	if (cluster / 8 < s->explained_bytes)
+		s->named[cluster / 64] |= 1ull << (cluster % 64);
+}
+
+static uint64_t word_at(const struct qf_search *s, uint64_t i)
+{
+	struct qf_be64 w;
+
+	memcpy(&w, s->buf + i, sizeof(w));
+	return qf_be_get64(w);
+}
+
+/*
+ * An L1 table without an owner: of a snapshot that was being taken or deleted
+ * when the program was killed, or the table before it grew. All that it names
+ * are L2 tables.
+ */
+static bool is_l1(struct qf_search *s)
+{
+	const struct qf_geometry *g = &s->img->geo;
+	uint64_t i, e, off, found = 0, reads = 0;
+
+	for (i = 0; i < g->cluster_bytes; i += 8) {
+		e = word_at(s, i);
+		if (!e)
+			continue;
+		found++;
+		off = e & QF_ENTRY_OFFSET_MASK;
+		if (!off || qf_entry_l1_odd(g, s->img->io->size, e))
+			return false;
+		if (!bsearch(&off, s->known, s->w->n_tables, sizeof(off),
+			     by_value) &&
+		    reads++ < MAX_TARGETS && !reads_as_l2(s, off))
+			return false;
+	}
+	s->old_tables += found > 0;
+	for (i = 0; found && i < g->cluster_bytes; i += 8)
+		if (word_at(s, i))
+			name(s, (word_at(s, i) & QF_ENTRY_OFFSET_MASK) >>
+					g->cluster_bits);
+	return found;
+}
+
+static bool is_named(const struct qf_search *s, uint64_t off)
+{
+	uint64_t cluster = off >> s->img->geo.cluster_bits;
+
+	return s->named[cluster / 64] >> (cluster % 64) & 1;
+}
+
+/* True if the tables in s->buf and s->other name one host cluster at one
+ * index. */
+static bool are_versions(const struct qf_search *s)
+{
+	const struct qf_geometry *g = &s->img->geo;
+	struct qf_be64 x, y;
+	uint64_t i, a, b;
+
+	for (i = 0; i < g->cluster_bytes; i += g->l2_entry_bytes) {
+		memcpy(&x, s->buf + i, sizeof(x));
+		memcpy(&y, s->other + i, sizeof(y));
+		a = qf_be_get64(x) & ~QF_ENTRY_COPIED;
+		b = qf_be_get64(y) & ~QF_ENTRY_COPIED;
+		if (a == b && a & QF_ENTRY_OFFSET_MASK)
+			return true;
+	}
+	return false;
+}
+
+/* Finds the L1 index at which another version of the orphan stands. */
+static void place(struct qf_search *s, struct qf_orphan *o)
+{
+	const struct qf_l2_table *t;
+	uint32_t i, v;
+
+	for (i = 0; i < s->w->n_groups && o->shared && !o->placed; i++) {
+		for (v = 0; v < s->w->group[i].n; v++) {
+			t = &s->w->table[s->w->group[i].first + v];
+			if (!t->off || t->odd || t->unread || !t->filled)
+				continue;
+			if (s->placed++ >= MAX_PLACED)
+				return;
+			if (qf_io_read_pad(s->img->io, s->other,
+					   s->img->geo.cluster_bytes, t->off,
+					   NULL) ||
+			    !are_versions(s))
+				continue;
+			o->placed = true;
+			o->l1_index = s->w->group[i].l1_index;
+			break;
+		}
+	}
+}
+
+/*
+ * A bitmap's table points to clusters too, and never has a flag. An L2 table
+ * without any is a snapshot's.
+ */
+static bool may_be_other(const struct qf_search *s, const struct qf_orphan *o)
+{
+	return !o->flagged && !o->placed &&
+	       (s->img->ext.has_bitmaps || !s->img->hdr.snapshot_count);
+}
+
 /* An L2 table if at least half of its entries point to leaks. */
 static bool try_l2(struct qf_search *s, uint64_t off)
 {
 	struct qf_lost *l = s->l;
 	struct qf_orphan o = { .off = off };
 
-	if (is_stale_bitmap(s, off))
+	if (is_stale_bitmap(s, off) || is_l1(s))
 		return true;
-
-	if (!weigh_l2(s, &o, false) || o.leaked * 2 < o.entries)
+	if (!weigh_l2(s, s->buf, &o, false) || o.leaked * 2 < o.entries)
 		return true;
-	weigh_l2(s, &o, true);
+	place(s, &o);
+	if (may_be_other(s, &o))
+		return true;
+	weigh_l2(s, s->buf, &o, true);
 	mark(s, off >> s->img->geo.cluster_bits);
 	if (!qf_mem_grow((void **)&l->orphan, l->n_orphans, &l->orphan_room,
 			 sizeof(o)))
@@ -116,79 +248,23 @@ static bool try_l2(struct qf_search *s, uint64_t off)
 	return true;
 }
 
-static void take_name(const unsigned char *p, size_t n, char *out, size_t room)
+/* Leaves out what an L1 table without an owner names: it is what remains of
+ * a snapshot or will be one. Not so if the active disk has none itself. */
+static void drop_named(struct qf_search *s)
 {
-	char raw[64];
+	struct qf_lost *l = s->l;
+	size_t i, n = 0;
 
-	n = n < sizeof(raw) - 1 ? n : sizeof(raw) - 1;
-	memcpy(raw, p, n);
-	raw[n] = '\0';
-	qf_text_safe(raw, out, room);
-}
-
-/* One snapshot table entry at P; its length, or 0 if it cannot be one. */
-static uint64_t snapshot_entry(const struct qf_search *s,
-			       const unsigned char *p, uint64_t left,
-			       struct qf_orphan_snapshot *o)
-{
-	const struct qf_geometry *g = &s->img->geo;
-	struct qf_wire_snapshot w;
-	struct qf_wire_snapshot_extra x = { 0 };
-	uint64_t l1_off, used;
-	size_t i;
-
-	if (left < sizeof(w))
-		return 0;
-	memcpy(&w, p, sizeof(w));
-	l1_off = qf_be_get64(w.l1_table_offset);
-	used = sizeof(w) + (uint64_t)qf_be_get32(w.extra_len) +
-	       qf_be_get16(w.id_len) + qf_be_get16(w.name_len);
-	if (!l1_off || l1_off & (g->cluster_bytes - 1) ||
-	    l1_off >= s->img->io->size || !qf_be_get32(w.l1_size) ||
-	    qf_be_get32(w.l1_size) > QF_MAX_L1_BYTES / 8 ||
-	    qf_be_get32(w.extra_len) > QF_MAX_SNAPSHOT_EXTRA ||
-	    !qf_be_get16(w.id_len) || used > left ||
-	    !qf_lost_leaked(s->t, l1_off >> g->cluster_bits))
-		return 0;
-	o->disk_bytes = s->img->hdr.disk_bytes;
-	if (qf_be_get32(w.extra_len) >= 16) {
-		memcpy(&x, p + sizeof(w), 16);
-		o->disk_bytes = qf_be_get64(x.disk_size);
-	}
-	p += sizeof(w) + qf_be_get32(w.extra_len);
-	for (i = 0; i < qf_be_get16(w.id_len); i++)
-		if (p[i] < 0x20 || p[i] > 0x7e)
-			return 0;
-	take_name(p, qf_be_get16(w.id_len), o->id, sizeof(o->id));
-	take_name(p + qf_be_get16(w.id_len), qf_be_get16(w.name_len), o->name,
-		  sizeof(o->name));
-	return used;
-}
-
-/* A table of snapshots whose L1 tables have no owner. */
-static bool try_snapshots(struct qf_search *s, uint64_t off)
-{
-	struct qf_orphan_snapshots *o = &s->l->snapshots;
-	uint64_t at = 0, used, bytes = s->img->geo.cluster_bytes;
-
-	if (o->n)
-		return true; /* one is enough to know */
-	while (at < bytes) {
-		if (!qf_mem_grow((void **)&o->at, o->n, &o->room,
-				 sizeof(*o->at)))
-			return false;
-		used = snapshot_entry(s, s->buf + at, bytes - at, &o->at[o->n]);
-		if (!used)
-			break;
-		o->off = off;
-		o->n++;
-		at = qf_mem_round_up(at + used, 8);
-	}
-	return true;
+	if (!s->w->l1_entries_used || s->img->l1_state != QF_PART_OK)
+		return;
+	for (i = 0; i < l->n_orphans; i++)
+		if (!is_named(s, l->orphan[i].off))
+			l->orphan[n++] = l->orphan[i];
+	l->n_orphans = n;
 }
 
 /* Reads leaked clusters that no orphan explains yet, in order. */
-bool qf_lost_find_orphans(struct qf_search *s)
+static bool read_leaks(struct qf_search *s)
 {
 	uint32_t bits = s->img->geo.cluster_bits;
 	const struct qf_trouble *tr = s->t->trouble;
@@ -207,10 +283,18 @@ bool qf_lost_find_orphans(struct qf_search *s)
 			if (qf_io_read_pad(s->img->io, s->buf, 1ull << bits,
 					   c << bits, NULL))
 				continue;
-			if (!try_snapshots(s, c << bits) ||
+			if (!qf_lost_try_snapshots(s, c << bits) ||
 			    !try_l2(s, c << bits))
 				return false;
 		}
 	}
+	return true;
+}
+
+bool qf_lost_find_orphans(struct qf_search *s)
+{
+	if (!read_leaks(s))
+		return false;
+	drop_named(s);
 	return true;
 }

@@ -23,6 +23,7 @@
 /* So many that they fill a stretch by chance hardly ever. */
 #define MANY_TO_FIT 32u
 #define SECTORS_PER_PAGE 8u
+#define MAX_LOOKS 64u
 
 /* What is known of one version of the group's table. */
 struct version {
@@ -363,6 +364,57 @@ static void find_riddled(struct parts *ps, struct part *p, uint32_t v)
 		p->stretch[i].erased |= p->stretch[i].version == v;
 }
 
+/* Which version of the table the active disk has; GRP->n: none. */
+static uint32_t active_version(const struct parts *ps,
+			       const struct qf_group *grp)
+{
+	uint32_t v = 0;
+
+	while (v < grp->n && !ps->s->w->table[grp->first + v].active)
+		v++;
+	return v;
+}
+
+/* True if the entry E is there, and not one of those that count too often. */
+static bool has_other(const struct qf_search *s, uint64_t e)
+{
+	uint64_t off = e & QF_ENTRY_OFFSET_MASK;
+
+	return e & QF_ENTRY_ZERO ||
+	       (off && !qf_lost_leaked(s->t, off >> s->img->geo.cluster_bits));
+}
+
+/*
+ * True if the active disk has something else where ST lacks what the others
+ * have too much of: then it is the active disk that had it, and the program
+ * that wrote or discarded there was killed.
+ */
+static bool is_rewritten(const struct parts *ps, const struct part *p,
+			 const struct stretch *st)
+{
+	uint32_t v = active_version(ps, p->grp), i, end, other = 0, looks = 0;
+	const struct qf_search *s = ps->s;
+	struct qf_be64 w;
+	uint64_t at;
+	size_t k;
+
+	if (v == p->grp->n || v == st->version)
+		return false;
+	for (k = 0; k < p->n_highs; k++) {
+		i = p->high[k].from > st->from ? p->high[k].from : st->from;
+		end = p->high[k].from + p->high[k].n;
+		for (; i < end && i < st->to && looks < MAX_LOOKS; i++) {
+			at = s->w->table[p->grp->first + v].off +
+			     (uint64_t)i * s->img->geo.l2_entry_bytes;
+			looks++;
+			if (!qf_io_read_pad(s->img->io, &w, sizeof(w), at,
+					    NULL))
+				other += has_other(s, qf_be_get64(w));
+		}
+	}
+	return other * 2 > looks;
+}
+
 static bool see_end(void *ctx, unsigned int worker, struct qf_group *grp)
 {
 	struct parts *ps = ctx;
@@ -388,7 +440,8 @@ static bool see_end(void *ctx, unsigned int worker, struct qf_group *grp)
 		st = &p->stretch[i];
 		if (!ps->s->w->table[grp->first + st->version].filled)
 			continue;
-		if (st->erased || (!any_empty && highs_in(p, st) >= few))
+		if (st->erased || (!any_empty && highs_in(p, st) >= few &&
+				   !is_rewritten(ps, p, st)))
 			p->failed |= !add_stretch(ps, p, st);
 	}
 	return !p->failed;
@@ -450,6 +503,8 @@ bool qf_lost_find_parts(struct qf_search *s)
 	};
 	bool ok;
 
+	if (s->old_tables || s->old_snapshots)
+		return true;
 	ps.leaks = qf_gap_leaks(s);
 	if (ps.leaks.n <= s->l->n_erased * (uint64_t)s->img->geo.l2_entries)
 		ps.leaks.n = 0;

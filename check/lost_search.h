@@ -17,7 +17,13 @@ struct qf_search {
 	struct qf_lost *l;
 	uint64_t *explained; /* a bit a cluster: an orphan table names it */
 	uint64_t explained_bytes;
-	unsigned char *buf; /* a cluster */
+	uint64_t *named; /* as explained: an L1 table without owner names it */
+	uint64_t *known; /* offsets of the L2 tables, ascending */
+	unsigned char *buf, *other; /* a cluster each */
+	unsigned int placed;	    /* tables read to find a place */
+	/* L1 and snapshot tables without an owner: a tool was killed while it
+	 * took or deleted a snapshot */
+	unsigned int old_tables, old_snapshots;
 	unsigned int reads;
 	/* the file's last clusters: what lies from each to the end */
 	struct tail {
@@ -61,11 +67,17 @@ bool qf_lost_little_behind(const struct qf_search *s, uint64_t cluster);
 /* Clusters behind CLUSTER that have an owner; UINT64_MAX: very many. */
 uint64_t qf_lost_used_behind(const struct qf_search *s, uint64_t cluster);
 
+/* Looks whether the cluster in s->buf, without an owner, is a snapshot table
+ * that the header has lost; an older version of it is counted. False: no
+ * memory. */
+bool qf_lost_try_snapshots(struct qf_search *s, uint64_t off);
+
 bool qf_lost_is_refblock(const struct qf_search *s, uint64_t cluster);
 
 /* The parts. False: no memory. */
 bool qf_lost_count_tail(struct qf_search *s);
 bool qf_lost_find_orphans(struct qf_search *s);
+bool qf_lost_find_snapshots(struct qf_search *s);
 bool qf_lost_find_erased(struct qf_search *s);
 bool qf_lost_find_parts(struct qf_search *s);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * L1 entries of the active disk that were erased while a snapshot still has
- * the table. Nothing looks leaked then but a reference: table and data count
+ * L1 entries that were erased while another holder still has the table. Nothing looks leaked then but a reference: table and data count
  * one more than they have.
  *
  * A "qemu-img snapshot -a" that was killed leaves the same at entries that
@@ -10,11 +9,13 @@
  * L1 table of the deleted one is still allocated, and names the table.
  */
 #include "check/pass.h"
+#include "lib/describe.h"
 #include "lib/mem.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define MAX_HOLDERS 256u
 #define CHUNK 8192u	/* entries that are compared at once */
 #define MAX_READS 8192u /* clusters without an owner that are looked at */
 
@@ -28,7 +29,7 @@ static bool is_high(const struct qf_tally *t, uint64_t cluster)
 {
 	const struct qf_trouble *tr = qf_tally_at(t, cluster);
 
-	return tr && !(tr->why & QF_TROUBLE_UNKNOWN) &&
+	return tr && !(tr->why & (QF_TROUBLE_UNKNOWN | QF_TROUBLE_DOUBTED)) &&
 	       tr->stated > tr->counted;
 }
 
@@ -40,7 +41,7 @@ static uint64_t lacking(const struct search *s, const struct qf_l2_table *t)
 	uint64_t i, k, n, used = 0, off = 0, bytes, first, at;
 	struct qf_run r = { .n = 1 };
 
-	if (t->odd || !t->off || t->active || t->unread || !t->filled ||
+	if (t->odd || !t->off || t->unread || !t->filled ||
 	    !is_high(&s->c->tally, t->off >> g->cluster_bits) ||
 	    qf_io_read_pad(img->io, s->buf, g->cluster_bytes, t->off, NULL))
 		return 0;
@@ -127,39 +128,47 @@ static bool is_deleted(const struct qf_pass_ctx *c, uint32_t l1_index,
 	return false;
 }
 
-static void report(struct search *s, const struct qf_group *g,
+static void report(struct search *s, uint32_t holder, const struct qf_group *g,
 		   const struct qf_l2_table *t, uint64_t used)
 {
 	struct qf_pass_ctx *c = s->c;
-	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
 	struct qf_finding *f;
+	uint32_t entries;
+	uint64_t l1_off;
+	char who[400];
 
-	f = qf_pass_at(c, QF_P_L1_ERASED,
-		       c->img->hdr.l1_off + g->l1_index * 8ull, 8);
+	if (!qf_image_l1(c->img, holder, &l1_off, &entries))
+		return;
+	f = qf_pass_at(c, QF_P_L1_ERASED, l1_off + g->l1_index * 8ull, 8);
 	qf_finding_unseen(f);
-	f->guest_off = g->l1_index * span;
+	f->guest_off = qf_pass_guest(c->img, g->l1_index, 0);
 	qf_finding_say(f,
-		       "entry %" PRIu32 " is empty; the table at 0x%" PRIx64
+		       "entry %" PRIu32 " of the L1 table at 0x%" PRIx64
+		       " is empty; the table at 0x%" PRIx64
 		       " and the clusters of its %" PRIu64
 		       " entries count one reference more than they have",
-		       g->l1_index, t->off, used);
-	qf_pass_own_table(c, f, g->l1_index, t);
-	qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE, f->guest_off,
-		    span);
+		       g->l1_index, l1_off, t->off, used);
+	qf_finding_owner(f, "%s",
+			 qf_describe_holder(c->img, holder, who, sizeof(who)));
+	qf_lost_table(c, holder, g->l1_index, t->off);
 }
 
-static void one_group(struct search *s, const struct qf_group *g)
+/* True if T lacks a reference, and nothing but an erased entry explains it. */
+static bool is_erased(struct search *s, const struct qf_group *g,
+		      const struct qf_l2_table *t)
+{
+	if (!s->known)
+		s->is_snapshot = is_a_snapshot(s->c->img);
+	s->known = true;
+	return !s->is_snapshot && !is_deleted(s->c, g->l1_index, t->off);
+}
+
+static void active_entry(struct search *s, const struct qf_group *g)
 {
 	const struct qf_l2_table *t = &s->c->walk.table[g->first], *one = NULL;
 	uint64_t used = 0, n;
 	uint32_t v;
 
-	if (g->l1_index >= s->c->img->geo.l1_needed ||
-	    g->l1_index >= s->c->img->hdr.l1_entries)
-		return;
-	for (v = 0; v < g->n; v++)
-		if (t[v].active)
-			return;
 	for (v = 0; v < g->n; v++) {
 		n = lacking(s, &t[v]);
 		if (!n)
@@ -169,13 +178,40 @@ static void one_group(struct search *s, const struct qf_group *g)
 		one = &t[v];
 		used = n;
 	}
-	if (!one)
+	if (one && is_erased(s, g, one))
+		report(s, QF_HOLDER_ACTIVE, g, one, used);
+}
+
+/* The snapshots that have nothing at this index, while T lacks a user. */
+static void snapshot_entries(struct search *s, const struct qf_group *g,
+			     const struct qf_l2_table *t)
+{
+	const struct qf_image *img = s->c->img;
+	uint64_t used = lacking(s, t), entry;
+	uint32_t h;
+
+	if (!used || is_deleted(s->c, g->l1_index, t->off))
 		return;
-	if (!s->known)
-		s->is_snapshot = is_a_snapshot(s->c->img);
-	s->known = true;
-	if (!s->is_snapshot && !is_deleted(s->c, g->l1_index, one->off))
-		report(s, g, one, used);
+	for (h = 1; h < qf_image_holders(img) && h < MAX_HOLDERS; h++)
+		if (qf_lost_l1_entry(img, h, g->l1_index, &entry) && !entry)
+			report(s, h, g, t, used);
+}
+
+static void one_group(struct search *s, const struct qf_group *g)
+{
+	const struct qf_l2_table *t = &s->c->walk.table[g->first];
+	bool active = g->l1_index >= s->c->img->geo.l1_needed ||
+		      g->l1_index >= s->c->img->hdr.l1_entries;
+	uint32_t v;
+
+	for (v = 0; v < g->n; v++)
+		active |= t[v].active;
+	if (!active) {
+		active_entry(s, g);
+		return;
+	}
+	for (v = 0; v < g->n; v++)
+		snapshot_entries(s, g, &t[v]);
 }
 
 void qf_lost_shared(struct qf_pass_ctx *c)

@@ -105,91 +105,6 @@ static void erased_parts(struct qf_pass_ctx *c)
 	}
 }
 
-/* Which L1 entries of the active disk are empty: [*FROM, *TO). */
-static bool next_unmapped(struct qf_pass_ctx *c, uint64_t *from, uint64_t *to)
-{
-	const struct qf_walk *w = &c->walk;
-	uint64_t needed = c->img->geo.l1_needed, at = *from;
-	uint32_t i, v;
-	bool active;
-
-	for (i = 0; i < w->n_groups && at < needed; i++) {
-		active = false;
-		for (v = 0; v < w->group[i].n; v++)
-			active |= w->table[w->group[i].first + v].active;
-		if (!active || w->group[i].l1_index < at)
-			continue;
-		if (w->group[i].l1_index > at)
-			break;
-		at++;
-	}
-	if (at >= needed)
-		return false;
-	*from = at;
-	*to = i < w->n_groups ? w->group[i].l1_index : needed;
-	return true;
-}
-
-/*
- * An orphan is the table of an L1 entry that is empty now; which one cannot
- * be known, so all of them are named. If none is empty, it is what remains
- * of a snapshot whose deletion did not come to its end.
- */
-/* True if an entry behind the stated end of the active L1 table, in its last
- * cluster, names an orphan: then the stated size is too small. */
-static bool l1_was_longer(struct qf_pass_ctx *c)
-{
-	const struct qf_image *img = c->img;
-	uint64_t at = img->hdr.l1_off + img->hdr.l1_entries * 8ull;
-	uint64_t end = qf_mem_round_up(at, img->geo.cluster_bytes);
-	struct qf_be64 w;
-	size_t i;
-
-	if (img->l1_state != QF_PART_OK)
-		return false;
-	for (; at < end; at += 8) {
-		if (qf_io_read_pad(img->io, &w, sizeof(w), at, NULL))
-			return false;
-		for (i = 0; i < c->lost.n_orphans; i++)
-			if ((qf_be_get64(w) & QF_ENTRY_OFFSET_MASK) ==
-			    c->lost.orphan[i].off)
-				return true;
-	}
-	return false;
-}
-
-static void orphan_tables(struct qf_pass_ctx *c)
-{
-	uint64_t from = 0, to;
-	struct qf_finding *f;
-	size_t i;
-
-	if (c->walk.l1_entries_used >= c->img->geo.l1_needed &&
-	    !c->lost.snapshots.n && c->img->l1_state == QF_PART_OK &&
-	    (!c->lost.n_orphans || !l1_was_longer(c)))
-		return;
-	for (i = 0; i < c->lost.n_orphans; i++) {
-		const struct qf_orphan *o = &c->lost.orphan[i];
-
-		f = qf_pass_at(c, QF_P_L2_ORPHAN, o->off,
-			       c->img->geo.cluster_bytes);
-		qf_finding_unseen(f);
-		qf_finding_say(f,
-			       "the table at 0x%" PRIx64 " has %" PRIu64
-			       " entries, of which %" PRIu64
-			       " point to clusters without an owner",
-			       o->off, o->entries, o->leaked);
-	}
-	if (!c->lost.n_orphans || c->lost.snapshots.n)
-		return;
-	while (next_unmapped(c, &from, &to)) {
-		qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE,
-			    from * span_bytes(c->img),
-			    (to - from) * span_bytes(c->img));
-		from = to;
-	}
-}
-
 static void orphan_snapshots(struct qf_pass_ctx *c)
 {
 	const struct qf_orphan_snapshots *o = &c->lost.snapshots;
@@ -310,18 +225,25 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	size_t before = c->out->n;
 
-	erased_tables(c);
-	erased_parts(c);
 	orphan_snapshots(c);
-	orphan_tables(c);
 	qf_lost_shared(c);
+	qf_lost_unnamed(c);
 	c->withhold = c->out->n > before;
 	lost_entries(c);
 	lost_gaps(c);
 	lost_damage(c);
 	lost_disks(c);
+	/* the leaks that speak for an erased part are those of a table, or of
+	 * a snapshot, that is known to be lost */
+	if (c->lost_ranges->n || c->withhold ||
+	    c->img->snapshots.n < c->img->snapshots.stated)
+		c->lost.n_parts = 0;
+	before = c->out->n;
+	erased_tables(c);
+	erased_parts(c);
 	/* where a map is lost, what has no owner may be what it mapped */
-	c->withhold |= c->lost_ranges->n > 0;
+	c->withhold |= c->out->n > before || c->lost_ranges->n ||
+		       c->img->snapshots.n < c->img->snapshots.stated;
 	(void)why;
 	return QF_OK;
 }

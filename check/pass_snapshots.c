@@ -180,9 +180,24 @@ static bool check_labels(struct qf_pass_ctx *c, bool names)
 	return true;
 }
 
+/* True if nothing is left of the entry: no snapshot is without an L1 table. */
+static bool is_erased(const struct qf_snapshot *s)
+{
+	return !s->l1_off && !s->l1_entries && !s->id_bytes && !s->name_bytes;
+}
+
 static void check_entry(struct qf_pass_ctx *c, uint32_t i)
 {
 	const struct qf_snapshot *s = &c->img->snapshots.snap[i];
+
+	/* in version 3 it lacks its extra data, too */
+	if (c->img->hdr.version < 3 && is_erased(s)) {
+		struct qf_finding *f = add(c, i, QF_P_SNAP_ENTRY_GARBLED);
+
+		qf_finding_unseen(f);
+		qf_finding_say(f, "it holds nothing but zeros");
+		return;
+	}
 
 	if (c->img->hdr.version >= 3 && s->extra_bytes < 16)
 		qf_finding_say(add(c, i, QF_P_SNAP_EXTRA_SHORT),

@@ -200,7 +200,10 @@ static enum qf_err fix_erased(struct qf_fix_ctx *c, struct qf_why *why)
 		       c->img->hdr.l1_off + c->walk.group[k].l1_index * 8ull <
 			       f->host_off)
 			k++;
+		/* the others are of snapshots */
 		if (k == c->walk.n_groups ||
+		    c->img->hdr.l1_off + c->walk.group[k].l1_index * 8ull !=
+			    f->host_off ||
 		    !is_empty(c, c->walk.group[k].l1_index))
 			continue;
 		table = qf_place_lacking(c, &c->walk.group[k], 1);

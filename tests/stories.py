@@ -146,16 +146,16 @@ def lazy_killed(path, ground, rng):
     return {"lazy-refcounts"}
 
 
-def holes_for(ground):
+def holes_for(ground, least):
     """A file system keeps holes in pages of 4 KiB."""
-    if ground.cluster < 4096:
-        ground.cluster = ground.options["cluster_size"] = 4096
-        ground.unit, ground.span = 4096, 4096 ** 2 // 8
+    if ground.cluster < least:
+        ground.cluster = ground.options["cluster_size"] = least
+        ground.unit, ground.span = least, least ** 2 // 8
         ground.size = 8 * ground.span
 
 
 def punched(path, ground, rng):
-    holes_for(ground)
+    holes_for(ground, 4096)
     ground.make(path, ground.base(rng) + ground.writes(rng, 0, 8, 8))
     with qimg.Image(path) as image:
         known = truth.Known(image)
@@ -173,8 +173,11 @@ def truncated(path, ground, rng):
 
 
 def lost_tail(path, ground, rng):
-    """The host dies: the file has its length, but its end never came."""
-    holes_for(ground)
+    """The host dies: the file has its length, but its end never came.
+
+    With clusters of 4 KiB it cannot be told from a copy without zeros.
+    """
+    holes_for(ground, 8192)
     ground.make(path, ground.base(rng) + ground.writes(rng, 0, 8, 10))
     with qimg.Image(path) as image:
         tables = sorted(truth.Known(image).active_tables())

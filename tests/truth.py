@@ -194,10 +194,13 @@ def one_image(args, number):
 
 def one_wound(args, sound, wound, name):
     path = sound + "." + wound
-    qimg.must(["cp", "--sparse=always", sound, path])
+    rng = rng_of(args.seed, name, wound)
+    # a copy may keep the zeros of the file, or leave them out
+    qimg.must(["cp", "--sparse=" + rng.choice(("always", "auto", "auto")),
+               sound, path])
     with qimg.Image(path) as image:
         want = wounds.WOUNDS[wound](image, truth.Known(image),
-                                    rng_of(args.seed, name, wound))
+                                    rng)
     if not want:
         os.remove(path)
         return None

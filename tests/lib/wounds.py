@@ -275,7 +275,7 @@ def some_holder(known, rng, whose):
     return rng.choice(known.snapshots) if known.snapshots else None
 
 
-ERASED_L1 = {"l1-table-erased", "l2-table-orphaned"}
+ERASED_L1 = {"l1-table-erased", "l1-entry-erased", "l2-table-orphaned"}
 
 
 @wound("l1-zeroed", "active")

@@ -56,6 +56,10 @@ def pointer_zeroed(image, known, rng):
 @wound("snap-both-zeroed", needs="snapshots")
 def both_zeroed(image, known, rng):
     at = image.get("snapshots_offset")
+    # a tool that is killed before it tells the header leaves just this
+    if len(known.snapshots) == 1 and \
+            known.snapshots[0].tables == known.active.tables:
+        return None
     image.put("snapshots_offset", 0)
     image.put("nb_snapshots", 0)
     return forget(image, known, "snapshot table pointer and count are zeroed",
