@@ -71,9 +71,10 @@ void qf_lost_shared(struct qf_pass_ctx *c);
 void qf_lost_unnamed(struct qf_pass_ctx *c);
 
 /*
- * True if holes of the file tell something: QEMU writes zeros too when it
- * makes an image, first of all behind the header in its cluster. Where these
- * lie in a hole, a copy was made that leaves out all zeros.
+ * True if holes of the file tell something. QEMU writes zeros too when it
+ * makes an image: behind the header in its cluster, and behind the entries of
+ * the refcount table. Where these lie in a hole, a copy was made that leaves
+ * out zeros, as cp does.
  */
 bool qf_lost_holes_tell(const struct qf_image *img);
 

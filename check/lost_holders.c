@@ -10,13 +10,20 @@
 /* The unit in which file systems keep holes. */
 #define PAGE_BYTES 4096u
 
-bool qf_lost_holes_tell(const struct qf_image *img)
+/* True if the second page at OFF, of a cluster, lies in a hole. */
+static bool is_hole(const struct qf_image *img, uint64_t off)
 {
 	uint64_t end;
 
+	return off < img->io->size &&
+	       qf_io_extent(img->io, off + PAGE_BYTES, off + 2 * PAGE_BYTES,
+			    &end) == QF_IO_HOLE;
+}
+
+bool qf_lost_holes_tell(const struct qf_image *img)
+{
 	return img->geo.cluster_bytes < 2 * PAGE_BYTES ||
-	       qf_io_extent(img->io, PAGE_BYTES, 2 * PAGE_BYTES, &end) !=
-		       QF_IO_HOLE;
+	       (!is_hole(img, 0) && !is_hole(img, img->hdr.reftable_off));
 }
 
 void qf_lost_for_table(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,
