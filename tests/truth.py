@@ -13,7 +13,7 @@ itself must raise no alarm.
     --seed S      other images; the default is 1
     --only NAME   only wounds whose name holds NAME
     --keep DIR    leave the images of failed cases there
-    --no-repair   leave out the repairs
+    --repair      repair each as well, and look what is freed
 """
 
 import argparse
@@ -208,7 +208,7 @@ def one_wound(args, sound, wound, name):
     qimg.must(["cp", "--sparse=always", path, kept])
     status, report, _, _ = qimg.qfsck_check(path, *want.options)
     faults = judge(want, status, report)
-    if want.keep and not args.no_repair:
+    if want.keep and args.repair:
         faults += repaired(want, path, sound)
     if faults and args.keep:
         shutil.copy(kept, os.path.join(args.keep, "%s.%s" % (
@@ -228,7 +228,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="")
     parser.add_argument("--keep")
-    parser.add_argument("--no-repair", action="store_true")
+    parser.add_argument("--repair", action="store_true")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
     if args.slice:

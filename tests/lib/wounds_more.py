@@ -266,6 +266,10 @@ def cut(image, known, rng):
             past = [e for e in known.normal(table)
                     if e.word & OFFSET_MASK >= gone_from]
             lost += known.loss_of(table, past)
+    # whose table of snapshots is gone, nobody can name them
+    if known.snapshots and image.get("snapshots_offset") + \
+            image.snapshot_table_size() > size:
+        lost = [r for r in lost if r[0] == "active"]
     if not lost:
         return None
     image.truncate(size)
@@ -308,8 +312,21 @@ def flipped(image, known, rng):
                   {"compressed-damaged", "compressed-length"},
                   places=[(at // known.cluster * known.cluster,
                            2 * known.cluster)],
-                  lost=known.loss_of(table, [entry]),
-                  bound=known.loss_of(table, [entry]), options=["--data"])
+                  lost=known.loss_of(table, [entry]), bound=same_bytes(
+                      known, at, 8), options=["--data"])
+
+
+def same_bytes(known, at, length):
+    """All that has compressed bytes there."""
+    lost = []
+    for table in known.table:
+        for e in known.data(table):
+            if not e.is_compressed():
+                continue
+            first, size = known.image.compressed_range(e.word)
+            if first < at + length and at < first + size:
+                lost += known.loss_of(table, [e])
+    return lost
 
 
 # -- bitmaps -----------------------------------------------------------
