@@ -245,6 +245,9 @@ void qf_lost_unnamed(struct qf_pass_ctx *c)
 	uint64_t unplaced = 0;
 	size_t i;
 
+	/* an L1 table that cannot be read may name them all */
+	if (c->walk.n_gaps)
+		return;
 	for (i = 0; i < c->lost.n_orphans; i++) {
 		if (c->lost.orphan[i].placed)
 			tell_placed(c, &c->lost.orphan[i]);
