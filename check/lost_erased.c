@@ -3,9 +3,11 @@
 #include "check/lost_gaps.h"
 #include "lib/mem.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SEVERAL_TABLES 3u
+#define SEVERAL_LEAKS 8u
 #define HOLE_UNIT 4096u /* of file systems */
 
 /* The first cluster behind a table, but for a refcount block that QEMU may
@@ -87,8 +89,83 @@ enum emptied {
 			  * was killed, and then of another */
 };
 
+/* The leaks, and how many of them lie before all L2 tables. */
+struct all_leaks {
+	struct qf_gap_leaks l;
+	uint64_t before;
+};
+
+static struct all_leaks count_leaks(const struct qf_search *s)
+{
+	struct all_leaks a = { .l = qf_gap_leaks(s) };
+	const struct qf_trouble *tr = s->t->trouble;
+	uint64_t table, end;
+	size_t i;
+
+	if (!s->w->n_tables)
+		return a;
+	table = s->known[0] >> s->img->geo.cluster_bits;
+	for (i = 0; i < s->t->n_troubles && tr->first < table; i++, tr++) {
+		end = tr->first + tr->n < table ? tr->first + tr->n : table;
+		if (qf_gap_is_leak(s, tr->first))
+			a.before += qf_lost_unexplained(s, tr->first,
+							end - tr->first);
+	}
+	return a;
+}
+
+static int by_offset(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+/* True if the cluster has an owner that is no L2 table. */
+static bool is_data(const struct qf_search *s, uint64_t cluster)
+{
+	uint64_t off = cluster << s->img->geo.cluster_bits;
+
+	return cluster < s->t->clusters && qf_tally_counted(s->t, cluster) &&
+	       !bsearch(&off, s->known, s->w->n_tables, sizeof(off), by_offset);
+}
+
+/*
+ * Judges an empty table by leaks that do not lie right behind it: what was
+ * there may have been discarded or copied, and the table too. A killed writer
+ * leaves no leaks before all tables, for a table comes before its data; and
+ * next to none but in the last clusters.
+ */
+static enum emptied judge_far(const struct qf_search *s,
+			      const struct qf_l2_table *t,
+			      const struct all_leaks *a)
+{
+	uint64_t table = t->off >> s->img->geo.cluster_bits;
+
+	if (s->old_tables || s->old_snapshots || a->l.n < SEVERAL_LEAKS ||
+	    !qf_lost_holds_data(s, a->l.first))
+		return NOT_EMPTIED;
+	if ((a->l.stated > 1 && a->l.stated == t->weight) ||
+	    a->before >= SEVERAL_LEAKS)
+		return EMPTIED;
+	/* version 2 has no zero flag: discards empty a table for good */
+	if (s->img->hdr.version < 3)
+		return NOT_EMPTIED;
+	if (qf_lost_killed_tail(s, table))
+		return a->l.scattered && a->l.n << s->img->geo.cluster_bits >
+						 QF_WINDOW_BYTES
+			       ? EMPTY_WITH_LEAKS
+			       : NOT_EMPTIED;
+	/* the cluster behind a new table is for its data: it would be a leak,
+	 * or free */
+	return a->l.tail && !is_data(s, first_behind(s, table))
+		       ? NOT_EMPTIED
+		       : EMPTY_WITH_LEAKS;
+}
+
 static enum emptied judge(const struct qf_search *s, const struct qf_group *g,
-			  const struct qf_l2_table *t)
+			  const struct qf_l2_table *t,
+			  const struct all_leaks *a)
 {
 	uint64_t table = t->off >> s->img->geo.cluster_bits, first;
 
@@ -98,7 +175,7 @@ static enum emptied judge(const struct qf_search *s, const struct qf_group *g,
 		return EMPTIED;
 	first = first_behind(s, table);
 	if (!qf_lost_leaked(s->t, first))
-		return NOT_EMPTIED;
+		return judge_far(s, t, a);
 	if (is_hole(s, t))
 		return EMPTIED;
 	if (!qf_lost_holds_data(s, first))
@@ -106,7 +183,7 @@ static enum emptied judge(const struct qf_search *s, const struct qf_group *g,
 	if (was_shared(s, first, t))
 		return EMPTIED;
 	if (qf_lost_killed_tail(s, table))
-		return NOT_EMPTIED;
+		return judge_far(s, t, a);
 	return leaks_behind(s, first) << s->img->geo.cluster_bits >
 			       QF_WINDOW_BYTES
 		       ? EMPTIED
@@ -123,7 +200,7 @@ static bool add_table(struct qf_lost *l, uint64_t table)
 }
 
 /* Takes the tables that are emptied, and without SURE those that may be. */
-static bool take(struct qf_search *s, bool sure)
+static bool take(struct qf_search *s, const struct all_leaks *a, bool sure)
 {
 	const struct qf_group *g;
 	enum emptied e;
@@ -132,7 +209,7 @@ static bool take(struct qf_search *s, bool sure)
 	for (i = 0; i < s->w->n_groups; i++) {
 		g = &s->w->group[i];
 		for (v = 0; v < g->n; v++) {
-			e = judge(s, g, &s->w->table[g->first + v]);
+			e = judge(s, g, &s->w->table[g->first + v], a);
 			if ((e == EMPTIED || (e && !sure)) &&
 			    !add_table(s->l, g->first + v))
 				return false;
@@ -161,26 +238,28 @@ static bool is_last_window(const struct qf_search *s,
  * little more than what one has on its way, behind several such tables or
  * beginning before them.
  */
-static bool may_be_killed(const struct qf_search *s)
+static bool may_be_killed(const struct qf_search *s,
+			  const struct qf_gap_leaks *leaks)
 {
-	struct qf_gap_leaks leaks = qf_gap_leaks(s);
 	uint64_t i;
 
-	if (leaks.n > s->l->n_erased * (uint64_t)s->img->geo.l2_entries ||
-	    is_last_window(s, &leaks))
+	if (leaks->n > s->l->n_erased * (uint64_t)s->img->geo.l2_entries ||
+	    is_last_window(s, leaks))
 		return true;
 	for (i = 0; i < s->w->n_tables && !s->w->table[i].filled; i++)
 		;
 	return i < s->w->n_tables && s->l->n_erased >= SEVERAL_TABLES &&
-	       leaks.n << s->img->geo.cluster_bits <= QF_WINDOW_BYTES;
+	       leaks->n << s->img->geo.cluster_bits <= QF_WINDOW_BYTES;
 }
 
 bool qf_lost_find_erased(struct qf_search *s)
 {
-	if (!take(s, false))
+	struct all_leaks a = count_leaks(s);
+
+	if (!take(s, &a, false))
 		return false;
-	if (!s->l->n_erased || !may_be_killed(s))
+	if (!s->l->n_erased || !may_be_killed(s, &a.l))
 		return true;
 	s->l->n_erased = 0;
-	return take(s, true);
+	return take(s, &a, true);
 }

@@ -227,12 +227,15 @@ static bool may_be_discard(const struct qf_search *s, const struct qf_gap *gap)
 	       (gap->from % sector || gap->to % sector);
 }
 
-uint64_t qf_gap_was_erased(const struct qf_search *s, const struct qf_gap *gap)
+/* The leaks that tell of the stretch, but for whether they hold data. */
+static uint64_t leaks_of(const struct qf_search *s, const struct qf_gap *gap,
+			 uint64_t *first)
 {
 	bool upward, fits;
 	struct leaks l = leaks_beside(s, gap, &upward);
 
-	if (!l.n || !qf_lost_holds_data(s, l.first))
+	*first = l.first;
+	if (!l.n)
 		return 0;
 	fits = upward && l.next == gap->after;
 	/* what was shared had been finished: no killed writer's */
@@ -253,4 +256,12 @@ uint64_t qf_gap_was_erased(const struct qf_search *s, const struct qf_gap *gap)
 			       ? l.n
 			       : 0;
 	return open_was_erased(s, gap, &l, upward) ? l.n : 0;
+}
+
+uint64_t qf_gap_was_erased(const struct qf_search *s, const struct qf_gap *gap)
+{
+	uint64_t first, n = leaks_of(s, gap, &first);
+
+	/* asked last: a file system may look long for the end of data */
+	return n && qf_lost_holds_data(s, first) ? n : 0;
 }

@@ -100,20 +100,24 @@ static bool is_little(const struct qf_search *s, uint64_t cluster,
 
 bool qf_lost_little_behind(const struct qf_search *s, uint64_t cluster)
 {
-	struct table_count n = count_tables(s, cluster);
+	struct table_count n;
 
-	return s->t->clusters - cluster <= MAX_TAIL &&
-	       is_little(s, cluster, &n);
+	if (s->t->clusters - cluster > MAX_TAIL)
+		return false;
+	n = count_tables(s, cluster);
+	return is_little(s, cluster, &n);
 }
 
 bool qf_lost_killed_tail(const struct qf_search *s, uint64_t table_cluster)
 {
 	const struct qf_tally *t = s->t;
 	const struct qf_trouble *last = &t->trouble[t->n_troubles - 1];
-	struct table_count n = count_tables(s, table_cluster);
+	struct table_count n;
 
-	if (t->clusters - table_cluster > MAX_TAIL ||
-	    !is_little(s, table_cluster, &n))
+	if (t->clusters - table_cluster > MAX_TAIL)
+		return false;
+	n = count_tables(s, table_cluster);
+	if (!is_little(s, table_cluster, &n))
 		return false;
 	return t->trouble[0].first < table_cluster ||
 	       last->first + last->n < t->clusters || n.empty ||

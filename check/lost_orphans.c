@@ -8,7 +8,10 @@
 #include <stdlib.h>
 
 /* How many clusters without an owner are read in search of tables. */
-#define MAX_READS 1024u
+#define MAX_READS 2048u
+#define MAX_SECTORS 65536u /* of them, the first sector alone */
+#define FIRST_ONES 2u
+#define SECTOR_BYTES 512u
 /* How many clusters that an L1 table names are read to be sure. */
 #define MAX_TARGETS 2u
 /* How many tables are read to find the places of orphans. */
@@ -263,29 +266,69 @@ static void drop_named(struct qf_search *s)
 	l->n_orphans = n;
 }
 
-/* Reads leaked clusters that no orphan explains yet, in order. */
+/* True if the sector may be the begin of an L1, L2 or snapshot table. */
+static bool begins_table(const struct qf_search *s, const unsigned char *sector)
+{
+	const struct qf_geometry *g = &s->img->geo;
+	struct qf_be64 w[2] = { 0 };
+	uint64_t first;
+	uint32_t i;
+
+	memcpy(w, sector, sizeof(w[0]));
+	first = qf_be_get64(w[0]);
+	/* a snapshot's entry begins with the offset of its L1 table */
+	if (first && !(first & (g->cluster_bytes - 1)) &&
+	    first < s->img->io->size)
+		return true;
+	for (i = 0; i < SECTOR_BYTES; i += g->l2_entry_bytes) {
+		memcpy(w, sector + i, g->l2_entry_bytes);
+		if (qf_entry_l2_odd(g, s->img->hdr.version, s->img->io->size,
+				    qf_be_get64(w[0]), qf_be_get64(w[1])))
+			return false;
+	}
+	return true;
+}
+
+/* Looks at a cluster without an owner. False: no memory. */
+static bool look_at(struct qf_search *s, uint64_t cluster)
+{
+	uint64_t off = cluster << s->img->geo.cluster_bits;
+
+	if (qf_lost_is_explained(s, cluster) || s->sectors++ >= MAX_SECTORS ||
+	    s->reads >= MAX_READS ||
+	    qf_io_read_pad(s->img->io, s->buf, SECTOR_BYTES, off, NULL) ||
+	    !begins_table(s, s->buf))
+		return true;
+	s->reads++;
+	if (qf_io_read_pad(s->img->io, s->buf, s->img->geo.cluster_bytes, off,
+			   NULL))
+		return true;
+	return qf_lost_try_snapshots(s, off) && try_l2(s, off);
+}
+
+/* Looks at the leaks: at the first ones of each stretch, where tables are
+ * found, and then at the others, as many as there is patience for. */
 static bool read_leaks(struct qf_search *s)
 {
-	uint32_t bits = s->img->geo.cluster_bits;
-	const struct qf_trouble *tr = s->t->trouble;
-	uint64_t c;
+	const struct qf_trouble *tr;
+	uint64_t from, to, k;
+	unsigned int round;
 	size_t i;
 
-	for (i = 0; i < s->t->n_troubles; i++, tr++) {
-		if (tr->why & (QF_TROUBLE_UNKNOWN | QF_TROUBLE_DOUBTED) ||
-		    tr->stated <= tr->counted || tr->counted)
-			continue;
-		for (c = tr->first; c < tr->first + tr->n; c++) {
-			if (qf_lost_is_explained(s, c))
+	for (round = 0; round < 2; round++) {
+		tr = s->t->trouble;
+		for (i = 0; i < s->t->n_troubles; i++, tr++) {
+			if (tr->why &
+				    (QF_TROUBLE_UNKNOWN | QF_TROUBLE_DOUBTED) ||
+			    tr->stated <= tr->counted || tr->counted)
 				continue;
-			if (s->reads++ >= MAX_READS)
-				return true;
-			if (qf_io_read_pad(s->img->io, s->buf, 1ull << bits,
-					   c << bits, NULL))
-				continue;
-			if (!qf_lost_try_snapshots(s, c << bits) ||
-			    !try_l2(s, c << bits))
-				return false;
+			from = round ? FIRST_ONES : 0;
+			to = round || tr->n < FIRST_ONES ? tr->n : FIRST_ONES;
+			for (k = from; k < to && s->sectors < MAX_SECTORS &&
+				       s->reads < MAX_READS;
+			     k++)
+				if (!look_at(s, tr->first + k))
+					return false;
 		}
 	}
 	return true;
@@ -295,6 +338,9 @@ bool qf_lost_find_orphans(struct qf_search *s)
 {
 	if (!read_leaks(s))
 		return false;
+	if (s->l->n_orphans)
+		qsort(s->l->orphan, s->l->n_orphans, sizeof(*s->l->orphan),
+		      by_value); /* an orphan begins with its offset */
 	drop_named(s);
 	return true;
 }

@@ -24,7 +24,7 @@ struct qf_search {
 	/* L1 and snapshot tables without an owner: a tool was killed while it
 	 * took or deleted a snapshot */
 	unsigned int old_tables, old_snapshots;
-	unsigned int reads;
+	unsigned int reads, sectors;
 	/* the file's last clusters: what lies from each to the end */
 	struct tail {
 		uint32_t used, leaked;

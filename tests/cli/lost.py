@@ -167,6 +167,65 @@ def emptied_beside_snapshot(tap, name, opts):
                [f"exit {code}, {sorted(names)}, {report['lost']}"])
 
 
+def used_up(tap, how):
+    """The cluster behind the table is no leak: discarded, or copied."""
+    if os.path.exists(IMG):
+        os.remove(IMG)
+    rng = random.Random(how)
+    span = 512 << 20
+    offs = [rng.randrange(4 << 14) << 16 for _ in range(2500)]
+    first = next(off for off in offs if off // span == 1)
+    run("qemu-img", "create", "-q", "-f", "qcow2", IMG, "4G")
+    subprocess.run(["qemu-io", IMG], text=True, capture_output=True,
+                   check=True, timeout=60,
+                   input="".join(f"write -q {off} 64k\n" for off in offs))
+    if how == "discarded":
+        run("qemu-io", "-d", "unmap", "-c", f"discard {first} 64k", IMG)
+    else:
+        run("qemu-img", "snapshot", "-c", "s", IMG)
+        run("qemu-io", "-c", f"write {first} 64k", IMG)
+        run("qemu-img", "snapshot", "-d", "s", IMG)
+    with open(IMG, "r+b") as file:
+        file.seek(40)
+        (l1_off,) = struct.unpack(">Q", file.read(8))
+        file.seek(l1_off + 8)
+        table = struct.unpack(">Q", file.read(8))[0] & MASK
+        file.seek(table)
+        file.write(bytes(65536))
+    code, report = check()
+    tables = [f["host-offset"] for f in report["findings"]
+              if f["name"] == "l2-table-erased"]
+    tap.result(code == 2 and tables == [table] and
+               covers(report["lost"], span, span),
+               f"erased after its first cluster was {how}",
+               [f"exit {code}, {[f['name'] for f in report['findings']]}"])
+
+
+def behind_many_leaks(tap):
+    """An orphaned table is found behind a thousand plain leaks."""
+    img = Image({})
+    problem, which = zero_l1_entry(img, 2)
+    with open(IMG, "r+b") as file:
+        file.seek(48)
+        (reftable,) = struct.unpack(">Q", file.read(8))
+        file.seek(reftable)
+        (block,) = struct.unpack(">Q", file.read(8))
+        file.seek(0, os.SEEK_END)
+        end = (file.tell() + 65535) // 65536
+        file.truncate((end + 3000) * 65536)
+        # apart from each other, so that each is a stretch of its own
+        for cluster in range(end, end + 3000, 2):
+            file.seek(block + 2 * cluster)
+            file.write(b"\0\1")
+            file.seek(65536 * cluster)
+            file.write(b"no table" * 8192)
+    code, report = check()
+    names = {f["name"] for f in report["findings"]}
+    tap.result(code == 2 and problem in names and
+               covers(report["lost"], *img.mapped[which]),
+               "an orphan among 1500 leaks", [f"exit {code}, {names}"])
+
+
 def killed_writers(tap):
     """What qemu-img calls leaks after a kill -9 stays leaks."""
     rng = random.Random(7)
@@ -235,6 +294,9 @@ def main():
             if name not in ("ref1",):
                 forgotten_snapshots(tap, name, opts)
                 emptied_beside_snapshot(tap, name, opts)
+        used_up(tap, "discarded")
+        used_up(tap, "copied")
+        behind_many_leaks(tap)
         killed_writers(tap)
         living(tap)
     return tap.finish()
