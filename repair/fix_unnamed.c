@@ -98,6 +98,20 @@ static enum qf_err name_table(struct qf_fix_ctx *c, enum qf_problem problem,
 			   index, off, how);
 }
 
+/* True if an empty L1 entry stands at OFF, in the file and no one else's. */
+static bool is_vacant(const struct qf_fix_ctx *c, uint64_t off)
+{
+	unsigned int flags = 0;
+	struct qf_be64 e;
+
+	return off < c->img->io->size &&
+	       qf_ledger_count(c->tally.ledger, off >> c->img->geo.cluster_bits,
+			       &flags) == 1 &&
+	       !(flags & QF_LEDGER_DOUBLE) &&
+	       !qf_io_read_pad(c->img->io, &e, sizeof(e), off, NULL) &&
+	       !qf_be_get64(e);
+}
+
 /* An empty entry of a snapshot's L1 table that may be a lost table's. */
 struct vacancy {
 	uint32_t snapshot, index;
@@ -115,7 +129,6 @@ static void look_for_vacancy(const struct qf_fix_ctx *c, uint32_t i,
 {
 	const struct qf_geometry *g = &c->img->geo;
 	uint64_t off, at, needed;
-	struct qf_be64 e;
 	uint32_t n, k;
 
 	if (!qf_image_l1(c->img, QF_HOLDER_SNAPSHOT(i), &off, &n))
@@ -131,9 +144,8 @@ static void look_for_vacancy(const struct qf_fix_ctx *c, uint32_t i,
 		}
 		--*budget;
 		at = off + k * 8ull;
-		if (!qf_place_active(c, k) || qf_fix_shared(c, at) ||
-		    qf_io_read_pad(c->img->io, &e, sizeof(e), at, NULL) ||
-		    qf_be_get64(e) || !qf_orphan_suits(c, t->off, k, false))
+		if (!qf_place_active(c, k) || !is_vacant(c, at) ||
+		    !qf_orphan_suits(c, t->off, k, false))
 			continue;
 		*v = (struct vacancy){ i, k, at, v->n + 1 };
 	}
@@ -183,37 +195,53 @@ static enum qf_err fix_orphans(struct qf_fix_ctx *c, struct qf_why *why)
 	return err;
 }
 
-/* Entries that were erased while a snapshot still has the table. */
+/* The tables at the L1 index of the entry at OFF; NULL: none. */
+static const struct qf_group *group_of(const struct qf_fix_ctx *c, uint64_t off)
+{
+	uint64_t l1_off;
+	uint32_t h, n, k;
+
+	for (h = 0; h < qf_image_holders(c->img); h++) {
+		if (!qf_image_l1(c->img, h, &l1_off, &n) || off < l1_off ||
+		    off - l1_off >= n * 8ull)
+			continue;
+		for (k = 0; k < c->walk.n_groups; k++)
+			if (c->walk.group[k].l1_index == (off - l1_off) / 8)
+				return &c->walk.group[k];
+	}
+	return NULL;
+}
+
+/* Entries that were erased while another disk still has the table. */
 static enum qf_err fix_erased(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_finding *f = c->rep->findings.at;
-	uint64_t table;
+	struct qf_ranges taken = { 0 };
+	const struct qf_group *g;
 	enum qf_err err = QF_OK;
-	uint32_t k = 0;
+	uint64_t table;
 	size_t i;
 
 	for (i = 0; !err && i < c->rep->findings.n; i++, f++) {
 		if (f->problem != QF_P_L1_ERASED || f->host_off == QF_NOWHERE ||
-		    f->rest || f->length != 8)
+		    f->rest || f->length != 8 || !is_vacant(c, f->host_off))
 			continue;
-		while (k < c->walk.n_groups &&
-		       c->img->hdr.l1_off + c->walk.group[k].l1_index * 8ull <
-			       f->host_off)
-			k++;
-		/* the others are of snapshots */
-		if (k == c->walk.n_groups ||
-		    c->img->hdr.l1_off + c->walk.group[k].l1_index * 8ull !=
-			    f->host_off ||
-		    !is_empty(c, c->walk.group[k].l1_index))
+		g = group_of(c, f->host_off);
+		table = g ? qf_place_lacking(c, g, 1) : 0;
+		if (!table || qf_ranges_has(&taken, table))
 			continue;
-		table = qf_place_lacking(c, &c->walk.group[k], 1);
-		if (table)
-			err = name_table(
-				c, QF_P_L1_ERASED, c->walk.group[k].l1_index,
-				table,
-				"a snapshot has it there, and it counts "
-				"one reference more than that",
-				why);
+		/* it counts two owners from now on: without COPIED */
+		if (!qf_ranges_add(&taken, table, 1))
+			err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+					 "no memory for the plan");
+		else
+			err = qf_plan_put64(
+				c->plan, QF_P_L1_ERASED, f->host_off, table,
+				why,
+				"point the empty L1 entry to the "
+				"table that another disk has there, "
+				"and that counts one reference "
+				"more than it has");
 	}
 	return err;
 }

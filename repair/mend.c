@@ -124,7 +124,11 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 	return err;
 }
 
-/* All that is wrong and not merely wasted. */
+/*
+ * All that is wrong and not merely wasted. Data behind the disk's end are
+ * neither made nor moved by a repair: they only come to light where a VM state
+ * has lost its snapshot.
+ */
 static uint64_t gravity(const struct qf_report *rep)
 {
 	const struct qf_finding *f = rep->findings.at;
@@ -132,7 +136,8 @@ static uint64_t gravity(const struct qf_report *rep)
 	size_t i;
 
 	for (i = 0; i < rep->findings.n; i++, f++)
-		if (qf_problem_get(f->problem)->severity >= QF_SEV_UNREAD)
+		if (qf_problem_get(f->problem)->severity >= QF_SEV_UNREAD &&
+		    f->problem != QF_P_BEYOND_DISK)
 			sum += f->count ? f->count : 1;
 	return sum;
 }
