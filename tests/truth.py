@@ -93,9 +93,9 @@ def judge(want, status, report):
     return faults + (["found: " + " ".join(names[:10])] if faults else [])
 
 
-SILLY = re.compile(r"Targa|OpenPGP|DOS/MBR|dBase|MPEG|PGP|Sendmail|TTComp|"
+SILLY = re.compile(r"looks like.*(?:Targa|OpenPGP|DOS/MBR|dBase|MPEG|PGP|Sendmail|TTComp|"
                    r"Matlab|COM executable|locale data|VAX|ALAN|Novell|"
-                   r"shared library image|basic-16|8086", re.I)
+                   r"shared library image|basic-16|8086)", re.I)
 
 
 def silly(report):
