@@ -74,7 +74,7 @@ def one_place(tap, what, bad, done_too=None):
 
 
 def each_place(tap):
-    spots = eio.make()
+    spots = eio.make(eio.LAYOUTS["4k"])
     shutil.copyfile(IMAGE, KEPT)
     for kind, bad in spots:
         if kind != "header":
