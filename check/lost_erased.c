@@ -152,8 +152,9 @@ static enum emptied judge_far(const struct qf_search *s,
 	if (s->img->hdr.version < 3)
 		return NOT_EMPTIED;
 	if (qf_lost_killed_tail(s, table))
-		return a->l.scattered && a->l.n << s->img->geo.cluster_bits >
-						 QF_WINDOW_BYTES
+		return a->l.scattered && !a->l.tail &&
+				       a->l.n << s->img->geo.cluster_bits >
+					       QF_WINDOW_BYTES
 			       ? EMPTY_WITH_LEAKS
 			       : NOT_EMPTIED;
 	/* the cluster behind a new table is for its data: it would be a leak,
