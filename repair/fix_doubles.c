@@ -16,6 +16,10 @@
 
 #define MAX_CLUSTERS 8192u /* a round; the next one takes the rest */
 #define MAX_OWNERS 4096u   /* of one cluster that are looked at */
+/* A plan's copies of tables take as much memory as the file has bytes, within
+ * these bounds. */
+#define MIN_COPIED (64ull << 20)
+#define MAX_COPIED (1ull << 30)
 
 /* The references of one owner: one place of the disk, in all its states. */
 struct group {
@@ -171,16 +175,37 @@ static bool is_free(const struct qf_fix_ctx *c, const struct group *g)
 	return true;
 }
 
+/* True if the plan may copy BYTES more of tables; many owners of one large
+ * table would take memory out of all proportion. */
+static bool may_copy(struct qf_plan *p, uint64_t bytes)
+{
+	uint64_t most = p->base->size;
+
+	if (most < MIN_COPIED)
+		most = MIN_COPIED;
+	if (most > MAX_COPIED)
+		most = MAX_COPIED;
+	if (p->copied_bytes > most || bytes > most - p->copied_bytes) {
+		p->copies_cut = true;
+		return false;
+	}
+	p->copied_bytes += bytes;
+	return true;
+}
+
 /* A copy of a table, as it is planned so far. */
 static enum qf_err copy_table(struct qf_fix_ctx *c, const struct group *g,
 			      enum qf_problem p, struct qf_why *why)
 {
 	uint64_t bytes =
 		qf_mem_round_up(g->at->bytes, c->img->geo.cluster_bytes);
-	unsigned char *buf = qf_mem_zalloc(1, bytes);
+	unsigned char *buf;
 	enum qf_err err;
 	uint64_t off;
 
+	if (!may_copy(c->plan, bytes))
+		return QF_OK;
+	buf = qf_mem_zalloc(1, bytes);
 	if (!buf)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory for a table");
@@ -302,6 +327,13 @@ static enum qf_err part(struct work *w, const struct group *keeper,
 	}
 }
 
+/* True if cluster number K is the first of the table that O names: of a table
+ * with many clusters, each one is shared, and the table is copied once. */
+static bool begins(const struct work *w, const struct qf_owner *o, size_t k)
+{
+	return o->host_off >> w->c->img->geo.cluster_bits == w->cluster[k];
+}
+
 static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 {
 	struct group *g = qf_mem_zalloc(w->list[k].n + 1, sizeof(*g));
@@ -316,7 +348,8 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 		if (suits(w, &g[i]) > suits(w, &g[best]))
 			best = i;
 	for (i = 0; !err && i < n; i++)
-		if (i != best && w->list[k].total == w->list[k].n)
+		if (i != best && w->list[k].total == w->list[k].n &&
+		    (is_data(g[i].at->kind) || begins(w, g[i].at, k)))
 			err = part(w, &g[best], &g[i], why);
 	free(g);
 	return err;

@@ -48,6 +48,8 @@ struct qf_plan {
 	bool withhold_all;
 	bool snapshots_cut;	  /* some are no longer counted */
 	bool cloned_beside_leaks; /* a leak may be what an owner had */
+	uint64_t copied_bytes;	  /* of tables, for their second owners */
+	bool copies_cut;	  /* there would have been too many */
 	bool withhold_leaks;	  /* an earlier repair gave up pointers */
 	uint64_t next_free;	  /* cluster behind all that is taken */
 	/* so many clusters were leaked when a search was in vain; the next

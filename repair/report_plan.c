@@ -90,6 +90,11 @@ static void wrap(FILE *out, const char *text)
 }
 
 /* What is to be said of a problem that stays. */
+static const char copies_cut[] =
+	"Tables that are left shared: a copy for each owner would make the "
+	"plan larger than the image justifies. \"qemu-img convert\" writes "
+	"what the guest sees to a new image.";
+
 static const char *left_text(const struct qf_mend *m, enum qf_problem p)
 {
 	if (m->withheld && (p == QF_P_REFCOUNT_LEAK || p == QF_P_REFCOUNT_HIGH))
@@ -97,6 +102,9 @@ static const char *left_text(const struct qf_mend *m, enum qf_problem p)
 		       "led to that is lost, given up or not repaired. If "
 		       "nothing is missed, \"qemu-img convert\" writes all "
 		       "that the guest sees to a new image, without them.";
+	if (m->plan && m->plan->copies_cut &&
+	    (p == QF_P_DOUBLE_L2 || p == QF_P_DOUBLE_TABLES))
+		return copies_cut;
 	return qf_problem_get(p)->repair;
 }
 
@@ -203,6 +211,8 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	fprintf(out, "Afterwards: ");
 	say_state(out, &m->after);
 	fprintf(out, "\n");
+	if (m->plan->copies_cut)
+		wrap(out, copies_cut);
 	say_trim(out, &m->trim);
 }
 
