@@ -9,6 +9,7 @@
 #include "lib/mem.h"
 #include "repair/orphan.h"
 #include "repair/space.h"
+#include "repair/stop.h"
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -21,6 +22,10 @@
 #define FIXED sizeof(struct qf_wire_snapshot)
 #define KNOWN sizeof(struct qf_wire_snapshot_extra)
 #define MAX_ORPHANS 65536u
+/* A candidate is read on while its entries go on: so much at first, which
+ * is room for any entry, and so much of all together. */
+#define FIRST_BYTES 4096u
+#define MAX_READ (512ull << 20)
 #define MAX_ID 127u
 #define MAX_NAME 1023u
 
@@ -332,18 +337,6 @@ static enum qf_err read_bytes(struct table *t, const struct qf_image *img,
 	return QF_OK;
 }
 
-static enum qf_err read_table(struct table *t, const struct qf_image *img,
-			      uint64_t off, uint32_t count, struct qf_why *why)
-{
-	enum qf_err err =
-		read_bytes(t, img, off, (uint64_t)count * 2048 + 65536, why);
-
-	if (!err && !take_entries(t, count))
-		err = qf_err_set(why, QF_ERR_NOMEM, 0, off,
-				 "no memory for the snapshot table");
-	return err;
-}
-
 /* The table that the header names, with its entries as they are to be. */
 static enum qf_err read_own(struct table *t, const struct qf_fix_ctx *c,
 			    struct qf_why *why)
@@ -448,15 +441,53 @@ static enum qf_err fix_table(struct qf_fix_ctx *c, enum qf_problem p,
 	return err;
 }
 
+/* True if T's entries fill what was read of it: there may be more. */
+static bool runs_on(const struct table *t)
+{
+	const struct entry *e;
+
+	if (!t->n)
+		return false;
+	e = &t->entry[t->n - 1];
+	return e->at + FIXED + e->extra + e->id + e->name + FIRST_BYTES >
+	       t->room;
+}
+
+/* Sets *WHOLE if COUNT entries stand at OFF; takes what it reads of LEFT. */
+static enum qf_err try_table(const struct qf_image *img, uint64_t off,
+			     uint32_t count, uint64_t *left, bool *whole,
+			     struct qf_why *why)
+{
+	uint64_t most = FIRST_BYTES, all = (uint64_t)count * 2048 + 65536;
+	enum qf_err err = QF_OK;
+	bool more = true;
+	struct table t;
+
+	for (*whole = false; !err && more && most <= *left; most *= 8) {
+		*left -= most;
+		err = read_bytes(&t, img, off, most, why);
+		if (!err && !take_entries(&t, count))
+			err = qf_err_set(why, QF_ERR_NOMEM, 0, off,
+					 "no memory for the snapshot table");
+		*whole = !err && t.n == count;
+		more = !err && !*whole && t.room == most && most < all &&
+		       runs_on(&t);
+		free_table(&t);
+	}
+	if (more) /* there was no end of it */
+		*left = 0;
+	return err;
+}
+
 /* The header points astray: is there one table that nobody names? */
 static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_trouble *tr = c->tally.trouble;
-	uint64_t found = 0, cl, off, seen = 0;
+	uint64_t found = 0, cl, off, seen = 0, left = MAX_READ;
 	uint32_t count = c->img->snapshots.stated;
 	enum qf_err err = QF_OK;
 	unsigned int n = 0;
-	struct table t;
+	bool whole;
 	size_t i;
 
 	if (count > QF_MAX_SNAPSHOTS)
@@ -464,20 +495,20 @@ static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 	for (i = 0; !err && i < c->tally.n_troubles; i++, tr++) {
 		for (cl = tr->first;
 		     tr->stated > tr->counted && cl < tr->first + tr->n &&
-		     !err && seen < MAX_ORPHANS;
+		     !err && seen < MAX_ORPHANS && !qf_stop_asked();
 		     cl++, seen++) {
 			off = cl << c->img->geo.cluster_bits;
 			if (!qf_orphan_is(c, off))
 				continue;
-			err = read_table(&t, c->img, off, count, why);
-			if (!err && t.n == count) {
+			err = try_table(c->img, off, count, &left, &whole, why);
+			if (!err && whole) {
 				found = off;
 				n++;
 			}
-			free_table(&t);
 		}
 	}
-	if (err || n != 1)
+	/* what was not looked at could be one as well */
+	if (err || n != 1 || left < FIRST_BYTES || qf_stop_asked())
 		return err;
 	return qf_plan_put64(c->plan, QF_P_SNAP_TABLE_OFFSET, TABLE_OFF, found,
 			     why, "point the header to the snapshot table");

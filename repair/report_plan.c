@@ -89,12 +89,12 @@ static void wrap(FILE *out, const char *text)
 	}
 }
 
-/* What is to be said of a problem that stays. */
 static const char copies_cut[] =
 	"Tables that are left shared: a copy for each owner would make the "
 	"plan larger than the image justifies. \"qemu-img convert\" writes "
 	"what the guest sees to a new image.";
 
+/* What is to be said of a problem that stays. */
 static const char *left_text(const struct qf_mend *m, enum qf_problem p)
 {
 	if (m->withheld && (p == QF_P_REFCOUNT_LEAK || p == QF_P_REFCOUNT_HIGH))

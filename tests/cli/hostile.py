@@ -92,11 +92,24 @@ def shared_l1(tap):
                "... and it says why the others stay", [text[-900:]])
 
 
+def lost_snapshots(tap):
+    """65536 snapshots, and many leaked clusters that are not their table."""
+    n = 3000
+    parts = {100 + i: b"x" * 8 for i in range(n)}
+    write({3: words(0), **parts}, [0, 1, 2, 3, *parts], 30000,
+          snapshots=(0xfff0000000000, 65536))
+    code, text = run("repair", "-n", IMG)
+    tap.result(code == 2 and "point the header" not in text,
+               f"{n} clusters that may be the snapshot table: seen soon",
+               [str(code), text[-500:]])
+
+
 def main():
     tap = Tap()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
         os.chdir(tmp)
         shared_l1(tap)
+        lost_snapshots(tap)
     return tap.finish()
 
 
