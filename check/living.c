@@ -79,6 +79,20 @@ static bool is_of_caches(enum qf_problem p, bool lazy)
 	}
 }
 
+/* Of these, what a quiet writer hardly brings about. */
+static uint64_t count_doubtful(const struct qf_findings *l)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		n += l->at[i].problem == QF_P_L2_ERASED ||
+		     l->at[i].problem == QF_P_L2_ERASED_PART ||
+		     l->at[i].problem == QF_P_L2_ORPHAN ||
+		     l->at[i].problem == QF_P_SNAP_ORPHANS;
+	return n;
+}
+
 /* True if A and B are the same: a damaged L2 entry goes along when a writer
  * copies its table to another place, but still maps the same. */
 static bool is_same(const struct qf_finding *a, const struct qf_finding *b)
@@ -190,6 +204,20 @@ enum qf_err qf_check_alone(const char *name, const struct qf_check_opts *opts,
 	return look_once(name, false, opts, img, rep, why);
 }
 
+static void say_in_doubt(struct qf_report *rep, uint64_t tables)
+{
+	struct qf_finding *f;
+
+	if (!tables)
+		return;
+	f = qf_finding_add(&rep->findings, QF_P_IN_USE_DOUBT);
+	f->count = tables;
+	qf_finding_say(f,
+		       "%" PRIu64 " table%s; check again when nothing has the "
+		       "image open",
+		       tables, tables == 1 ? "" : "s");
+}
+
 static void say_in_use(struct qf_report *rep, uint64_t dropped)
 {
 	struct qf_finding *f = qf_finding_add(&rep->findings, QF_P_IN_USE);
@@ -220,7 +248,8 @@ static void drop_state(struct state *s)
 /* One more look, of which that is kept what was wrong before too. */
 static enum qf_err one_look(const char *name, const struct qf_check_opts *opts,
 			    const struct state *before, struct state *now,
-			    bool *lazy, uint64_t *dropped, struct qf_why *why)
+			    bool *lazy, uint64_t *dropped, uint64_t *doubtful,
+			    struct qf_why *why)
 {
 	const struct timespec pause = { 0, PAUSE_MS * 1000000L };
 	enum qf_err err;
@@ -230,6 +259,7 @@ static enum qf_err one_look(const char *name, const struct qf_check_opts *opts,
 	if (err)
 		return err;
 	*lazy |= (now->img->hdr.incompatible & QF_INCOMPAT_DIRTY) != 0;
+	*doubtful = count_doubtful(&now->rep.findings);
 	*dropped += keep_persistent(&now->rep, &before->rep, *lazy);
 	return QF_OK;
 }
@@ -244,22 +274,27 @@ static enum qf_err look_again(const char *name,
 			      struct qf_why *why)
 {
 	bool lazy = s->img->hdr.incompatible & QF_INCOMPAT_DIRTY;
-	uint64_t dropped = keep_persistent(&s->rep, NULL, lazy), ignored = 0;
+	uint64_t doubtful = count_doubtful(&s->rep.findings), ignored = 0, now;
+	uint64_t dropped = keep_persistent(&s->rep, NULL, lazy);
 	struct state next, other;
 	enum qf_err err;
 	int round;
 
-	for (round = 0; s->rep.verdict != QF_VERDICT_CLEAN && round < ROUNDS;
+	for (round = 0;
+	     (s->rep.verdict != QF_VERDICT_CLEAN || doubtful) && round < ROUNDS;
 	     round++) {
-		err = one_look(name, opts, s, &next, &lazy, &dropped, why);
+		err = one_look(name, opts, s, &next, &lazy, &dropped, &now,
+			       why);
 		if (err) {
 			/* the header itself may have been half written */
 			if (round + 1 < ROUNDS)
 				continue;
 			return err;
 		}
+		doubtful = now < doubtful ? now : doubtful;
 		if (next.rep.findings.n < s->rep.findings.n &&
-		    !one_look(name, opts, s, &other, &lazy, &ignored, why)) {
+		    !one_look(name, opts, s, &other, &lazy, &ignored, &now,
+			      why)) {
 			if (other.rep.findings.n > next.rep.findings.n) {
 				drop_state(&next);
 				next = other;
@@ -271,6 +306,8 @@ static enum qf_err look_again(const char *name,
 		*s = next;
 	}
 	say_in_use(&s->rep, dropped);
+	say_in_doubt(&s->rep, doubtful);
+	qf_check_sum(&s->rep);
 	return QF_OK;
 }
 

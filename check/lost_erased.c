@@ -219,8 +219,9 @@ static bool take(struct qf_search *s, const struct all_leaks *a, bool sure)
 	return true;
 }
 
-/* True if all leaks lie in what a writer has on its way, at the file's end,
- * and the first of them before all the empty tables: it is another table's. */
+/* True if the leaks are few, and all lie in what a writer has on its way, at
+ * the file's end, and the first of them before all the empty tables: it is
+ * another table's. */
 static bool is_last_window(const struct qf_search *s,
 			   const struct qf_gap_leaks *leaks)
 {
@@ -230,7 +231,8 @@ static bool is_last_window(const struct qf_search *s,
 	for (i = 0; i < s->l->n_erased; i++)
 		if (s->w->table[s->l->erased[i]].off >> bits < leaks->first)
 			return false;
-	return (s->t->clusters - leaks->first) << bits <= 2 * QF_WINDOW_BYTES;
+	return leaks->n << bits <= QF_WINDOW_BYTES / 8 &&
+	       (s->t->clusters - leaks->first) << bits <= 2 * QF_WINDOW_BYTES;
 }
 
 /*

@@ -283,6 +283,24 @@ def living(tap):
     p.communicate()
 
 
+def in_doubt(tap):
+    """Beside a program that has the image open, an erased table is told."""
+    img = Image({})
+    zero_l2(img, 1)
+    p = subprocess.Popen(["qemu-io", IMG], stdin=subprocess.PIPE, text=True,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    names = set()
+    until = time.monotonic() + 20
+    while "image-in-use" not in names and time.monotonic() < until:
+        time.sleep(0.1)     # it opens the image a moment after its start
+        code, report = check("-U")
+        names = {f["name"] for f in report["findings"]}
+    tap.result(code == 0 and "image-in-use-doubt" in names,
+               "an erased table is a warning while the image is in use",
+               [f"exit {code}, {names}"])
+    p.communicate("quit\n")
+
+
 def main():
     tap = Tap()
     with tempfile.TemporaryDirectory() as tmp:
@@ -299,6 +317,7 @@ def main():
         behind_many_leaks(tap)
         killed_writers(tap)
         living(tap)
+        in_doubt(tap)
     return tap.finish()
 
 
