@@ -118,12 +118,29 @@ static uint64_t own_table(const struct work *w, const struct group *g)
 	return found;
 }
 
+/*
+ * Who of two owners was bent: writers fill the file in order, so an innocent
+ * owner's neighbours run on with the shared cluster, and a bent one's with
+ * the cluster that it lost. The higher, the more innocent; 4 says nothing.
+ */
+static unsigned int innocence(const struct qf_fix_ctx *c, const struct group *g)
+{
+	uint64_t size = c->img->geo.cluster_bytes, host = g->at->host_off;
+	uint64_t prev = neighbour(c, g->at, -1), next = neighbour(c, g->at, 1);
+	unsigned int score = 4;
+
+	score += prev && prev + size == host;
+	score += next == host + size;
+	score -= prev && qf_orphan_is(c, prev + size);
+	score -= next > size && qf_orphan_is(c, next - size);
+	return score;
+}
+
 /* How well the place suits the owner. */
 static unsigned int suits(const struct work *w, const struct group *g)
 {
 	const struct qf_fix_ctx *c = w->c;
-	uint64_t size = c->img->geo.cluster_bytes, host = g->at->host_off;
-	unsigned int score = 0;
+	unsigned int score;
 	size_t i;
 
 	if (is_rebuilt(g->at->kind))
@@ -132,10 +149,7 @@ static unsigned int suits(const struct work *w, const struct group *g)
 		return own_table(w, g) ? 99 : 100;
 	if (g->at->kind == QF_REF_COMPRESSED)
 		return 50; /* cannot be moved */
-	if (neighbour(c, g->at, -1) + size == host)
-		score += 4;
-	if (neighbour(c, g->at, 1) == host + size)
-		score += 4;
+	score = 4 * innocence(c, g);
 	for (i = 0; i < g->n; i++)
 		if (g->at[i].pointer & QF_ENTRY_COPIED)
 			score |= 2;
@@ -252,10 +266,14 @@ static enum qf_err copy_data(struct qf_fix_ctx *c, const struct group *g,
 	return err ? err : point_to(c, g, p, off, "point to the copy", why);
 }
 
-static enum qf_err part_data(struct work *w, const struct group *g,
-			     enum qf_problem p, struct qf_why *why)
+static enum qf_err part_data(struct work *w, const struct group *keeper,
+			     const struct group *g, enum qf_problem p,
+			     struct qf_why *why)
 {
 	struct qf_fix_ctx *c = w->c;
+	/* if it cannot be told who lost the orphan, neither one gets it */
+	bool told = keeper->at->kind != QF_REF_DATA ||
+		    innocence(c, keeper) > innocence(c, g);
 	bool zero = g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2;
 	uint64_t found;
 
@@ -263,7 +281,7 @@ static enum qf_err part_data(struct work *w, const struct group *g,
 		return point_to(c, g, p, 0, "let go of the shared cluster",
 				why);
 	/* what a lost table maps is none that an owner lost here */
-	if (p != QF_P_DOUBLE_TABLES && !w->place.n &&
+	if (told && p != QF_P_DOUBLE_TABLES && !w->place.n &&
 	    (qf_orphan_data(c, g->at->host_off, neighbour(c, g->at, -1),
 			    neighbour(c, g->at, 1),
 			    &found) == QF_ORPHAN_FOUND ||
@@ -312,7 +330,7 @@ static enum qf_err part(struct work *w, const struct group *keeper,
 		/* the other one moves by itself */
 		if (w->tables_only || is_rebuilt(keeper->at->kind))
 			return QF_OK;
-		return part_data(w, g, p, why);
+		return part_data(w, keeper, g, p, why);
 	case QF_REF_L2:
 		return keeper->at->kind == QF_REF_L2 ? part_table(w, g, p, why)
 						     : QF_OK;

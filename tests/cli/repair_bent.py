@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Entries that were bent to a cluster that another entry owns.
+
+The neighbours tell which one was bent: it gets the lost cluster back, and the
+innocent one keeps its place. Where nothing tells, both keep what they show,
+and the lost cluster stays allocated.
+"""
+
+import os
+import struct
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+
+import oracle                                               # noqa: E402
+import tools                                                # noqa: E402
+from tap import Tap                                         # noqa: E402
+
+SIZE = 65536
+HOST = 0x00fffffffffffe00
+
+
+def make(path, guests):
+    """An image whose guest clusters were written in this order."""
+    tools.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "8M"])
+    words = []
+    for guest in guests:
+        words += ["-c", "write -q -P %d %d %d" % (guest, guest * SIZE, SIZE)]
+    status, _, err = tools.run(["qemu-io", "-f", "qcow2", *words, path])
+    assert status == 0, err
+
+
+def bend(path, bent, onto):
+    """Lets one guest cluster point to another's host cluster; what it lost."""
+    with open(path, "r+b") as file:
+        file.seek(40)
+        file.seek(struct.unpack(">Q", file.read(8))[0])
+        table = struct.unpack(">Q", file.read(8))[0] & HOST
+        file.seek(table + 8 * onto)
+        entry = file.read(8)
+        file.seek(table + 8 * bent)
+        lost = struct.unpack(">Q", file.read(8))[0] & HOST
+        file.seek(table + 8 * bent)
+        file.write(entry)
+    return lost
+
+
+def leaks(path):
+    _, out, _ = tools.run([tools.qfsck_path(), "check", "--output=json", path])
+    return tools.parse(out).get("leaks", 0)
+
+
+def told(folder, guests, bent, onto):
+    path = os.path.join(folder, "told")
+    make(path, guests)
+    sound = oracle.guest(path)
+    bend(path, bent, onto)
+    oracle.repair(path, "-y")
+    bad = oracle.sectors_that_differ(sound, oracle.guest(path))
+    return ["%d sectors are wrong, the first at %#x" % (len(bad), bad[0])] \
+        if bad else []
+
+
+def untold(folder, guests, bent, onto):
+    path = os.path.join(folder, "untold")
+    make(path, guests)
+    lost = bend(path, bent, onto)
+    before = oracle.guest(path)
+    faults = []
+    for turn in (1, 2):
+        oracle.repair(path, "-y")
+        if oracle.sectors_that_differ(before, oracle.guest(path)):
+            faults.append("repair %d changed what the guest reads" % turn)
+        if leaks(path) != 1:
+            faults.append("repair %d let go of %#x" % (turn, lost))
+    return faults
+
+
+def main():
+    tap = Tap()
+    for judge, guests, bent, onto in (
+            (told, (29, 30, 31, 5, 62), 31, 62),
+            (told, (29, 30, 31, 5, 62), 30, 5),
+            (told, (62, 5, 31, 32, 33), 31, 62),
+            (told, (29, 30, 31, 5, 62), 62, 31),
+            (untold, (10, 20, 30, 40), 20, 40),
+            (untold, (10, 20, 30, 40), 40, 20)):
+        with tempfile.TemporaryDirectory(prefix="qfsck-bent.") as folder:
+            faults = judge(folder, guests, bent, onto)
+        tap.result(not faults, "%s: %d bent to the cluster of %d" % (
+            judge.__name__, bent, onto), faults)
+    return tap.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
