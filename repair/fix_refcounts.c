@@ -290,6 +290,12 @@ enum qf_err qf_fix_refcounts(struct qf_fix_ctx *c, struct qf_why *why)
 	if (!err && !release_old(&r))
 		err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				 "no memory for the plan");
+	/* the pointer that stood on a refcount structure had a cluster of its
+	 * own before: a leak may be it, even when they are parted */
+	if (!err && c->tally.leaked &&
+	    (qf_fix_found(c, QF_P_REFBLOCK_SHARED) ||
+	     qf_fix_found(c, QF_P_DOUBLE_META)))
+		c->plan->cloned_beside_leaks = true;
 out:
 	free(w.buf);
 	qf_rebuild_free(&r);
