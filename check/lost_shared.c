@@ -3,10 +3,12 @@
  * L1 entries that were erased while another holder still has the table. Nothing looks leaked then but a reference: table and data count
  * one more than they have.
  *
- * A "qemu-img snapshot -a" that was killed leaves the same at entries that
- * the snapshot it went to has empty, but then the active L1 table is, entry
- * for entry, that snapshot's. So does a "qemu-img snapshot -d", but then the
- * L1 table of the deleted one is still allocated, and names the table.
+ * A "qemu-img snapshot -a" that was killed leaves the same. Killed late, the
+ * active L1 table is, entry for entry, that of the snapshot it went to; killed
+ * early, every table of that snapshot counts one more, those too that stand
+ * where the active disk has one. A "qemu-img snapshot -d" leaves it as well,
+ * but then the L1 table of the deleted one is still allocated, and names the
+ * table.
  */
 #include "check/pass.h"
 #include "lib/describe.h"
@@ -14,15 +16,22 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MAX_HOLDERS 256u
-#define CHUNK 8192u	/* entries that are compared at once */
+#define MAX_TARGETS 8u
+#define CHUNK 8192u /* entries that are compared at once */
+#define MAX_COMPARED (1ull << 24)
 #define MAX_READS 8192u /* clusters without an owner that are looked at */
 
 struct search {
 	struct qf_pass_ctx *c;
 	struct qf_be64 *buf; /* one L2 table */
 	bool known, is_snapshot;
+	/* snapshots whose tables count too many where nothing was erased */
+	uint32_t target[MAX_TARGETS];
+	unsigned int n_targets;
+	bool unknown; /* not all of them are known */
 };
 
 static bool is_high(const struct qf_tally *t, uint64_t cluster)
@@ -101,6 +110,98 @@ static bool is_a_snapshot(const struct qf_image *img)
 	return false;
 }
 
+/* How the tables of a snapshot count. */
+struct raised {
+	uint64_t tables, high;
+	uint64_t beside; /* of high, where the active disk has another */
+	uint64_t shared; /* of high, that the active disk has too */
+};
+
+/* Adds the N L1 entries OF a snapshot, beside those of the ACTIVE disk. */
+static void count_raised(const struct search *s, const struct qf_be64 *active,
+			 const struct qf_be64 *of, uint64_t n, struct raised *r)
+{
+	uint64_t i, a, b;
+
+	for (i = 0; i < n; i++) {
+		a = qf_be_get64(active[i]) & QF_ENTRY_OFFSET_MASK;
+		b = qf_be_get64(of[i]) & QF_ENTRY_OFFSET_MASK;
+		r->tables += b != 0;
+		if (!b ||
+		    !is_high(&s->c->tally, b >> s->c->img->geo.cluster_bits))
+			continue;
+		r->high++;
+		r->beside += a && a != b;
+		r->shared += a == b;
+	}
+}
+
+/*
+ * True if a "snapshot -a" to the one with N entries at B was killed: its
+ * tables count one more where no entry of the active disk is empty. A table
+ * that both have may be high for another's erased entry: all must be then.
+ */
+static bool is_target(struct search *s, uint64_t a, uint32_t na, uint64_t b,
+		      uint32_t n, struct qf_be64 *buf, uint64_t *budget)
+{
+	struct raised r = { 0 };
+	uint64_t at, k, ka;
+
+	for (at = 0; at < n; at += k) {
+		k = n - at < CHUNK ? n - at : CHUNK;
+		ka = at < na ? na - at : 0;
+		ka = ka < k ? ka : k;
+		if (*budget < k ||
+		    qf_io_read_pad(s->c->img->io, buf + CHUNK, k * 8,
+				   b + at * 8, NULL) ||
+		    (ka && qf_io_read_pad(s->c->img->io, buf, ka * 8,
+					  a + at * 8, NULL))) {
+			s->unknown = true;
+			return false;
+		}
+		*budget -= k;
+		count_raised(s, buf, buf + CHUNK, ka, &r);
+		memset(buf, 0, k * 8);
+		count_raised(s, buf, buf + CHUNK + ka, k - ka, &r);
+	}
+	return r.beside || (r.shared && r.high == r.tables);
+}
+
+static void find_targets(struct search *s)
+{
+	struct qf_be64 *buf = qf_mem_zalloc(2 * CHUNK, sizeof(*buf));
+	const struct qf_image *img = s->c->img;
+	uint64_t a, b, budget = MAX_COMPARED;
+	uint32_t h, na, n;
+
+	s->unknown = !buf || !qf_image_l1(img, QF_HOLDER_ACTIVE, &a, &na) ||
+		     qf_image_holders(img) > MAX_HOLDERS;
+	for (h = 1; !s->unknown && h < qf_image_holders(img); h++) {
+		if (!qf_image_l1(img, h, &b, &n) ||
+		    !is_target(s, a, na, b, n, buf, &budget))
+			continue;
+		if (s->n_targets < MAX_TARGETS)
+			s->target[s->n_targets++] = h;
+		else
+			s->unknown = true;
+	}
+	free(buf);
+}
+
+/* True if the disk was on its way to a snapshot that has the table at OFF. */
+static bool is_gone_to(const struct search *s, uint32_t l1_index, uint64_t off)
+{
+	uint64_t entry;
+	unsigned int i;
+
+	for (i = 0; i < s->n_targets; i++)
+		if (qf_lost_l1_entry(s->c->img, s->target[i], l1_index,
+				     &entry) &&
+		    (entry & QF_ENTRY_OFFSET_MASK) == off)
+			return true;
+	return false;
+}
+
 /* True if a cluster without an owner names the table at OFF where an L1 table
  * does for L1_INDEX. */
 static bool is_deleted(const struct qf_pass_ctx *c, uint32_t l1_index,
@@ -157,10 +258,14 @@ static void report(struct search *s, uint32_t holder, const struct qf_group *g,
 static bool is_erased(struct search *s, const struct qf_group *g,
 		      const struct qf_l2_table *t)
 {
-	if (!s->known)
+	if (!s->known) {
 		s->is_snapshot = is_a_snapshot(s->c->img);
+		if (!s->is_snapshot)
+			find_targets(s);
+	}
 	s->known = true;
-	return !s->is_snapshot && !is_deleted(s->c, g->l1_index, t->off);
+	return !s->is_snapshot && !is_gone_to(s, g->l1_index, t->off) &&
+	       !is_deleted(s->c, g->l1_index, t->off);
 }
 
 static void active_entry(struct search *s, const struct qf_group *g)

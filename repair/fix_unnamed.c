@@ -13,6 +13,7 @@
 
 /* So many L1 entries of snapshots are looked at. */
 #define MAX_ENTRIES 65536u
+#define MAX_HOLDERS 16u
 
 /* True if entry INDEX of the active L1 table is empty and may be written. */
 static bool is_empty(const struct qf_fix_ctx *c, uint64_t index)
@@ -212,6 +213,53 @@ static const struct qf_group *group_of(const struct qf_fix_ctx *c, uint64_t off)
 	return NULL;
 }
 
+static bool is_high(const struct qf_fix_ctx *c, uint64_t off)
+{
+	uint64_t cluster = off >> c->img->geo.cluster_bits, stated;
+
+	return !qf_image_refcount(c->img, cluster, &stated, NULL) &&
+	       stated > qf_ledger_count(c->tally.ledger, cluster, NULL);
+}
+
+/* True if the snapshot H has a table that does not count too many. */
+static bool has_even(const struct qf_fix_ctx *c, uint32_t h,
+		     unsigned int *budget)
+{
+	uint64_t l1_off, off;
+	struct qf_be64 e;
+	uint32_t n, k;
+
+	if (!qf_image_l1(c->img, h, &l1_off, &n))
+		return false;
+	for (k = 0; k < n && *budget; k++) {
+		--*budget;
+		if (qf_io_read_pad(c->img->io, &e, sizeof(e), l1_off + k * 8ull,
+				   NULL))
+			return false;
+		off = qf_be_get64(e) & QF_ENTRY_OFFSET_MASK;
+		if (off && !is_high(c, off))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A "snapshot -a" that was killed leaves the same as an erased entry, but at
+ * every table of the snapshot it went to. True if it was none: each snapshot
+ * that has the table at OFF also has one that does not count too many.
+ */
+static bool is_no_goto(const struct qf_fix_ctx *c, const struct qf_group *g,
+		       uint64_t off, unsigned int *budget)
+{
+	uint32_t h[MAX_HOLDERS], n, i;
+
+	n = qf_walk_holders(&c->walk, g->l1_index, off, h, MAX_HOLDERS);
+	for (i = 0; i < n && i < MAX_HOLDERS; i++)
+		if (h[i] != QF_HOLDER_ACTIVE && !has_even(c, h[i], budget))
+			return false;
+	return n <= MAX_HOLDERS;
+}
+
 /* Entries that were erased while another disk still has the table. */
 static enum qf_err fix_erased(struct qf_fix_ctx *c, struct qf_why *why)
 {
@@ -219,6 +267,7 @@ static enum qf_err fix_erased(struct qf_fix_ctx *c, struct qf_why *why)
 	struct qf_ranges taken = { 0 };
 	const struct qf_group *g;
 	enum qf_err err = QF_OK;
+	unsigned int budget = MAX_ENTRIES;
 	uint64_t table;
 	size_t i;
 
@@ -228,7 +277,8 @@ static enum qf_err fix_erased(struct qf_fix_ctx *c, struct qf_why *why)
 			continue;
 		g = group_of(c, f->host_off);
 		table = g ? qf_place_lacking(c, g, 1) : 0;
-		if (!table || qf_ranges_has(&taken, table))
+		if (!table || qf_ranges_has(&taken, table) ||
+		    !is_no_goto(c, g, table, &budget))
 			continue;
 		/* it counts two owners from now on: without COPIED */
 		if (!qf_ranges_add(&taken, table, 1))

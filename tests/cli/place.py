@@ -147,6 +147,21 @@ def killed_goto(image):
         image.put64(image.l1_pos(n), entry)
 
 
+def begun_goto(number):
+    """snapshot -a, stopped before the L1 table was written."""
+    def damage(image):
+        l1 = image.snapshot(image.snapshots()[number], "l1_table_offset")
+        for n in range(image.l1_size):
+            entry = image.u64(l1 + 8 * n) & OFFSET
+            if not entry:
+                continue
+            for place in [entry] + [e & OFFSET for e in image.l2_table(entry)
+                                    if e & OFFSET]:
+                image.set_refcount(place // CLUSTER,
+                                   image.refcount(place // CLUSTER) + 1)
+    return damage
+
+
 def main():
     whole_disk = ["write -P %d %dm 1m" % (n + 1, n) for n in range(16)]
     mixed = spans((5, 2, 7, 0, 3, 6, 1, 4))
@@ -196,6 +211,19 @@ def main():
              mixed[:4] + [("snap", "s")] + mixed[4:] +
              [("snap", "t"), "write -P 9 64k 4k", ("snap", "u")],
              killed_goto, 3, freed)
+    two = ["write -P 1 0 64k", ("snap", "one"), "write -P 2 0 64k",
+           "write -P 2 2m 64k", "write -P 2 4m 64k", ("snap", "two"),
+           ("goto", "one")]
+    one_case("a snapshot -a that was killed early is no loss",
+             two + ["write -P 3 0 64k"], begun_goto(1), 3, freed)
+    one_case("the same, where the disk shares a table with the snapshot",
+             two[:1] + two[2:3] + [("snap", "one"), "write -P 2 2m 64k",
+                                   ("snap", "two"), ("goto", "one"),
+                                   "write -P 3 6m 64k"],
+             begun_goto(1), 3, freed)
+    left("what may be a snapshot -a that was killed is not put back",
+         [("snap", "one"), "write -P 2 2m 64k", ("snap", "two"),
+          ("goto", "one"), "write -P 3 0 64k"], begun_goto(1))
     left("a damaged entry is not given a deleted snapshot's table",
          ["write -P 1 64k 64k", ("snap", "s"), "write -P 2 64k 4k"],
          deleted_by_half, size="2M")

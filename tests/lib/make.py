@@ -7,6 +7,7 @@ An image is described by options of `qemu-img create` and a list of steps:
     ("unsnap", NAME)          qemu-img snapshot -d
     ("unsnap-kept", NAME)     the same, and the freed clusters are not
                               punched, as where the host cannot do it
+    ("goto", NAME)            qemu-img snapshot -a
     ("bitmap", NAME, ...)     qemu-img bitmap --add with further options
     ("resize", SIZE, ...)     qemu-img resize
     ("amend", OPTIONS)        qemu-img amend -o
@@ -37,6 +38,8 @@ def apply_step(path, step):
     verb, rest = step[0], list(step[1:])
     if verb == "snap":
         qemu_img("snapshot", "-c", rest[0], path)
+    elif verb == "goto":
+        qemu_img("snapshot", "-a", rest[0], path)
     elif verb == "unsnap":
         qemu_img("snapshot", "-d", rest[0], path)
     elif verb == "unsnap-kept":
