@@ -14,7 +14,14 @@ struct finding {
 	size_t n;		 /* clusters, and lists */
 	size_t limit;
 	struct qf_owner_list *list;
-	uint32_t *holder; /* scratch, one a holder */
+	/* of the last L1 index: where each holder's entry leads; one read for
+	 * all of its tables, whose entries may be thousands */
+	uint32_t l1_index;
+	uint64_t *leads;
+	bool known;
+	/* of its last table: who names it */
+	uint64_t table_off;
+	uint32_t *holder, n_holders;
 	omp_lock_t lock;
 	bool failed; /* no memory */
 };
@@ -66,20 +73,50 @@ static uint64_t word_at(struct finding *f, uint64_t off)
 	return qf_be_get64(w);
 }
 
+static void read_leads(struct finding *f, uint32_t l1_index)
+{
+	struct qf_image *img = f->w->img;
+	uint32_t h, entries;
+	uint64_t off;
+
+	for (h = 0; h < qf_image_holders(img); h++) {
+		f->leads[h] = 0;
+		if (qf_image_l1(img, h, &off, &entries) && l1_index < entries)
+			f->leads[h] = word_at(f, off + l1_index * 8ull);
+	}
+	f->l1_index = l1_index;
+}
+
+/* Sets f->holder to those whose L1 entry at L1_INDEX names the table at OFF. */
+static void find_holders(struct finding *f, uint32_t l1_index, uint64_t off)
+{
+	uint32_t h, n = qf_image_holders(f->w->img);
+	bool same = f->known && f->l1_index == l1_index;
+
+	if (same && f->table_off == off)
+		return;
+	if (!same)
+		read_leads(f, l1_index);
+	f->known = true;
+	f->table_off = off;
+	for (f->n_holders = h = 0; h < n; h++)
+		if (f->leads[h] && (f->leads[h] & QF_ENTRY_OFFSET_MASK) == off)
+			f->holder[f->n_holders++] = h;
+}
+
 /* One owner for each holder that names table number T of group G. */
 static bool put_holders(struct finding *f, struct qf_owner_list *l,
 			const struct qf_group *g, const struct qf_l2_table *t,
 			struct qf_owner *owner)
 {
-	uint32_t n, i;
+	uint32_t i;
 
 	if (l->n == f->limit) {
 		l->total += t->weight;
 		return true;
 	}
-	n = qf_walk_holders(f->w, g->l1_index, t->off, f->holder,
-			    qf_image_holders(f->w->img));
-	for (i = 0; i < n; i++) {
+	find_holders(f, g->l1_index, t->off);
+	for (i = 0; i < f->n_holders; i++) {
 		owner->holder = f->holder[i];
 		if (!put(f, l, owner))
 			return false;
@@ -113,7 +150,8 @@ static bool put_run(struct finding *f, size_t k, const struct qf_group *g,
 		if (r->members && !(r->members[v / 64] >> (v % 64) & 1))
 			continue;
 		owner.pointer_off = t->off + index * geo->l2_entry_bytes;
-		owner.pointer = word_at(f, owner.pointer_off);
+		if (f->list[k].n < f->limit)
+			owner.pointer = word_at(f, owner.pointer_off);
 		if (!put_holders(f, &f->list[k], g, t, &owner))
 			return false;
 	}
@@ -151,7 +189,7 @@ static bool put_table(struct finding *f, struct qf_owner_list *l,
 				  .host_off = t->off,
 				  .bytes = geo->cluster_bytes };
 	uint64_t l1_off = 0;
-	uint32_t i, n, entries;
+	uint32_t i, entries;
 
 	if (l->n == f->limit) {
 		l->total += t->weight;
@@ -159,13 +197,12 @@ static bool put_table(struct finding *f, struct qf_owner_list *l,
 	}
 	owner.guest_off = (uint64_t)g->l1_index
 			  << (geo->l2_bits + geo->cluster_bits);
-	n = qf_walk_holders(f->w, g->l1_index, t->off, f->holder,
-			    qf_image_holders(f->w->img));
-	for (i = 0; i < n; i++) {
+	find_holders(f, g->l1_index, t->off);
+	for (i = 0; i < f->n_holders; i++) {
 		owner.holder = f->holder[i];
 		qf_image_l1(f->w->img, owner.holder, &l1_off, &entries);
 		owner.pointer_off = l1_off + g->l1_index * 8ull;
-		owner.pointer = word_at(f, owner.pointer_off);
+		owner.pointer = f->leads[owner.holder];
 		if (!put(f, l, &owner))
 			return false;
 	}
@@ -266,14 +303,16 @@ enum qf_err qf_owners_find_all(struct qf_walk *w, unsigned int jobs,
 
 	memset(list, 0, n * sizeof(*list));
 	f.holder = qf_mem_zalloc(qf_image_holders(w->img), sizeof(*f.holder));
+	f.leads = qf_mem_zalloc(qf_image_holders(w->img), sizeof(*f.leads));
 	omp_init_lock(&f.lock);
-	if (f.holder)
+	if (f.holder && f.leads)
 		err = find(&f, jobs);
 	/* which ones are over the limit must not depend on the workers */
 	if (!err && any_cut(&f))
 		err = find(&f, 1);
 	omp_destroy_lock(&f.lock);
 	free(f.holder);
+	free(f.leads);
 	for (i = 0; i < n; i++) {
 		if (err)
 			qf_owners_list_free(&list[i]);

@@ -14,8 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_CLUSTERS 8192u /* a round; the next one takes the rest */
-#define MAX_OWNERS 4096u   /* of one cluster that are looked at */
+#define MAX_CLUSTERS 8192u	/* a round; the next one takes the rest */
+#define MAX_OWNERS 4096u	/* of one cluster that are looked at */
+#define MAX_TOGETHER (1u << 20) /* owners of all clusters of a round */
 /* A plan's copies of tables take as much memory as the file has bytes, within
  * these bounds. */
 #define MIN_COPIED (64ull << 20)
@@ -377,15 +378,17 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 static bool collect(struct work *w)
 {
 	const struct qf_trouble *tr = w->c->tally.trouble;
+	uint64_t cl, owners = 0;
 	unsigned int flags;
 	size_t i, room = 0;
-	uint64_t cl;
 
 	for (i = 0; i < w->c->tally.n_troubles; i++, tr++) {
 		if (!(tr->why & QF_TROUBLE_DOUBLE))
 			continue;
 		for (cl = tr->first;
-		     cl < tr->first + tr->n && w->n < MAX_CLUSTERS; cl++) {
+		     cl < tr->first + tr->n && w->n < MAX_CLUSTERS &&
+		     owners < MAX_TOGETHER;
+		     cl++) {
 			qf_ledger_count(w->c->tally.ledger, cl, &flags);
 			if (!(flags & QF_LEDGER_DOUBLE))
 				continue;
@@ -393,6 +396,8 @@ static bool collect(struct work *w)
 					 sizeof(*w->cluster)))
 				return false;
 			w->cluster[w->n++] = cl;
+			owners += tr->counted < MAX_OWNERS ? tr->counted
+							   : MAX_OWNERS;
 		}
 	}
 	return true;
@@ -420,9 +425,11 @@ enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
 	enum qf_err err = QF_OK;
 	size_t k;
 
-	/* L1 tables across each other make owners of everyone */
+	/* L1 tables across each other make owners of everyone, and one that
+	 * is none names anything */
 	if (!qf_plan_allows(c->plan, QF_P_DOUBLE_DATA) ||
-	    qf_fix_found(c, QF_P_L1_CROSSING) || !qf_fix_can_take(c))
+	    qf_fix_found(c, QF_P_L1_CROSSING) ||
+	    qf_fix_found(c, QF_P_L1_GARBAGE) || !qf_fix_can_take(c))
 		return QF_OK;
 	if (!collect(&w))
 		err = QF_ERR_NOMEM;

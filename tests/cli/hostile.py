@@ -104,12 +104,28 @@ def lost_snapshots(tap):
                [str(code), text[-500:]])
 
 
+def garbage_l1(tap):
+    """2000 entries, none of them valid, that lead to one L2 table."""
+    n, first, name = 2000, 2000, "l1-table-garbage"
+    data = range(first, first + 8192)
+    write({50: words(*(COPIED | i * C for i in data)),
+           100: words(*[COPIED | 50 * C | 0x200] * n)},
+          [0, 1, 2, 50, 100, *data], 10300, n << 29, (100, n))
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 2 and name in findings(text),
+               f"{n} L1 entries, one L2 table: {name}", [text[-300:]])
+    code, text = run("repair", "-n", IMG)
+    tap.result(code == 2 and name in text, "... the plan is made soon",
+               [str(code), text[-500:]])
+
+
 def main():
     tap = Tap()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
         os.chdir(tmp)
         shared_l1(tap)
         lost_snapshots(tap)
+        garbage_l1(tap)
     return tap.finish()
 
 
