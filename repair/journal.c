@@ -19,7 +19,8 @@
  *  7. Only when the image is durable does the undo file say that it is done.
  *  8. A place is punched out or cut off last but the header's final sector,
  *     when the refcounts that call it free are durable; what it held is in
- *     the undo file (1).
+ *     the undo file (1). After an interruption only if the image was marked
+ *     all the time (2): else a guest may have taken the place since.
  */
 #include "repair/journal.h"
 #include "lib/be.h"
@@ -42,6 +43,7 @@ struct journal {
 	int fd, undo_fd;
 	struct qf_io *io; /* the locked image */
 	struct qf_undofile *u;
+	bool keep_free; /* nothing is punched out or cut off */
 };
 
 static enum qf_err failed(struct qf_why *why, int sys, uint64_t off,
@@ -229,6 +231,8 @@ static enum qf_err write_phase(struct journal *j, enum qf_undo_phase phase,
 	uint64_t i;
 
 	assert(j->u->committed && "invariant 1");
+	if (phase == QF_UNDO_PHASE_TRIM && j->keep_free)
+		return QF_OK;
 	for (i = 0; !err && i < j->u->n; i++) {
 		if (j->u->phase[i] != phase)
 			continue;
@@ -398,6 +402,7 @@ enum qf_err qf_journal_apply(struct qf_io *io, struct qf_undofile *u,
 			     why);
 	if (err)
 		goto out;
+	j.keep_free = interrupted && !qf_undofind_is_marked(io);
 	err = write_all_phases(&j, why);
 	if (err)
 		give_up(&j, why);
