@@ -236,6 +236,9 @@ def killed_writers(tap):
         size = rng.choice((4096, 65536))
         run("qemu-img", "create", "-q", "-f", "qcow2", "-o",
             f"cluster_size={size}", IMG, "1G")
+        # a disk that was used before: an image's very first table, still
+        # empty, cannot be told from one that was erased
+        run("qemu-io", "-c", "write -q 0 64k", IMG)
         p = subprocess.Popen(["qemu-io", IMG], stdin=subprocess.PIPE,
                              stdout=subprocess.DEVNULL, text=True,
                              stderr=subprocess.DEVNULL)
