@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 
-#define MAX_HOLDERS 256u
 /* The unit in which file systems keep holes. */
 #define PAGE_BYTES 4096u
 
@@ -29,11 +28,17 @@ bool qf_lost_holes_tell(const struct qf_image *img)
 void qf_lost_for_table(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,
 		       uint64_t guest, uint64_t bytes)
 {
-	uint32_t holder[MAX_HOLDERS], n, i;
+	uint32_t room = qf_image_holders(c->img), n, i;
+	uint32_t *holder = qf_mem_zalloc(room, sizeof(*holder));
 
-	n = qf_walk_holders(&c->walk, l1_index, off, holder, MAX_HOLDERS);
-	for (i = 0; i < n && i < MAX_HOLDERS; i++)
+	if (!holder) {
+		c->lost_ranges->failed = true;
+		return;
+	}
+	n = qf_walk_holders(&c->walk, l1_index, off, holder, room);
+	for (i = 0; i < n; i++)
 		qf_lost_add(c->img, c->lost_ranges, holder[i], guest, bytes);
+	free(holder);
 }
 
 static const struct qf_group *group_at(const struct qf_walk *w,

@@ -286,6 +286,19 @@ def living(tap):
     p.communicate()
 
 
+def many_holders(tap):
+    """Of three hundred snapshots, each loses what all had."""
+    img = Image({})
+    for number in range(300):
+        run("qemu-img", "snapshot", "-c", f"s{number}", IMG)
+    zero_l2(img, 0)
+    code, report = check()
+    holders = {r["holder"] for r in report["lost"]}
+    tap.result(code == 2 and len(holders) == 301,
+               "every one of 300 snapshots loses",
+               [f"exit {code}, {len(holders)} holders"])
+
+
 def in_doubt(tap):
     """Beside a program that has the image open, an erased table is told."""
     img = Image({})
@@ -321,6 +334,7 @@ def main():
         killed_writers(tap)
         living(tap)
         in_doubt(tap)
+        many_holders(tap)
     return tap.finish()
 
 
