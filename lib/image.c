@@ -183,35 +183,76 @@ uint64_t qf_image_clusters(const struct qf_image *img)
 	return qf_mem_div_up(img->io->size, img->geo.cluster_bytes);
 }
 
-enum qf_err qf_image_refcount(const struct qf_image *img, uint64_t cluster,
-			      uint64_t *refcount, struct qf_why *why)
+/*
+ * The block that has the refcount of CLUSTER, and the byte in it; 0: no block,
+ * or none that can be followed.
+ */
+static enum qf_err find_refcount(const struct qf_image *img, uint64_t cluster,
+				 uint64_t *off, struct qf_why *why)
 {
 	uint64_t block =
 		qf_image_refblock(img, cluster >> img->geo.refblock_bits);
 	uint64_t i = cluster & ((1ull << img->geo.refblock_bits) - 1);
-	uint64_t byte = (i << img->hdr.refcount_order) >> 3;
-	unsigned char buf[8] = { 0 };
-	uint64_t in_buf = i;
-	enum qf_err err;
 
-	*refcount = 0;
+	*off = 0;
 	if (!block && img->reftable_state == QF_PART_UNREADABLE)
 		return qf_err_set(why, QF_ERR_IO, 0, img->hdr.reftable_off,
 				  "the refcount table cannot be read");
-	if (!block)
-		return QF_OK;
 	if (block & (img->geo.cluster_bytes - 1))
 		return qf_err_set(why, QF_ERR_FORMAT, 0, block,
 				  "the refcount block is not aligned");
-	if (img->hdr.refcount_order < 3)
-		in_buf = i & ((8u >> img->hdr.refcount_order) - 1);
-	else
-		in_buf = 0;
-	err = qf_io_read_pad(img->io, buf, sizeof(buf), block + byte, why);
+	if (block)
+		*off = block + ((i << img->hdr.refcount_order) >> 3);
+	return QF_OK;
+}
+
+/* The refcount of CLUSTER, whose (first) byte is at BUF. */
+static uint64_t take_refcount(const struct qf_image *img, uint64_t cluster,
+			      const unsigned char *buf)
+{
+	uint32_t order = img->hdr.refcount_order;
+
+	return qf_refblock_get(buf, order,
+			       order < 3 ? cluster & ((8u >> order) - 1) : 0);
+}
+
+enum qf_err qf_image_refcount(const struct qf_image *img, uint64_t cluster,
+			      uint64_t *refcount, struct qf_why *why)
+{
+	unsigned char buf[8] = { 0 };
+	uint64_t off;
+	enum qf_err err = find_refcount(img, cluster, &off, why);
+
+	*refcount = 0;
+	if (err || !off)
+		return err;
+	err = qf_io_read_pad(img->io, buf, sizeof(buf), off, why);
 	if (!err)
-		*refcount =
-			qf_refblock_get(buf, img->hdr.refcount_order, in_buf);
+		*refcount = take_refcount(img, cluster, buf);
 	return err;
+}
+
+enum qf_err qf_image_refcount_near(const struct qf_image *img,
+				   struct qf_refcount_piece *p,
+				   uint64_t cluster, uint64_t *refcount,
+				   struct qf_why *why)
+{
+	uint64_t off, at;
+	enum qf_err err = find_refcount(img, cluster, &off, why);
+
+	*refcount = 0;
+	if (err || !off)
+		return err;
+	at = off & ~(uint64_t)(sizeof(p->bytes) - 1);
+	if (!p->held || p->off != at) {
+		p->held = !qf_io_read_pad(img->io, p->bytes, sizeof(p->bytes),
+					  at, NULL);
+		p->off = at;
+	}
+	if (!p->held)
+		return qf_image_refcount(img, cluster, refcount, why);
+	*refcount = take_refcount(img, cluster, p->bytes + (off - at));
+	return QF_OK;
 }
 
 bool qf_image_l1(const struct qf_image *img, uint32_t holder, uint64_t *off,

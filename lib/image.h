@@ -75,6 +75,22 @@ static inline uint64_t qf_image_refblock(const struct qf_image *img, uint64_t i)
 enum qf_err qf_image_refcount(const struct qf_image *img, uint64_t cluster,
 			      uint64_t *refcount, struct qf_why *why);
 
+/* What was read last around a refcount; all zero at first. */
+struct qf_refcount_piece {
+	uint64_t off;
+	bool held;
+	unsigned char bytes[512];
+};
+
+/*
+ * The same for one who asks for many that lie close to each other, while
+ * nothing changes in the file: most are answered out of P.
+ */
+enum qf_err qf_image_refcount_near(const struct qf_image *img,
+				   struct qf_refcount_piece *p,
+				   uint64_t cluster, uint64_t *refcount,
+				   struct qf_why *why);
+
 /*
  * Who holds a reference: the active disk, a snapshot (its place in the
  * table), or the image as a whole.

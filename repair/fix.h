@@ -17,8 +17,18 @@ struct qf_fix_ctx {
 	struct qf_tally tally;
 	const struct qf_report *rep; /* of this state */
 	struct qf_plan *plan;
-	struct qf_ledger *beyond; /* references past the end, or NULL */
+	struct qf_ledger *beyond;	/* references past the end, or NULL */
+	struct qf_refcount_piece *near; /* of img: read before, or NULL */
 };
+
+/* The refcount that the image states for CLUSTER; see qf_image_refcount. */
+static inline enum qf_err qf_fix_refcount(const struct qf_fix_ctx *c,
+					  uint64_t cluster, uint64_t *stated)
+{
+	return c->near ? qf_image_refcount_near(c->img, c->near, cluster,
+						stated, NULL)
+		       : qf_image_refcount(c->img, cluster, stated, NULL);
+}
 
 typedef enum qf_err qf_fix_fn(struct qf_fix_ctx *c, struct qf_why *why);
 

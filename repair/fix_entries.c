@@ -168,8 +168,7 @@ static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
 
 	return off >= c->img->io->size &&
 	       !(off & (c->img->geo.cluster_bytes - 1)) &&
-	       !qf_image_refcount(c->img, off >> c->img->geo.cluster_bits,
-				  &stated, NULL) &&
+	       !qf_fix_refcount(c, off >> c->img->geo.cluster_bits, &stated) &&
 	       stated;
 }
 

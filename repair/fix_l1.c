@@ -78,8 +78,7 @@ static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
 
 	return off >= c->img->io->size &&
 	       !(off & (c->img->geo.cluster_bytes - 1)) &&
-	       !qf_image_refcount(c->img, off >> c->img->geo.cluster_bits,
-				  &stated, NULL) &&
+	       !qf_fix_refcount(c, off >> c->img->geo.cluster_bits, &stated) &&
 	       stated;
 }
 
@@ -94,8 +93,8 @@ static bool suits(const struct l1_fix *f, uint64_t off)
 	const struct qf_l2_table *t = f->t;
 	uint64_t stated;
 
-	return !qf_image_refcount(f->c->img, off >> f->c->img->geo.cluster_bits,
-				  &stated, NULL) &&
+	return !qf_fix_refcount(f->c, off >> f->c->img->geo.cluster_bits,
+				&stated) &&
 	       stated == t->weight &&
 	       qf_orphan_suits(f->c, off, f->g->l1_index,
 			       t->active && t->weight == 1);

@@ -73,7 +73,7 @@ static bool is_missing(const struct older *o, const struct qf_l2_table *t,
 
 	counted = qf_ledger_count(c->tally.ledger, cluster, &flags);
 	if (!counted || flags & QF_LEDGER_DOUBLE ||
-	    qf_image_refcount(c->img, cluster, &stated, NULL))
+	    qf_fix_refcount(c, cluster, &stated))
 		return false;
 	if (packed) {
 		times = counted / t->weight;

@@ -87,8 +87,7 @@ static enum qf_err name_table(struct qf_fix_ctx *c, enum qf_problem problem,
 	struct qf_be64 w;
 
 	if (!qf_image_l1(c->img, QF_HOLDER_ACTIVE, &l1_off, &entries) ||
-	    qf_image_refcount(c->img, off >> c->img->geo.cluster_bits, &stated,
-			      NULL))
+	    qf_fix_refcount(c, off >> c->img->geo.cluster_bits, &stated))
 		return QF_OK;
 	w = qf_be_put64(off | (stated == 1 ? QF_ENTRY_COPIED : 0));
 	return qf_plan_put(c->plan, problem, l1_off + index * 8, &w, sizeof(w),
@@ -217,7 +216,7 @@ static bool is_high(const struct qf_fix_ctx *c, uint64_t off)
 {
 	uint64_t cluster = off >> c->img->geo.cluster_bits, stated;
 
-	return !qf_image_refcount(c->img, cluster, &stated, NULL) &&
+	return !qf_fix_refcount(c, cluster, &stated) &&
 	       stated > qf_ledger_count(c->tally.ledger, cluster, NULL);
 }
 

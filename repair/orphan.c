@@ -27,7 +27,7 @@ bool qf_orphan_is(const struct qf_fix_ctx *c, uint64_t off)
 	return off && cl < c->tally.clusters &&
 	       !(off & (c->img->geo.cluster_bytes - 1)) &&
 	       !qf_ledger_count(c->tally.ledger, cl, NULL) &&
-	       !qf_image_refcount(c->img, cl, &stated, NULL) && stated &&
+	       !qf_fix_refcount(c, cl, &stated) && stated &&
 	       !qf_ranges_has(&c->plan->released, off);
 }
 
@@ -40,7 +40,7 @@ static bool is_ours(const struct qf_fix_ctx *c, uint64_t off)
 	return off && cl < c->tally.clusters &&
 	       qf_ledger_count(c->tally.ledger, cl, &flags) &&
 	       !(flags & QF_LEDGER_DOUBLE) &&
-	       !qf_image_refcount(c->img, cl, &stated, NULL) && stated;
+	       !qf_fix_refcount(c, cl, &stated) && stated;
 }
 
 /* What the entries of an L2 table tell about it. */
@@ -62,7 +62,7 @@ static void count_entry(const struct qf_fix_ctx *c, const struct qf_run *r,
 	allocated = !bytes || n;
 	missing = n;
 	for (k = 0; k < n; k++) {
-		if (qf_image_refcount(c->img, first + k, &stated, NULL))
+		if (qf_fix_refcount(c, first + k, &stated))
 			stated = 0;
 		allocated &= stated > 0;
 		missing &= stated >
@@ -176,7 +176,7 @@ static bool suits(const struct qf_fix_ctx *c, const struct qf_run *r,
 		return true;
 	}
 	if (!qf_tally_touched(c->img, off, bytes, &first) ||
-	    qf_image_refcount(c->img, first, &stated, NULL))
+	    qf_fix_refcount(c, first, &stated))
 		return false;
 	*own += stated == 1 || !active;
 	/* taking a snapshot clears the flag, and nothing sets it there */

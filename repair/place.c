@@ -87,7 +87,7 @@ uint64_t qf_place_lacking(const struct qf_fix_ctx *c, const struct qf_group *g,
 		counted = qf_ledger_count(c->tally.ledger, t->off >> bits,
 					  &flags);
 		if (flags & QF_LEDGER_DOUBLE ||
-		    qf_image_refcount(c->img, t->off >> bits, &stated, NULL) ||
+		    qf_fix_refcount(c, t->off >> bits, &stated) ||
 		    stated != counted + n || !qf_orphan_is_table(c, t->off))
 			continue;
 		if (found)

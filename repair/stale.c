@@ -14,8 +14,7 @@ static bool is_wanted(const struct qf_fix_ctx *c, uint64_t cluster, bool leaked)
 	if (qf_ledger_count(c->tally.ledger, cluster, NULL) ||
 	    qf_ranges_has(&c->plan->fresh, cluster << c->img->geo.cluster_bits))
 		return false;
-	return leaked ||
-	       (!qf_image_refcount(c->img, cluster, &stated, NULL) && !stated);
+	return leaked || (!qf_fix_refcount(c, cluster, &stated) && !stated);
 }
 
 enum qf_err qf_stale_scan(const struct qf_fix_ctx *c, bool leaked,

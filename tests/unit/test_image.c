@@ -14,6 +14,21 @@ static struct mini_opts opts(uint32_t version, uint32_t bits, uint32_t order)
 				   .disk_bytes = 1ull << (bits * 2 - 3) };
 }
 
+/* Asked up and down, and far apart. */
+static void kept_pieces_tell_the_same(const struct qf_image *img,
+				      struct mini *m)
+{
+	struct qf_refcount_piece near = { 0 };
+	uint64_t all = m->bytes / m->cluster_bytes, i, c, n;
+
+	for (i = 0; i < 3 * all; i++) {
+		c = i < all ? i : i < 2 * all ? 2 * all - i : i * 7919 % all;
+		assert_int_equal(
+			qf_image_refcount_near(img, &near, c, &n, NULL), QF_OK);
+		assert_int_equal(n, mini_refcount(m, c * m->cluster_bytes));
+	}
+}
+
 static void every_size_opens(void **state)
 {
 	struct mini_opts o;
@@ -43,9 +58,35 @@ static void every_size_opens(void **state)
 					n,
 					mini_refcount(&m, c * m.cluster_bytes));
 			}
+			kept_pieces_tell_the_same(img, &m);
 			qf_image_close(img);
 			mini_free(&m);
 		}
+}
+
+static void an_unreadable_piece_is_not_kept(void **state)
+{
+	struct mini_opts o = opts(3, 12, 4);
+	struct qf_refcount_piece near = { 0 };
+	struct mini_faulty f = { 0 };
+	struct qf_image *img;
+	struct mini m;
+	uint64_t n;
+
+	(void)state;
+	mini_make(&m, &o);
+	mini_faulty_io(&f, &m);
+	assert_int_equal(qf_image_open(&f.io, &img, NULL), QF_OK);
+	f.fail_off = mini_get64(&m, m.reftable_off) + 256;
+	f.fail_bytes = 8;
+	/* the piece cannot be read, the refcount can */
+	assert_int_equal(qf_image_refcount_near(img, &near, 1, &n, NULL),
+			 QF_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(qf_image_refcount_near(img, &near, 128, &n, NULL),
+			 QF_ERR_IO);
+	qf_image_close(img);
+	mini_free(&m);
 }
 
 static void refcounts_that_cannot_be_had(void **state)
@@ -317,6 +358,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_size_opens),
+		cmocka_unit_test(an_unreadable_piece_is_not_kept),
 		cmocka_unit_test(refcounts_that_cannot_be_had),
 		cmocka_unit_test(a_block_inside_a_cluster),
 		cmocka_unit_test(tables_in_the_wrong_place),
