@@ -6,6 +6,9 @@
  * at different places that cross each other in the file are damage; they are
  * read all the same, but only up to CROSS_BUDGET entries, so that a hostile
  * file of 65536 snapshots over one area costs neither time nor memory.
+ *
+ * Snapshots taken one after the other have nearly the same entries: one that
+ * says what the table before said at the same index adds only its weight.
  */
 #include "lib/mem.h"
 #include "lib/walk.h"
@@ -36,6 +39,9 @@ struct gather {
 	uint32_t n_l1;
 	struct ref *ref;
 	size_t n_refs, ref_room;
+	/* by L1 index, the number of its newest ref, and 1; 0: none */
+	uint32_t *newest;
+	uint64_t newest_bytes;
 	uint64_t seen_end; /* the file is read up to here ... */
 	uint64_t crossed;  /* ... and so many entries were read twice */
 };
@@ -77,22 +83,38 @@ struct collect {
 	uint32_t active; /* entries of the active disk, if it is one */
 };
 
+static struct ref *newest(struct gather *g, uint64_t index)
+{
+	return g->newest && g->newest[index] ? &g->ref[g->newest[index] - 1]
+					     : NULL;
+}
+
 static bool collect_entry(void *ctx, uint64_t index, uint64_t entry)
 {
 	struct collect *c = ctx;
 	struct gather *g = c->g;
+	bool active = index < c->active;
 	struct ref *r;
 
 	while (c->reach && c->l1[c->reach - 1].entries <= index)
 		c->reach--;
-	if (!qf_mem_grow((void **)&g->ref, g->n_refs, &g->ref_room, sizeof(*r)))
+	g->w->l1_entries_used += active;
+	r = newest(g, index);
+	if (r && r->entry == entry) {
+		r->weight += c->reach;
+		r->active |= active;
+		return true;
+	}
+	if (g->n_refs == UINT32_MAX ||
+	    !qf_mem_grow((void **)&g->ref, g->n_refs, &g->ref_room, sizeof(*r)))
 		return false;
 	r = &g->ref[g->n_refs++];
+	if (g->newest)
+		g->newest[index] = (uint32_t)g->n_refs;
 	r->entry = entry;
 	r->l1_index = (uint32_t)index;
 	r->weight = c->reach;
-	r->active = index < c->active;
-	g->w->l1_entries_used += r->active;
+	r->active = active;
 	return true;
 }
 
@@ -238,7 +260,7 @@ static enum qf_err order_groups(struct qf_walk *w)
 static enum qf_err list_l1(struct gather *g)
 {
 	struct qf_image *img = g->w->img;
-	uint32_t h, n = qf_image_holders(img);
+	uint32_t h, n = qf_image_holders(img), longest = 0;
 
 	g->l1 = qf_mem_zalloc(n, sizeof(*g->l1));
 	if (!g->l1)
@@ -247,8 +269,17 @@ static enum qf_err list_l1(struct gather *g)
 		struct l1 *l = &g->l1[g->n_l1];
 
 		l->holder = h;
-		if (qf_image_l1(img, h, &l->off, &l->entries) && l->entries)
-			g->n_l1++;
+		if (!qf_image_l1(img, h, &l->off, &l->entries) || !l->entries)
+			continue;
+		g->n_l1++;
+		if (longest < l->entries)
+			longest = l->entries;
+	}
+	if (g->n_l1 > 1) {
+		g->newest_bytes = longest * sizeof(*g->newest);
+		g->newest = qf_mem_map(g->newest_bytes);
+		if (!g->newest)
+			return QF_ERR_NOMEM;
 	}
 	qsort(g->l1, g->n_l1, sizeof(*g->l1), by_place);
 	return QF_OK;
@@ -324,6 +355,7 @@ enum qf_err qf_walk_gather(struct qf_image *img, struct qf_walk *w,
 	err = gather(&g, why);
 	free(g.l1);
 	free(g.ref);
+	qf_mem_unmap(g.newest, g.newest_bytes);
 	if (err) {
 		qf_walk_free(w);
 		qf_err_set(why, err, 0, QF_NOWHERE,
