@@ -14,6 +14,7 @@
 enum {
 	OPT_OUTPUT = 256,
 	OPT_RISK,
+	OPT_GUESS,
 	OPT_UNDO,
 	OPT_OUTPUT_IMAGE,
 	OPT_JOBS,
@@ -25,6 +26,7 @@ static const struct option options[] = {
 	{ "yes", no_argument, NULL, 'y' },
 	{ "preen", no_argument, NULL, 'p' },
 	{ "risk", required_argument, NULL, OPT_RISK },
+	{ "guess", no_argument, NULL, OPT_GUESS },
 	{ "undo", required_argument, NULL, OPT_UNDO },
 	{ "trim", no_argument, NULL, OPT_TRIM },
 	{ "output-image", required_argument, NULL, OPT_OUTPUT_IMAGE },
@@ -44,6 +46,8 @@ static const char help[] =
 	"  -p, --preen            do what risks nothing\n"
 	"      --risk=RISK        none, metadata or data (the default): what may\n"
 	"                         be at stake at the most\n"
+	"      --guess            restore a table also from an older copy that\n"
+	"                         does not account for all that came after it\n"
 	"      --trim             give back the room of all free clusters: punch\n"
 	"                         them out of the file, cut off its free end\n"
 	"      --undo=FILE        the undo file (default: IMAGE.qfsck-undo)\n"
@@ -100,6 +104,9 @@ static int take_option(struct qf_run_opts *o, int opt)
 		return -1;
 	case OPT_RISK:
 		return take_risk(o, optarg);
+	case OPT_GUESS:
+		o->guess = true;
+		return -1;
 	case OPT_TRIM:
 		o->trim = true;
 		return -1;

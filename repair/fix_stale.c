@@ -7,11 +7,17 @@
  * entries point to clusters that now lack an owner, none to clusters that
  * have all of theirs, and most of the clusters without an owner are among
  * them. There must be one lost table, and one copy that explains most.
+ *
+ * What was written after the copy was made is not in it. As long as each such
+ * cluster replaced one that is free now, nothing of what the copy names can
+ * have been given to another place of the disk: the copy is restored. Else
+ * it may show a place's bytes at another, and is only offered (--guess).
  */
 #include "lib/mem.h"
 #include "repair/older.h"
 #include "repair/orphan.h"
 #include "repair/stale.h"
+#include "repair/stop.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,6 +28,8 @@ struct worth {
 	uint64_t entries; /* that point to clusters */
 	uint64_t lacking; /* of them, to such as lack an owner */
 	uint64_t orphans; /* clusters that have none at all, each once */
+	uint64_t written; /* references since the copy was made */
+	uint64_t freed;	  /* those of the copy that are given up since */
 };
 
 struct search {
@@ -35,7 +43,8 @@ struct search {
 	uint64_t from;
 	uint64_t orphans; /* of the image */
 	bool doubt;	  /* copies contradict each other */
-	struct qf_ranges seen;
+	uint64_t *touch;  /* the clusters that the copy's entries touch */
+	size_t n_touch, touch_room;
 	bool failed; /* no memory */
 };
 
@@ -88,21 +97,59 @@ static void put(const struct search *s, void *table, uint32_t i, uint64_t entry,
 	memcpy((char *)table + i * bytes, w, bytes);
 }
 
-/* Counts those of the entry's clusters that have no owner at all. */
-static void count_orphans(struct search *s, const struct qf_run *r,
-			  struct worth *w)
+static void note_touched(struct search *s, const struct qf_run *r)
 {
-	uint64_t size = s->c->img->geo.cluster_bytes, off, bytes, first, n, k;
+	uint64_t off, bytes, first, n, k;
 
 	bytes = qf_tally_run_bytes(s->c->img, r, &off);
 	n = qf_tally_touched(s->c->img, off, bytes, &first);
 	for (k = 0; k < n; k++) {
-		off = (first + k) * size;
-		if (!qf_orphan_is(s->c, off) || qf_ranges_has(&s->seen, off))
-			continue;
-		s->failed |= !qf_ranges_add(&s->seen, off, size);
-		w->orphans++;
+		if (!qf_mem_grow((void **)&s->touch, s->n_touch, &s->touch_room,
+				 sizeof(*s->touch))) {
+			s->failed = true;
+			return;
+		}
+		s->touch[s->n_touch++] = first + k;
 	}
+}
+
+static int by_number(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return (a > b) - (a < b);
+}
+
+/* How many references to CLUSTER its refcount has and the image has not. */
+static uint64_t missing(const struct search *s, uint64_t cluster)
+{
+	uint64_t counted, stated;
+
+	counted = qf_ledger_count(s->c->tally.ledger, cluster, NULL);
+	if (qf_fix_refcount(s->c, cluster, &stated))
+		return 0;
+	return stated > counted ? stated - counted : 0;
+}
+
+/* Compares the references of the copy with those that are missing. */
+static void weigh_touched(struct search *s, struct worth *w)
+{
+	uint32_t bits = s->c->img->geo.cluster_bits;
+	uint64_t lost;
+	size_t i, n;
+
+	if (s->n_touch)
+		qsort(s->touch, s->n_touch, sizeof(*s->touch), by_number);
+	for (i = 0; i < s->n_touch; i += n) {
+		for (n = 1;
+		     i + n < s->n_touch && s->touch[i + n] == s->touch[i];)
+			n++;
+		lost = missing(s, s->touch[i]);
+		w->orphans += qf_orphan_is(s->c, s->touch[i] << bits);
+		w->written += lost > n ? lost - n : 0;
+		w->freed += n > lost ? n - lost : 0;
+	}
+	w->written += s->orphans - w->orphans;
 }
 
 /* True if every cluster that the entry R touches is free. */
@@ -114,8 +161,7 @@ static bool is_free(const struct search *s, const struct qf_run *r)
 	n = qf_tally_touched(s->c->img, off, bytes, &first);
 	for (k = 0; k < n; k++)
 		if (qf_ledger_count(s->c->tally.ledger, first + k, NULL) ||
-		    qf_image_refcount(s->c->img, first + k, &stated, NULL) ||
-		    stated)
+		    qf_fix_refcount(s->c, first + k, &stated) || stated)
 			return false;
 	return n;
 }
@@ -142,9 +188,9 @@ static bool judge_entry(struct search *s, uint32_t i, struct worth *w)
 	if (!qf_tally_run_bytes(img, &r, &off))
 		return true;
 	w->entries++;
+	note_touched(s, &r);
 	if (qf_orphan_lacks(s->c, &r)) {
 		w->lacking++;
-		count_orphans(s, &r, w);
 		put(s, s->buf, i, r.entry & ~QF_ENTRY_COPIED, r.bitmap);
 		return true;
 	}
@@ -175,9 +221,15 @@ static bool see_copy(void *ctx, uint64_t off, const struct qf_be64 *buf)
 	uint32_t i;
 
 	memcpy(s->buf, buf, s->c->img->geo.cluster_bytes);
-	qf_ranges_free(&s->seen);
+	s->n_touch = 0;
 	for (i = 0; fits && i < s->c->img->geo.l2_entries; i++)
 		fits = judge_entry(s, i, &w);
+	if (s->failed || qf_stop_asked())
+		return false;
+	if (fits)
+		weigh_touched(s, &w);
+	/* the copy itself may be among those that have no owner */
+	w.written -= w.written && qf_orphan_is(s->c, off);
 	if (!fits || w.lacking * 2 <= w.entries || w.orphans * 2 < s->orphans)
 		return true;
 	s->doubt |= s->worth.lacking && contradicts(s);
@@ -189,14 +241,35 @@ static bool see_copy(void *ctx, uint64_t off, const struct qf_be64 *buf)
 	return true;
 }
 
-static enum qf_err plan_table(struct search *s, struct qf_why *why)
+static enum qf_err offer_table(struct search *s, struct qf_why *why)
 {
-	uint64_t rest = s->orphans - s->worth.orphans;
 	struct qf_plan *p = s->c->plan;
 
-	/* the copy itself may be among those that have no owner */
-	rest -= rest && qf_orphan_is(s->c, s->from);
-	p->withhold_leaks |= rest > 0;
+	free(p->offer);
+	if (asprintf(&p->offer,
+		     "restore the L2 table of L1 entry %" PRIu32
+		     " from an older copy in the unused cluster at 0x%" PRIx64
+		     ": %" PRIu64 " of its %" PRIu64
+		     " entries point to clusters that lack an owner. %" PRIu64
+		     " clusters were written since it was made, and %" PRIu64
+		     " of those that it names are free: where a cluster was "
+		     "used again, it would show one place's data at another.",
+		     s->g->l1_index, s->from, s->worth.lacking,
+		     s->worth.entries, s->worth.written, s->worth.freed) < 0) {
+		p->offer = NULL;
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	}
+	return QF_OK;
+}
+
+static enum qf_err plan_table(struct search *s, struct qf_why *why)
+{
+	struct qf_plan *p = s->c->plan;
+
+	if (s->worth.written != s->worth.freed && !p->guess)
+		return offer_table(s, why);
+	p->withhold_leaks |= s->worth.written > 0;
 	return qf_plan_put(
 		p, s->problem, s->lost->off, s->best,
 		s->c->img->geo.cluster_bytes, why,
@@ -204,9 +277,13 @@ static enum qf_err plan_table(struct search *s, struct qf_why *why)
 		" from an older copy in the unused cluster at 0x%" PRIx64
 		": %" PRIu64 " of its %" PRIu64
 		" entries point to clusters that lack an owner; %" PRIu64
-		" clusters stay without one",
+		" clusters were written since it was made and stay without "
+		"one%s",
 		s->g->l1_index, s->from, s->worth.lacking, s->worth.entries,
-		rest);
+		s->worth.written,
+		s->worth.written == s->worth.freed
+			? ""
+			: "; a guess: it may show one place's data at another");
 }
 
 static enum qf_err look(struct search *s, struct qf_why *why)
@@ -250,7 +327,7 @@ enum qf_err qf_fix_stale(struct qf_fix_ctx *c, struct qf_why *why)
 		if (c->plan->n == had)
 			c->plan->vain_stale = c->tally.leaked;
 	}
-	qf_ranges_free(&s.seen);
+	free(s.touch);
 	free(s.best);
 	free(s.buf);
 	return err;

@@ -96,6 +96,7 @@ static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 	err = qf_image_open(io, &c->img, why);
 	if (err)
 		return err;
+	c->near->held = false;
 	qf_check_free(rep);
 	err = qf_check_run(c->img, o, rep, why);
 	if (!err)
@@ -176,6 +177,7 @@ static void take_opts(struct qf_plan *p, const struct qf_mend_opts *opts)
 	p->limit = opts->limit;
 	p->leaks_only = opts->leaks_only;
 	p->withhold_leaks = opts->withhold_leaks;
+	p->guess = opts->guess;
 	if (opts->refused)
 		memcpy(p->refused, opts->refused, sizeof(p->refused));
 }
@@ -211,7 +213,8 @@ static enum qf_err rounds(struct qf_mend *m, const struct qf_mend_opts *opts,
 			  struct course *co, struct qf_why *why)
 {
 	struct qf_check_opts check = { .jobs = opts->jobs };
-	struct qf_fix_ctx c = { .plan = m->plan };
+	struct qf_refcount_piece near = { 0 };
+	struct qf_fix_ctx c = { .plan = m->plan, .near = &near };
 	enum qf_err err = QF_OK;
 	bool changed = true;
 

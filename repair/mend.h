@@ -28,6 +28,7 @@ struct qf_mend_opts {
 	const bool *refused;
 	bool leaks_only;
 	bool withhold_leaks; /* none is to be freed */
+	bool guess;	     /* restore what the evidence does not prove */
 	unsigned int jobs;
 };
 

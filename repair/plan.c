@@ -43,6 +43,7 @@ void qf_plan_free(struct qf_plan *p)
 		free(p->edit[i].what);
 	free(p->edit);
 	free(p->lost);
+	free(p->offer);
 	qf_ranges_free(&p->fresh);
 	qf_ranges_free(&p->released);
 	qf_ranges_free(&p->withheld);

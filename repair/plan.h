@@ -41,6 +41,9 @@ struct qf_plan {
 	enum qf_risk limit;
 	bool refused[QF_PROBLEMS];
 	bool leaks_only;
+	bool guess; /* restore what the evidence does not prove */
+	/* what was not planned without it; owned, or NULL */
+	char *offer;
 	/* places */
 	struct qf_ranges fresh;	   /* taken by the plan: nobody had them */
 	struct qf_ranges released; /* given up by the plan: may be freed */

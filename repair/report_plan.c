@@ -89,6 +89,14 @@ static void wrap(FILE *out, const char *text)
 	}
 }
 
+static void say_offer(FILE *out, const struct qf_mend *m)
+{
+	if (!m->plan || !m->plan->offer)
+		return;
+	fprintf(out, "Not done without --guess:\n");
+	wrap(out, m->plan->offer);
+}
+
 static const char copies_cut[] =
 	"Tables that are left shared: a copy for each owner would make the "
 	"plan larger than the image justifies. \"qemu-img convert\" writes "
@@ -193,6 +201,7 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	if (!m->plan->n) {
 		fprintf(out, "There is nothing that can be repaired.\n");
 		say_left(out, m, &m->before);
+		say_offer(out, m);
 		say_trim(out, &m->trim);
 		return;
 	}
@@ -213,6 +222,7 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	fprintf(out, "\n");
 	if (m->plan->copies_cut)
 		wrap(out, copies_cut);
+	say_offer(out, m);
 	say_trim(out, &m->trim);
 }
 
@@ -245,6 +255,7 @@ void qf_report_outcome(FILE *out, const struct qf_mend *m,
 	say_state(out, o->left);
 	fprintf(out, "\n");
 	say_left(out, m, o->left);
+	say_offer(out, m);
 	if (o->applied && qf_trim_any(&m->trim))
 		fprintf(out, "The free clusters were trimmed.\n");
 	if (o->undo_file)
@@ -331,6 +342,8 @@ void qf_report_plan_json(FILE *out, const struct qf_image *img,
 	if (m->refused)
 		qf_json_text(j, "refused", m->reason);
 	json_object_set_new(j, "edits", edits_json(m));
+	if (m->plan->offer)
+		qf_json_text(j, "offer", m->plan->offer);
 	json_object_set_new(j, "lost", lost_json(img, m));
 	json_object_set_new(j, "trim", trim_json(&m->trim, o->applied));
 	json_object_set_new(j, "left", qf_report_findings(&o->left->findings));

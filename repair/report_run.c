@@ -90,6 +90,7 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 	struct qf_mend_opts opts = { .limit = r->o->limit,
 				     .refused = refused,
 				     .leaks_only = r->o->leaks_only,
+				     .guess = r->o->guess,
 				     .withhold_leaks = r->gave_up != NULL,
 				     .jobs = r->o->jobs };
 	enum qf_err err;

@@ -48,7 +48,7 @@ def keep_one(image, place):
     image.write(place(image) + 128, entry)
 
 
-def case(name, steps, damage, place, check, size="2M"):
+def case(name, steps, damage, place, check, size="2M", options=("-y",)):
     # a name of its own: what the guest sees is remembered by it
     sound = os.path.join(work, "sound-%d" % len(os.listdir(work)))
     image = os.path.join(work, "image")
@@ -57,11 +57,12 @@ def case(name, steps, damage, place, check, size="2M"):
     with qimg.Image(image) as damaged:
         damage(damaged, place)
     before = oracle.sha(image)
-    status, said = oracle.repair(image, "-y")
-    shown = "from the older version" in said or "from an older copy" in said
+    status, said = oracle.repair(image, *options)
+    done = said.split("Not done without --guess")[0]
+    shown = "from the older version" in done or "from an older copy" in done
     faults = check(sound, image, status, shown)
     if oracle.sha(image) != before:
-        again, _ = oracle.repair(image, "-y")
+        again, _ = oracle.repair(image, *options)
         faults += ["second repair: %s" % again] if again != status else []
         code, undone = oracle.undo(image)
         if code or oracle.sha(image) != before:
@@ -93,6 +94,23 @@ def but_own(holder, guest):
 
 def untouched(sound, image, status, shown):
     return ["status %s" % status] if shown or status == 0 else []
+
+
+def offered(sound, image, status, shown):
+    """Not restored: what is right now stays right."""
+    faults = untouched(sound, image, status, shown)
+    _, said = oracle.repair(image, "-n")
+    return faults + ([] if "Not done without --guess" in said else [said])
+
+
+def guessed(sound, image, status, shown):
+    should, now = oracle.sound_views(sound), oracle.views(image)
+    back = 256 << 10
+    bad = [b for b in oracle.sectors_that_differ(should[None], now[None])
+           if b < back]
+    # what was discarded, or written at another place
+    return ([] if status == 3 and shown and len(bad) * oracle.SECTOR <
+            back // 2 else ["status %s" % status, len(bad)])
 
 
 def forget(image, index):
@@ -134,6 +152,12 @@ def main():
     case("a stale copy that was overwritten since",
          freed + ["write -P 4 6m 4k"], erase, active_table, untouched,
          size="64M")
+    # the places of what was discarded are used again
+    reused = freed + ["discard 4k 40k", "write -P 6 1m 128k"]
+    case("a stale copy of which clusters were used again", reused, erase,
+         active_table, offered, size="64M")
+    case("the same, as a guess", reused, erase, active_table, guessed,
+         size="64M", options=("-y", "--guess"))
     case("the only empty L1 entry", ["write -P 1 0 3m", "write -P 2 3m 5m"],
          forget, 2, placed, size="8M")
     return tap.finish()
