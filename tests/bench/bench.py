@@ -2,7 +2,7 @@
 """make bench: `qemu-img check` and `qfsck check` on the same images.
 
     tests/bench/bench.py [--quick] [--shape NAME]... [--cold] [--curves]
-                         [--repair]
+                         [--repair] [--reads]
 
 Prints for each shape the median wall time, CPU time and peak memory of both
 programs, their ratios, and the floor: a plain loop that reads the same tables
@@ -30,6 +30,8 @@ QFSCK = os.environ.get("QFSCK", os.path.join(ROOT, "qfsck"))
 TOOLS = os.path.join(BUILD, "tests", "bench")
 # qemu-img is not asked again once it has taken so long on a shape.
 PATIENCE = 30
+# Many small tables, and few large ones far apart.
+COLD_SHAPES = ("small-256g", "snap10")
 
 
 def log(text):
@@ -140,6 +142,21 @@ def bench_shape(store, shape, args, rows, skipped):
         rows.append(row(shape.title + ", cold", None, *cold))
 
 
+def bench_reads(store, args):
+    """The ways of reading tables that are not in the page cache."""
+    for name in args.shape or COLD_SHAPES:
+        try:
+            path = store.get(name)
+        except shapes.NoRoom as why:
+            print(f"skipped {name}: {why}")
+            continue
+        log(f"reading {name}")
+        print(f"{name}: ", end="", flush=True)
+        subprocess.run([os.path.join(TOOLS, "coldread"), path, "3"],
+                       check=True)
+    return 0
+
+
 def choose(args):
     if args.shape:
         return [s for s in shapes.SHAPES if s.name in args.shape]
@@ -164,6 +181,8 @@ def parse():
                    help="how the cost grows: a table and an SVG")
     p.add_argument("--repair", action="store_true",
                    help="what repairs take, on copies")
+    p.add_argument("--reads", action="store_true",
+                   help="ways to read cold tables (root)")
     p.add_argument("--svg", default=os.path.join(BUILD, "bench-curves.svg"))
     p.add_argument("--max-mib", type=int, default=8192,
                    help="room that the images may take (8192)")
@@ -187,6 +206,8 @@ def main():
     store = shapes.Store(args.dir, args.max_mib, log)
     if args.curves:
         return curves.bench(store, args, run_pairs, print_table)
+    if args.reads:
+        return bench_reads(store, args)
     if args.repair:
         return repairs.bench(store, sys.modules[__name__], print_table)
     rows, skipped = [HEAD], []
