@@ -19,6 +19,10 @@ void qf_report_pending(FILE *err, const char *name, struct qf_io *io,
 				name, why.text);
 		return;
 	}
+	/* one that was renamed: every folder is not to be read for every image */
+	if (f->sight == QF_UNDO_NONE && qf_undofind_is_marked(io) &&
+	    qf_undofind_renamed(name, io, f, &why))
+		f->sight = QF_UNDO_NONE;
 	if (f->sight == QF_UNDO_AT_WORK)
 		fprintf(err,
 			"qfsck: %s: a repair of this image was interrupted "

@@ -91,6 +91,7 @@ static enum qf_err read_header(struct qf_undofile *u, struct qf_why *why)
 	if (!version || version > QF_UNDO_VERSION)
 		return qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "was written by another version of qfsck");
+	u->crc = crc;
 	u->size_before = qf_be_get64(h.size_before);
 	u->size_after = qf_be_get64(h.size_after);
 	u->inode = qf_be_get64(h.inode);

@@ -140,6 +140,7 @@ struct qf_undofile {
 	uint64_t size_before, size_after, inode;
 	uint64_t record_bytes;
 	uint32_t first_bytes, first_crc, flags;
+	uint32_t crc; /* of the header */
 	char name[QF_UNDO_NAME_ROOM + 1];
 	enum qf_undo_health health;
 	uint64_t bad_off;    /* damaged: where in the undo file */

@@ -2,6 +2,7 @@
 #include "lib/undofind.h"
 #include "lib/format.h"
 #include "lib/mem.h"
+#include "lib/undoscan.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -124,13 +125,13 @@ static bool compare(struct qf_undofile *u, struct qf_io *io, struct tally *t)
 	uint64_t i;
 	uint32_t at, n;
 
-	for (i = 0; i < u->n_whole && !t->strange; i++) {
+	for (i = 0; i < u->n_whole; i++) {
 		if (qf_undofile_read(u, i, &r, NULL))
 			return false;
 		/* sector 0 has many states; of zeros nothing is seen */
 		if (!r.off || (!r.after && !r.before_len))
 			continue;
-		for (at = 0; at < r.len && !t->strange; at += SECTOR) {
+		for (at = 0; at < r.len; at += SECTOR) {
 			n = r.len - at < SECTOR ? r.len - at : SECTOR;
 			if (qf_io_read_pad(io, now, n, r.off + at, NULL))
 				return false;
@@ -142,15 +143,21 @@ static bool compare(struct qf_undofile *u, struct qf_io *io, struct tally *t)
 
 /*
  * True if U, which has no commit mark, had one: the image shows that the
- * repair was begun, or was written to after the undo file was.
+ * repair was begun, or was written to after the undo file was. Where none of
+ * the places is clearly as after, it was a guest that wrote.
  */
 static bool was_begun(struct qf_undofile *u, struct qf_io *io)
 {
 	struct tally t = { 0, 0, false };
+	bool seen;
 
-	if (is_marked_only(u, io) || io->mtime_ns > u->io->mtime_ns)
+	if (is_marked_only(u, io))
 		return true;
-	return compare(u, io, &t) && t.before && t.after && !t.strange;
+	seen = compare(u, io, &t);
+	if (seen && (t.before || t.strange) && !t.after)
+		return false;
+	return io->mtime_ns > u->io->mtime_ns ||
+	       (seen && t.before && t.after && !t.strange);
 }
 
 static enum qf_undo_sight rotten(struct qf_why *why, const char *what)
@@ -372,34 +379,113 @@ static enum qf_err look_away(char *name, struct qf_io *io,
 	return QF_OK;
 }
 
+bool qf_undofind_each(const char *image,
+		      bool (*see)(void *ctx, const char *name), void *ctx)
+{
+	unsigned int n, gap = 0;
+	bool go_on = true;
+	char *name;
+
+	for (n = 0; go_on && n < MAX_NUMBER && gap < MAX_GAP; n++) {
+		name = qf_undofind_name(image, n);
+		if (!name)
+			return false;
+		if (access(name, F_OK) < 0) {
+			gap++;
+		} else {
+			gap = 0;
+			go_on = see(ctx, name);
+		}
+		free(name);
+	}
+	return true;
+}
+
+struct looker {
+	struct qf_io *io;
+	struct qf_undofind *f;
+	struct qf_why *why;
+	enum qf_err err;
+};
+
+static bool see_beside(void *ctx, const char *name)
+{
+	struct qf_undofind seen = { .sight = QF_UNDO_NONE };
+	struct looker *l = ctx;
+	char *copy = strdup(name);
+	enum qf_err err;
+
+	if (!copy) {
+		l->err = no_memory(l->why);
+		return false;
+	}
+	err = look_at(name, true, l->io, &seen, l->why);
+	if (err)
+		l->err = err;
+	if (!note(l->f, &seen, copy))
+		return true;
+	l->err = QF_OK;
+	return false;
+}
+
 /* Those beside the image. An error of reading one is told if no other is at
  * work. */
 static enum qf_err look_beside(const char *image, struct qf_io *io,
 			       struct qf_undofind *f, struct qf_why *why)
 {
-	enum qf_err err, unread = QF_OK;
-	unsigned int n, gap = 0;
-	char *name;
+	struct looker l = { io, f, why, QF_OK };
 
-	for (n = 0; n < MAX_NUMBER && gap < MAX_GAP; n++) {
-		struct qf_undofind seen = { .sight = QF_UNDO_NONE };
+	return qf_undofind_each(image, see_beside, &l) ? l.err : no_memory(why);
+}
 
-		name = qf_undofind_name(image, n);
-		if (!name)
-			return no_memory(why);
-		if (access(name, F_OK) < 0) {
-			free(name);
-			gap++;
-			continue;
-		}
-		gap = 0;
-		err = look_at(name, true, io, &seen, why);
-		if (err)
-			unread = err;
-		if (note(f, &seen, name))
-			return QF_OK;
-	}
-	return unread;
+/* What U, of another name, is: the image of version 3 must be marked, and
+ * any must hold what U tells of. */
+static enum qf_undo_sight see_other(struct qf_undofile *u, struct qf_io *io,
+				    struct qf_why *why)
+{
+	struct tally t = { 0, 0, false };
+
+	if (qf_undofind_is_marked(io))
+		return qf_undofind_see(u, io, why);
+	if (is_open_to_doubt(io) && u->health == QF_UNDO_WHOLE &&
+	    compare(u, io, &t) && !t.strange && (t.before || t.after))
+		return QF_UNDO_AT_WORK;
+	return QF_UNDO_NONE;
+}
+
+static bool see_renamed(void *ctx, const char *path, bool is_note)
+{
+	struct qf_undofind seen = { .sight = QF_UNDO_NONE };
+	struct looker *l = ctx;
+	struct qf_undofile *u;
+	char *copy;
+	bool maybe;
+
+	if (is_note || qf_undofile_peek(path, &u, NULL))
+		return true;
+	maybe = u->inode == l->io->id[1] && u->committed && !u->ended &&
+		!qf_undoscan_is_younger(l->io, path);
+	qf_undofile_close(u);
+	if (!maybe || qf_undofile_open(path, &u, NULL))
+		return true;
+	seen.sight = see_other(u, l->io, &seen.why);
+	qf_undofile_close(u);
+	copy = strdup(path);
+	if (copy)
+		return !note(l->f, &seen, copy);
+	l->err = no_memory(l->why);
+	return false;
+}
+
+enum qf_err qf_undofind_renamed(const char *name, struct qf_io *io,
+				struct qf_undofind *f, struct qf_why *why)
+{
+	struct looker l = { io, f, why, QF_OK };
+	enum qf_err err = QF_OK;
+
+	if (!io->block_dev)
+		err = qf_undoscan_folders(name, see_renamed, &l, why);
+	return err ? err : l.err;
 }
 
 enum qf_err qf_undofind_pending(const char *name, const char *extra,
@@ -432,32 +518,4 @@ enum qf_err qf_undofind_pending(const char *name, const char *extra,
 		memset(f, 0, sizeof(*f));
 	}
 	return err;
-}
-
-char *qf_undofind_gave_up(const char *image, struct qf_io *io)
-{
-	struct qf_undofile *u;
-	unsigned int n, gap = 0;
-	char *name;
-	bool found;
-
-	for (n = 0; n < MAX_NUMBER && gap < MAX_GAP; n++) {
-		name = qf_undofind_name(image, n);
-		if (!name || access(name, F_OK) < 0) {
-			free(name);
-			gap++;
-			continue;
-		}
-		gap = 0;
-		if (!qf_undofile_peek(name, &u, NULL)) {
-			found = u->committed && u->state == QF_UNDO_APPLIED &&
-				u->flags & QF_UNDO_GAVE_UP &&
-				(io->block_dev || u->inode == io->id[1]);
-			qf_undofile_close(u);
-			if (found)
-				return name;
-		}
-		free(name);
-	}
-	return NULL;
 }

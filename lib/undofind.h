@@ -71,9 +71,18 @@ enum qf_undo_sight qf_undofind_see(struct qf_undofile *u, struct qf_io *io,
 bool qf_undofind_is_leftover(const char *name, struct qf_io *io);
 
 /*
- * The name of an undo file beside the image whose repair was carried out and
- * gave up pointers, owned by the caller; NULL if there is none.
+ * Looks, where qf_undofind_pending found nothing, for what is at work on an
+ * image that was renamed since: undo files in its folder that record its inode
+ * number. F as there. Errors: QF_ERR_NOMEM.
  */
-char *qf_undofind_gave_up(const char *image, struct qf_io *io);
+enum qf_err qf_undofind_renamed(const char *name, struct qf_io *io,
+				struct qf_undofind *f, struct qf_why *why);
+
+/*
+ * Shows SEE the names of the undo files beside the image, in the order of
+ * their numbers, until it returns false. Returns false without memory.
+ */
+bool qf_undofind_each(const char *image,
+		      bool (*see)(void *ctx, const char *name), void *ctx);
 
 #endif

@@ -26,6 +26,7 @@
 #include "lib/be.h"
 #include "lib/mem.h"
 #include "lib/undofind.h"
+#include "repair/later.h"
 #include "repair/pointer.h"
 #include "repair/sink.h"
 #include "repair/verify.h"
@@ -34,6 +35,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -117,8 +119,7 @@ static enum qf_err set_state(struct journal *j, enum qf_undo_state state,
 	memset(&m, 0, sizeof(m));
 	m.magic = qf_be_put32(QF_UNDO_STATE);
 	m.state = qf_be_put32(state);
-	m.mtime = qf_be_put64((uint64_t)st.st_mtim.tv_sec * 1000000000u +
-			      (uint64_t)st.st_mtim.tv_nsec);
+	m.mtime = qf_be_put64(qf_later_mtime(&st));
 	m.size = qf_be_put64((uint64_t)st.st_size);
 	m.crc = qf_be_put32(qf_undofile_crc(0, &m, 24));
 	err = write_all(j->undo_fd, &m, sizeof(m), j->u->mark_off);
@@ -417,16 +418,26 @@ out:
 static enum qf_err unchanged_since(struct journal *j, struct qf_why *why)
 {
 	struct stat st;
+	char *later;
 
 	if (j->io->block_dev)
 		return QF_OK;
 	if (fstat(j->fd, &st) < 0)
 		return failed(why, errno, QF_NOWHERE, "look at the image");
 	if ((uint64_t)st.st_size == j->u->state_size &&
-	    (uint64_t)st.st_mtim.tv_sec * 1000000000u +
-			    (uint64_t)st.st_mtim.tv_nsec ==
-		    j->u->state_mtime)
+	    qf_later_mtime(&st) == j->u->state_mtime)
 		return QF_OK;
+	later = qf_later_find(j->u, j->io->name, qf_later_mtime(&st));
+	if (later) {
+		qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
+			   "has been repaired again since this repair");
+		qf_err_next(why,
+			    "take back the later one first: qfsck undo "
+			    "\"%s\" \"%s\"",
+			    later, j->io->name);
+		free(later);
+		return QF_ERR_USAGE;
+	}
 	qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
 		   "has been written to since the repair, or is a copy: to "
 		   "undo now would destroy what was written");
@@ -486,8 +497,10 @@ enum qf_err qf_journal_undo(struct qf_io *io, struct qf_undofile *u,
 		err = roll_back(&j, why);
 	if (!err)
 		err = set_state(&j, QF_UNDO_UNDONE, why);
-	if (!err)
+	if (!err) {
 		qf_pointer_remove(io->name);
+		qf_pointer_forget(io->name, io, u);
+	}
 out:
 	close_both(&j);
 	return err;

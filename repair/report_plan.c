@@ -258,6 +258,13 @@ void qf_report_outcome(FILE *out, const struct qf_mend *m,
 	say_offer(out, m);
 	if (o->applied && qf_trim_any(&m->trim))
 		fprintf(out, "The free clusters were trimmed.\n");
+	if (o->note)
+		fprintf(out,
+			"What was given up may lie in clusters that look "
+			"leaked or free. They are\nkept as long as the note "
+			"\"%s\" is there: if nothing is missed,\n"
+			"remove it and the undo file.\n",
+			o->note);
 	if (o->undo_file)
 		fprintf(out,
 			"To take the repair back: qfsck undo \"%s\" \"%s\"\n",
@@ -339,6 +346,8 @@ void qf_report_plan_json(FILE *out, const struct qf_image *img,
 	json_object_set_new(j, "undo-file",
 			    o->undo_file ? qf_json_string(o->undo_file)
 					 : json_null());
+	json_object_set_new(j, "note",
+			    o->note ? qf_json_string(o->note) : json_null());
 	if (m->refused)
 		qf_json_text(j, "refused", m->reason);
 	json_object_set_new(j, "edits", edits_json(m));

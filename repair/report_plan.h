@@ -12,6 +12,7 @@ struct qf_outcome {
 	const char *name; /* of the image */
 	bool applied;
 	const char *undo_file;	      /* NULL: none */
+	const char *note;	      /* that something was given up; or NULL */
 	const struct qf_report *left; /* the last check: planned or real */
 };
 

@@ -62,6 +62,8 @@ enum qf_err qf_report_resume(const char *name, struct qf_io *io,
 	enum qf_err err = qf_undofind_pending(name, undo_file, io, &f, why);
 
 	*done = QF_RESUME_NOTHING;
+	if (!err && f.sight == QF_UNDO_NONE)
+		err = qf_undofind_renamed(name, io, &f, why);
 	if (err) {
 		qf_err_next(why,
 			    "an undo file of the image cannot be read, and may "

@@ -2,6 +2,7 @@
 /* One repair, step by step, with what it has to say. */
 #include "cmd.h"
 #include "lib/open.h"
+#include "lib/undokept.h"
 #include "repair/ask.h"
 #include "repair/journal.h"
 #include "repair/pointer.h"
@@ -26,7 +27,8 @@ struct run {
 	struct qf_image *now;  /* as it is then */
 	bool applied;
 	char *undo_name; /* owned */
-	char *gave_up;	 /* owned: undo file of a repair that gave up some */
+	char *note;	 /* owned: that this one gives up some */
+	char *gave_up;	 /* owned: what tells of a repair that gave up some */
 };
 
 static int failed(const struct run *r, const struct qf_why *why)
@@ -96,16 +98,16 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 	enum qf_err err;
 
 	qf_mend_free(&r->mend);
+	qf_progress_start(r->name, false);
 	err = qf_mend_plan(r->img->io, &opts, &r->mend, why);
-	if (err || !r->o->trim)
-		return err;
-	if (r->mend.refused)
+	if (!err && r->o->trim && r->mend.refused)
 		qf_trim_refuse(&r->mend.trim, "the repair is refused");
-	else
+	else if (!err && r->o->trim)
 		err = qf_trim_plan(r->mend.plan, &r->mend.after,
 				   !may_write(r) ||
 					   qf_journal_can_punch(r->img->io),
 				   r->o->jobs, &r->mend.trim, why);
+	qf_progress_stop();
 	return err;
 }
 
@@ -192,6 +194,33 @@ static void leave_pointer(const struct run *r)
 			r->name, why.text, r->undo_name);
 }
 
+/* Before anything is written, so that no interruption can forget it. Without
+ * a note the undo file alone remembers. U is NULL for a mere copy. */
+static void leave_note(struct run *r, const struct qf_undofile *u)
+{
+	struct qf_why why = { 0 };
+
+	free(r->note);
+	r->note = NULL;
+	if (r->img->io->block_dev && qf_sink_is_memory(r->name))
+		qf_err_set(&why, QF_ERR_IO, 0, QF_NOWHERE,
+			   "beside a device no note can stay that this repair "
+			   "gives something up");
+	else if (!qf_pointer_note(r->name, r->img->io, u, &r->note, &why))
+		return;
+	fprintf(stderr, "qfsck: %s: %s\n  Next: ", r->name, why.text);
+	if (u)
+		fprintf(stderr,
+			"keep \"%s\" where it is, and give the next repair an "
+			"--undo=FILE in the same folder: else it frees what "
+			"may be lost data\n",
+			u->io->name);
+	else
+		fprintf(stderr,
+			"do not repair this copy again: that frees what may be "
+			"lost data\n");
+}
+
 static enum qf_err carry_out(struct run *r, struct qf_why *why)
 {
 	struct qf_undofile *u = NULL;
@@ -211,12 +240,16 @@ static enum qf_err carry_out(struct run *r, struct qf_why *why)
 		err = qf_undofile_open(r->undo_name, &u, why);
 	if (!err)
 		leave_pointer(r);
+	if (!err && qf_plan_gives_up(r->mend.plan))
+		leave_note(r, u);
 	if (!err)
 		err = qf_journal_apply(r->img->io, u, false, why);
 	r->applied = !err;
 	/* else the image may be half written, and the next repair needs it */
 	if (u && !qf_undofile_unfinished(u))
 		qf_pointer_remove(r->name);
+	if (u && u->state == QF_UNDO_ROLLED_BACK)
+		qf_pointer_forget(r->name, r->img->io, u);
 	qf_undofile_close(u);
 	return err;
 }
@@ -244,12 +277,15 @@ static int conclude(struct run *r)
 		left = &r->mend.after; /* as it would be */
 	out.left = left;
 	out.undo_file = r->applied ? r->undo_name : NULL;
-	if (r->gave_up && left->leaks)
+	out.note = r->applied ? r->note : NULL;
+	if (r->gave_up && (left->leaks || r->o->trim))
 		fprintf(stderr,
-			"qfsck: %s: leaked clusters are kept: they may be what "
-			"an earlier repair could not find a way to (%s)\n"
-			"  Next: if nothing is missed in the guest, remove that "
-			"file and repair again to free them\n",
+			"qfsck: %s: leaked clusters are kept, and free ones are "
+			"not trimmed: they may be what an earlier repair could "
+			"not find a way to (%s)\n"
+			"  Next: if nothing is missed in the guest, remove what "
+			"is named there (or move it to another folder) and "
+			"repair again\n",
 			r->name, r->gave_up);
 	if (!r->applied && has_work(r) && r->o->mode == QF_RUN_ASK &&
 	    !r->o->terminal)
@@ -267,6 +303,17 @@ static int conclude(struct run *r)
 	return exit_code(r->applied ? r->real.verdict : r->mend.before.verdict);
 }
 
+/* What an earlier repair gave up, of the image or of the one that it is a
+ * copy of: the copy remembers it by itself. */
+static enum qf_err look_for_given_up(struct run *r, struct qf_why *why)
+{
+	if (!r->gave_up)
+		return qf_undokept_find(r->name, r->o->undo_file, r->img->io,
+					&r->gave_up, why);
+	leave_note(r, NULL);
+	return QF_OK;
+}
+
 static int repair(struct run *r)
 {
 	struct qf_why why = { 0 };
@@ -275,10 +322,10 @@ static int repair(struct run *r)
 
 	if (code >= 0)
 		return code;
-	r->gave_up = qf_undofind_gave_up(r->name, r->img->io);
-	qf_progress_start(r->name, false);
+	err = look_for_given_up(r, &why);
+	if (err)
+		return failed(r, &why);
 	err = make_plan(r, NULL, &why);
-	qf_progress_stop();
 	if (err)
 		return failed(r, &why);
 	if (!r->o->json && !r->o->report)
@@ -299,11 +346,13 @@ static int make_copy(struct run *r)
 	struct qf_image *img;
 	enum qf_err err;
 
-	r->name = r->o->name;
 	/* nobody may write to it while it is copied */
 	err = qf_open_image(r->name, QF_LOCK_READ, false, &img, &why);
 	if (!err) {
-		err = qf_sink_copy(r->name, r->o->output_image, &why);
+		err = qf_undokept_find(r->name, r->o->undo_file, img->io,
+				       &r->gave_up, &why);
+		if (!err)
+			err = qf_sink_copy(r->name, r->o->output_image, &why);
 		qf_image_close(img);
 	}
 	if (err)
@@ -328,5 +377,6 @@ int qf_run_repair(const struct qf_run_opts *o)
 	qf_image_close(r.now);
 	free(r.undo_name);
 	free(r.gave_up);
+	free(r.note);
 	return code;
 }

@@ -197,6 +197,91 @@ def never_begun(half, name):
              checked, undone, status, said)
 
 
+def a_guest_wrote():
+    """Version 2 has no mark: killed while it was recorded, and then a guest
+    wrote to the image. That is no repair that was begun."""
+    half, seen = Half("guest.qcow2", compat="0.10"), 0
+    for number in range(1, 12):
+        half.clean_up()
+        write(half.path, half.before)
+        run("repair", "-y", half.path, QFSCK_CUT_KILL=str(number))
+        if read(half.path) != half.before or not os.path.exists(half.place):
+            continue
+        undo = read(half.place)
+        mark = HEAD + int.from_bytes(undo[48:56] or b"\0", "big")
+        # one record at least tells how the image stands to it
+        if undo[mark:mark + 4] == b"QCMT" or len(undo) < HEAD + RECORD + 1024:
+            continue
+        seen += 1
+        time.sleep(0.02)
+        qimg.qemu_io(half.path, "write -P 7 12M 64k")
+        _, _, checked = run("check", half.path)
+        status, _, said = run("repair", "-y", half.path)
+        case(f"a guest wrote after the recording was cut short at change "
+             f"{number}: nothing was interrupted",
+             "interrupted" not in checked + said and status == 0
+             and qimg.qemu_check(half.path)[0] == 0, checked, status, said)
+    case("there are such cuts", seen)
+
+
+def renamed():
+    """The image was renamed while it was half written."""
+    for name, options in (("v3", {}), ("v2", {"compat": "0.10"})):
+        half = Half(f"was-{name}.qcow2", **options)
+        half.again(half.undo)
+        new = os.path.abspath(f"is-{name}.qcow2")
+        os.rename(half.path, new)
+        _, _, checked = run("check", new)
+        status, _, said = run("repair", "-y", new)
+        case(f"{name}: an interrupted repair is found after the image was "
+             "renamed", status == 0 and "was finished" in said
+             and read(new) == half.after
+             and ("was interrupted" in checked or name == "v2"),
+             checked, status, said)
+
+
+def in_their_order():
+    """Two repairs: the first is taken back after the second."""
+    path = os.path.abspath("twice.qcow2")
+    qimg.build(path, "16M", ["write -P 1 0 64k"], cluster_size=4096)
+
+    def spoil(index):
+        with qimg.Image(path) as image:
+            pos = image.l2_pos(image.l1_used()[0], index)
+            image.put64(pos, image.u64(pos) | 2)
+    spoil(2)
+    first = read(path)
+    os.mkdir("later")
+    run("repair", "-y", path)
+    stamp = os.stat(path)
+    spoil(5)
+    spoil(7)
+    # as if the second repair had found what the first had left
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    for options in ([], ["--undo=" + os.path.abspath("later/u.qfsck-undo")]):
+        place = (options or ["=" + path + ".qfsck-undo.1"])[0].split("=")[1]
+        second = read(path)
+        run("repair", "-y", *options, path)
+        status, _, said = run("undo", path + ".qfsck-undo", path)
+        if options:
+            # it is nowhere to be found
+            case("a later repair that is not found is a write as any other",
+                 status == 1 and "has been written to since" in said, said)
+        else:
+            case("the undo of the first of two repairs names the second",
+                 status == 1 and f'qfsck undo "{place}"' in said, said)
+        status, _, said = run("undo", place, path)
+        case("which can be taken back", status == 0
+             and read(path) == second, said)
+    spoil_back = os.stat(path)
+    spoil(9)
+    status, _, said = run("undo", path + ".qfsck-undo", path)
+    case("a write of somebody else is one", status == 1
+         and "has been written to since" in said
+         and spoil_back.st_mtime_ns != os.stat(path).st_mtime_ns
+         and first != read(path), said)
+
+
 def a_copy_goes_on():
     """The half-written image moved to another place, with its undo file."""
     half = Half("moved.qcow2")
@@ -317,6 +402,9 @@ def main():
         rotten_afterwards(half, name)
         never_begun(half, name)
     a_finished_one_is_not_read(half)
+    a_guest_wrote()
+    renamed()
+    in_their_order()
     a_copy_goes_on()
     gap_in_the_numbers()
     elsewhere()
