@@ -104,6 +104,9 @@ int qf_cmd_explain(int argc, char **argv);
 void qf_progress_start(const char *name, bool wanted);
 void qf_progress_stop(void);
 
+/* The same of work that is no loop of lib/pool: DONE of N UNITs. */
+void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
+
 /* How a report is told, for the folders that enter here. */
 #include "check/report.h"
 

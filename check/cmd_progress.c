@@ -100,9 +100,16 @@ void qf_progress_unit(const char *unit)
 	p.unit = unit;
 }
 
+void qf_progress_step(uint64_t done, uint64_t n, const char *unit)
+{
+	p.unit = unit;
+	tick(done, n);
+}
+
 void qf_progress_stop(void)
 {
 	qf_pool_watch(NULL);
 	if (p.drawn && p.terminal)
 		fprintf(stderr, "\r\033[K");
+	p.wanted = p.terminal = p.drawn = false;
 }

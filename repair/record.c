@@ -227,7 +227,8 @@ static enum qf_err add_trims(struct recorder *r, struct qf_why *why)
 {
 	const struct qf_trim *t = &r->m->trim;
 	struct qf_io *base = r->m->plan->base;
-	uint64_t from = 0, off = 0, len = 0;
+	const char *unit = r->counting ? "MiB read" : "MiB recorded";
+	uint64_t from = 0, off = 0, len = 0, done = 0;
 	enum qf_err err = QF_OK;
 	bool hole;
 
@@ -239,6 +240,8 @@ static enum qf_err add_trims(struct recorder *r, struct qf_why *why)
 					  "stopped; nothing was written");
 		if (!hole && len > CHUNK - off % CHUNK)
 			len = CHUNK - off % CHUNK;
+		qf_trim_progress(t, done, unit);
+		done += hole ? 0 : len;
 		err = hole ? add_zeros(r, off, len, why)
 			   : add_data(r, off, (uint32_t)len, why);
 		from = off + len;

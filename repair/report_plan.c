@@ -171,9 +171,16 @@ static void say_trim(FILE *out, const struct qf_trim *t)
 	if (t->cut_only)
 		fprintf(out, "The file system cannot punch holes: only the "
 			     "file's free end can be cut off.\n");
+	if (t->unread_bytes)
+		fprintf(out,
+			"Not trimmed, because it cannot be read: %s of free "
+			"clusters.\n",
+			qf_text_bytes(t->unread_bytes, gain, sizeof(gain)));
 	if (!qf_trim_any(t)) {
-		fprintf(out, "There is nothing to trim: no free cluster takes "
-			     "room on the disk.\n");
+		fprintf(out,
+			"There is nothing to trim: no %sfree cluster takes "
+			"room on the disk.\n",
+			t->unread_bytes ? "other " : "");
 		return;
 	}
 	fprintf(out,
@@ -325,6 +332,7 @@ static json_t *trim_json(const struct qf_trim *t, bool applied)
 	qf_json_int(o, "free-clusters", t->clusters);
 	qf_json_int(o, "punched-bytes", t->punched_bytes);
 	qf_json_int(o, "cut-bytes", t->cut_bytes);
+	qf_json_int(o, "unreadable-bytes", t->unread_bytes);
 	qf_json_int(o, "file-size-before", t->size_before);
 	qf_json_int(o, "file-size-after", t->size_after);
 	if (t->reason[0])

@@ -230,7 +230,9 @@ static enum qf_err carry_out(struct run *r, struct qf_why *why)
 		return err;
 	/* until here a signal ends the program, and nothing is written */
 	qf_stop_catch();
+	qf_progress_start(r->name, false);
 	err = qf_journal_record(&r->mend, r->undo_name, why);
+	qf_progress_stop();
 	if (!err && qf_stop_asked()) {
 		qf_sink_remove(r->undo_name);
 		return qf_err_set(why, QF_ERR_STOPPED, 0, QF_NOWHERE,

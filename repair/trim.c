@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define READ_BYTES (1u << 20)
+
 static enum qf_err no_memory(struct qf_why *why)
 {
 	return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
@@ -248,6 +250,7 @@ static enum qf_err look(const struct qf_plan *p, unsigned int jobs,
 		err = qf_image_open(io, &img, why);
 	if (err)
 		return err;
+	t->cluster_bytes = img->geo.cluster_bytes;
 	err = qf_walk_gather(img, &walk, why);
 	if (!err)
 		err = qf_tally_make(&walk, jobs, 0, &tally, why);
@@ -274,6 +277,116 @@ static void add_up(const struct qf_plan *p, struct qf_trim *t)
 		else
 			t->punched_bytes += len;
 	}
+}
+
+/* Reads [OFF, OFF + LEN), and adds what cannot be read to BAD, by blocks. */
+static enum qf_err try_read(struct qf_io *base, unsigned char *buf,
+			    uint64_t off, uint64_t len, struct qf_ranges *bad,
+			    struct qf_why *why)
+{
+	uint64_t at, end = off + len;
+	enum qf_err err = qf_io_read_pad(base, buf, len, off, why);
+
+	if (err != QF_ERR_IO)
+		return err;
+	for (at = off - off % QF_TRIM_BLOCK; at < end; at += QF_TRIM_BLOCK) {
+		err = qf_io_read_pad(base, buf, QF_TRIM_BLOCK, at, why);
+		if (err == QF_ERR_IO && !qf_ranges_add(bad, at, QF_TRIM_BLOCK))
+			return no_memory(why);
+		if (err && err != QF_ERR_IO)
+			return err;
+	}
+	return QF_OK;
+}
+
+/* What is to be trimmed and cannot be read. */
+static enum qf_err find_unread(const struct qf_trim *t, struct qf_io *base,
+			       struct qf_ranges *bad, struct qf_why *why)
+{
+	uint64_t from = 0, off = 0, len = 0, done = 0;
+	unsigned char *buf = malloc(READ_BYTES);
+	enum qf_err err = buf ? QF_OK : no_memory(why);
+	bool hole;
+
+	while (!err && qf_trim_next(t, base, from, &off, &len, &hole)) {
+		if (!hole) {
+			if (len > READ_BYTES - off % READ_BYTES)
+				len = READ_BYTES - off % READ_BYTES;
+			qf_trim_progress(t, done, "MiB looked at");
+			err = try_read(base, buf, off, len, bad, why);
+			done += len;
+		}
+		from = off + len;
+	}
+	free(buf);
+	return err;
+}
+
+/* Adds to KEPT what [FROM, END) has besides BAD. */
+static bool add_besides(struct qf_ranges *kept, const struct qf_ranges *bad,
+			uint64_t from, uint64_t end)
+{
+	const struct qf_range *b;
+	uint64_t stop;
+
+	for (; from < end; from = b->off + b->len) {
+		b = qf_ranges_from(bad, from);
+		stop = b && b->off < end ? b->off : end;
+		if (stop > from && !qf_ranges_add(kept, from, stop - from))
+			return false;
+		if (!b)
+			break;
+	}
+	return true;
+}
+
+/* Takes BAD out of what is trimmed: the file is cut behind it. */
+static enum qf_err leave_out(struct qf_trim *t, const struct qf_ranges *bad,
+			     struct qf_why *why)
+{
+	const struct qf_range *last = &bad->at[bad->n - 1];
+	uint64_t end = qf_mem_round_up(last->off + last->len, t->cluster_bytes);
+	uint64_t tail = qf_mem_round_up(t->size_after, QF_TRIM_BLOCK);
+	struct qf_ranges kept = { 0 };
+	bool ok = true;
+	size_t i;
+
+	for (i = 0; i < bad->n; i++)
+		t->unread_bytes += bad->at[i].len;
+	if (end > t->size_before)
+		end = t->size_before;
+	for (i = 0; ok && i < t->free.n; i++)
+		ok = add_besides(&kept, bad, t->free.at[i].off,
+				 t->free.at[i].off + t->free.at[i].len);
+	if (end > t->size_after) {
+		t->size_after = end;
+		if (ok && !t->cut_only)
+			ok = add_besides(&kept, bad, tail,
+					 end - end % QF_TRIM_BLOCK);
+	}
+	qf_ranges_free(&t->free);
+	t->free = kept;
+	return ok ? QF_OK : no_memory(why);
+}
+
+/* What cannot be read is not trimmed: undo could not give it back. */
+static enum qf_err leave_unread(const struct qf_plan *p, struct qf_trim *t,
+				struct qf_why *why)
+{
+	struct qf_ranges bad = { 0 };
+	enum qf_err err = find_unread(t, p->base, &bad, why);
+
+	if (!err && bad.n)
+		err = leave_out(t, &bad, why);
+	qf_ranges_free(&bad);
+	return err;
+}
+
+void qf_trim_progress(const struct qf_trim *t, uint64_t done, const char *unit)
+{
+	uint64_t all = t->punched_bytes + t->cut_bytes;
+
+	qf_progress_step((done < all ? done : all) >> 20, all >> 20, unit);
 }
 
 static const char *must_not(const struct qf_plan *p,
@@ -307,14 +420,19 @@ enum qf_err qf_trim_plan(const struct qf_plan *p, const struct qf_report *rep,
 	t->cut_only = !can_punch;
 	if (t->cut_only)
 		qf_ranges_free(&t->free);
-	if (!err && !t->reason[0])
+	if (!err && !t->reason[0]) {
 		add_up(p, t);
+		err = leave_unread(p, t, why);
+		t->punched_bytes = t->cut_bytes = 0;
+		if (!err)
+			add_up(p, t);
+	}
 	if (!err && qf_trim_any(t))
 		err = prove(p, jobs, t, why);
 	if (err || t->reason[0]) {
 		qf_ranges_free(&t->free);
 		t->size_after = t->size_before;
-		t->punched_bytes = t->cut_bytes = 0;
+		t->punched_bytes = t->cut_bytes = t->unread_bytes = 0;
 	}
 	return err;
 }

@@ -24,6 +24,9 @@ struct qf_trim {
 	uint64_t size_after;	/* and without the tail */
 	uint64_t punched_bytes; /* of data that are punched out */
 	uint64_t cut_bytes;	/* of data that are cut off */
+	uint64_t unread_bytes;	/* left as they are: the undo file could not
+				 * keep what cannot be read */
+	uint64_t cluster_bytes;
 };
 
 /* True if there is something to trim. */
@@ -49,12 +52,17 @@ bool qf_trim_next(const struct qf_trim *t, struct qf_io *base, uint64_t from,
 /*
  * Finds what P's image has to trim once P is carried out, and proves on a
  * view of the image without it that the check finds nothing wrong. REP is
- * the check of the image as planned; CAN_PUNCH: the file system punches holes. T is freed with qf_trim_free. Errors:
+ * the check of the image as planned; CAN_PUNCH: the file system punches holes.
+ * What cannot be read is left out. T is freed with qf_trim_free. Errors:
  * QF_ERR_NOMEM, QF_ERR_IO.
  */
 enum qf_err qf_trim_plan(const struct qf_plan *p, const struct qf_report *rep,
 			 bool can_punch, unsigned int jobs, struct qf_trim *t,
 			 struct qf_why *why);
+
+/* Tells of progress: DONE bytes of what is to be trimmed. */
+void qf_trim_progress(const struct qf_trim *t, uint64_t done, const char *unit);
+
 void qf_trim_free(struct qf_trim *t);
 
 #endif

@@ -22,11 +22,12 @@ IMAGE, KEPT = eio.IMAGE, "kept.qcow2"
 COPIED = qimg.COPIED
 
 
-def repair(bad):
+def repair(bad, *options):
     env = dict(qimg.environment(), LD_PRELOAD=os.path.abspath("eio.so"),
                EIO_FILE=os.path.abspath(IMAGE), EIO_OFF=str(bad),
                EIO_LEN="4096")
-    return subprocess.run([eio.QFSCK, "repair", "-y", "--output=json", IMAGE],
+    return subprocess.run([eio.QFSCK, "repair", "-y", "--output=json",
+                           *options, IMAGE],
                           env=env, capture_output=True, timeout=60)
 
 
@@ -122,6 +123,43 @@ def double_owner(tap):
                                done.stdout.decode()[:1500]])
 
 
+def trimming(tap):
+    """A free cluster that cannot be read stays, within the file and where it
+    would be cut off; the others are trimmed."""
+    path, cluster = os.path.abspath(IMAGE), 4096
+    qimg.build(path, "16M", ["write -P 1 0 4M", "discard 1M 1M"],
+               cluster_size=cluster)
+    with qimg.Image(path) as image:
+        inside = image.free_clusters()
+        for cl in inside:
+            image.write(cl * cluster, b"old" * 100)
+        end = image.clusters()
+        image.truncate((end + 600) * cluster)
+        image.write(end * cluster, b"tail" * 1024 * 600)
+    for what, bad in (("within the file", inside[len(inside) // 2]),
+                      ("in the free end", end + 300)):
+        if os.path.exists(IMAGE + ".qfsck-undo"):
+            os.remove(IMAGE + ".qfsck-undo")
+        before = oracle.sha(path)
+        done = repair(bad * cluster, "--trim")
+        said = qimg.parse(done.stdout) or {}
+        trim = said.get("trim") or {}
+        with qimg.Image(path) as image:
+            left = image.clusters()
+            zero = [cl for cl in range(left)
+                    if not any(image.read(cl * cluster, cluster))]
+            good = image.read(bad * cluster, 4)[:3] in (b"old", b"tai")
+        free = set(inside + list(range(end, left))) - {bad}
+        good = good and done.returncode == 0 and free <= set(zero) \
+            and left == max(end, bad + 1) and trim.get("applied") \
+            and trim["unreadable-bytes"] == cluster
+        code, text = oracle.undo(path)
+        tap.result(good and code == 0 and oracle.sha(path) == before,
+                   f"--trim leaves out a cluster {what} that cannot be read",
+                   [str(done.returncode), done.stderr.decode(), str(trim),
+                    str((left, end, bad)), text])
+
+
 def main():
     tap = Tap()
     qimg.own_folder()
@@ -135,6 +173,7 @@ def main():
     each_place(tap)
     many_blocks(tap)
     double_owner(tap)
+    trimming(tap)
     return tap.finish()
 
 

@@ -5,6 +5,7 @@ it there again; nothing else is touched."""
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -222,6 +223,30 @@ def no_holes():
          and oracle.sha(path) == before, said)
 
 
+def told():
+    """SIGUSR1 while what is trimmed is recorded."""
+    path = os.path.abspath("told.qcow2")
+    qimg.build(path, "64M", ["write -P 1 0 1M"], cluster_size=65536)
+    with qimg.Image(path) as image:
+        end = image.clusters() * image.cluster
+        image.write(end, os.urandom(1 << 20) * 12)
+    # stopped before the tenth change, which is one of the undo file
+    done = subprocess.Popen(
+        [QFSCK, "repair", "--trim", "-y", path], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=dict(qimg.environment(), QFSCK_CUT_STOP="10",
+                 LD_PRELOAD=os.path.abspath("cut.so")))
+    pid, how = os.waitpid(done.pid, os.WUNTRACED)
+    stopped = os.WIFSTOPPED(how)
+    size = os.path.getsize(path + ".qfsck-undo")
+    os.kill(pid, signal.SIGUSR1)
+    os.kill(pid, signal.SIGCONT)
+    _, err = done.communicate(timeout=60)
+    case("SIGUSR1 tells how far the recording is", stopped
+         and 0 < size < 12 << 20 and b"MiB recorded" in err
+         and done.returncode == 0, stopped, size, err)
+
+
 def small_disk():
     """Undo sees that the room is gone before it writes anything."""
     os.mkdir("small")
@@ -294,6 +319,7 @@ def main():
         tap.skip("without holes", "a sanitizer must be loaded first")
     else:
         no_holes()
+        told()
     small_disk()
     damages(int(sys.argv[1]) if len(sys.argv) > 1 else 12)
     return tap.finish()
