@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #define MAX_JOBS 256
+/* A thread costs as much as half a millisecond of this work. */
+#define BYTES_A_JOB (8ull << 20)
 
 static qf_pool_tick *watcher;
 static atomic_bool halted;
@@ -34,6 +36,15 @@ unsigned int qf_pool_jobs(unsigned int jobs)
 	if (!jobs)
 		jobs = cpus > 0 ? (unsigned int)cpus : 1;
 	return jobs < MAX_JOBS ? jobs : MAX_JOBS;
+}
+
+unsigned int qf_pool_jobs_for(unsigned int jobs, uint64_t bytes)
+{
+	unsigned int n = qf_pool_jobs(jobs);
+
+	if (jobs || bytes / BYTES_A_JOB >= n)
+		return n;
+	return bytes < BYTES_A_JOB ? 1 : (unsigned int)(bytes / BYTES_A_JOB);
 }
 
 void qf_pool_alone(void (*fn)(void *), void *ctx)

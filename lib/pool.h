@@ -55,4 +55,8 @@ bool qf_pool_halted(void);
 /* The number of workers that JOBS means: 0 is one a processor. */
 unsigned int qf_pool_jobs(unsigned int jobs);
 
+/* The same for work on so many bytes of tables: 0 means no more workers than
+ * are worth their start. */
+unsigned int qf_pool_jobs_for(unsigned int jobs, uint64_t bytes);
+
 #endif

@@ -329,12 +329,13 @@ enum qf_err qf_tally_make(struct qf_walk *w, unsigned int jobs,
 			  struct qf_why *why)
 {
 	enum qf_err err = QF_OK;
-	uint64_t first, n, all;
+	uint64_t first, n, all, tables;
 
 	memset(t, 0, sizeof(*t));
 	t->walk = w;
-	t->jobs = qf_pool_jobs(jobs);
 	t->clusters = qf_image_clusters(w->img);
+	tables = w->n_tables + (t->clusters >> w->img->geo.refblock_bits);
+	t->jobs = qf_pool_jobs_for(jobs, tables * w->img->geo.cluster_bytes);
 	/* one more: a reference may begin in the file and end behind it */
 	all = t->clusters + 1;
 	n = window_clusters(t, max_bytes);

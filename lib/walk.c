@@ -182,7 +182,8 @@ static bool visit_group(void *ctx, uint64_t i, unsigned int me)
 enum qf_err qf_walk_run(struct qf_walk *w, unsigned int jobs,
 			const struct qf_visitor *v, struct qf_why *why)
 {
-	unsigned int n = qf_pool_jobs(jobs), i;
+	uint64_t bytes = w->n_tables * w->img->geo.cluster_bytes;
+	unsigned int n = qf_pool_jobs_for(jobs, bytes), i;
 	struct run r = { .w = w, .v = v };
 	enum qf_err err;
 
@@ -194,7 +195,7 @@ enum qf_err qf_walk_run(struct qf_walk *w, unsigned int jobs,
 	if (!r.worker)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory");
-	qf_pool_for(jobs, w->n_groups, 1, visit_group, &r);
+	qf_pool_for(n, w->n_groups, 1, visit_group, &r);
 	for (i = 0; i < n; i++) {
 		free(r.worker[i].buf);
 		free(r.worker[i].at);

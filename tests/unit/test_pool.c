@@ -86,6 +86,11 @@ static void jobs_are_bounded(void **state)
 	assert_true(qf_pool_jobs(0) >= 1);
 	assert_int_equal(qf_pool_jobs(3), 3);
 	assert_int_equal(qf_pool_jobs(UINT32_MAX), 256);
+	/* little work: one, unless more are asked for; else all there are */
+	assert_int_equal(qf_pool_jobs_for(0, 0), 1);
+	assert_int_equal(qf_pool_jobs_for(0, 9 << 20), 1);
+	assert_int_equal(qf_pool_jobs_for(0, UINT64_MAX), qf_pool_jobs(0));
+	assert_int_equal(qf_pool_jobs_for(5, 0), 5);
 }
 
 static uint64_t ticks, tick_last, tick_n;
