@@ -7,7 +7,7 @@ import shapes
 JOBS = (1, 2, 4, 8)
 JOBS_SHAPE = "small-256g"
 COLOURS = {"qemu-img": "#c0392b", "qfsck": "#2471a3", "floor": "#7f8c8d"}
-WIDTH, HEIGHT, MARGIN = 360, 260, 48
+WIDTH, HEIGHT, MARGIN = 360, 260, 56
 
 
 def run_curve(store, points, args, run_pairs, rows, title):
