@@ -7,6 +7,7 @@
  * as it is: the entry is the evidence that something is missing.
  */
 #include "lib/mem.h"
+#include "repair/l1find.h"
 #include "repair/orphan.h"
 
 #include <inttypes.h>
@@ -19,154 +20,11 @@
 #define DISK_SIZE                          \
 	(sizeof(struct qf_wire_snapshot) + \
 	 offsetof(struct qf_wire_snapshot_extra, disk_size))
-/* No more than this is read in search of tables. */
-#define MAX_READ_BYTES (256ull << 20)
-#define STEP 4096u
-
-struct search {
-	const struct qf_fix_ctx *c;
-	uint32_t holder;  /* what its present table names does not count */
-	uint64_t entries; /* that the table must have */
-	uint64_t budget;  /* bytes that may still be read */
-	uint64_t found;
-	uint64_t named, lost; /* of its entries: known and lost L2 tables */
-	uint64_t end;	      /* behind the last of them */
-	unsigned int n;
-};
 
 static const struct qf_snapshot *snapshot(const struct qf_fix_ctx *c,
 					  uint32_t i)
 {
 	return &c->img->snapshots.snap[i];
-}
-
-/* True if another holder's L1 entry at INDEX names the table at OFF. */
-static bool is_named(const struct search *s, uint64_t index, uint64_t off)
-{
-	const struct qf_walk *w = &s->c->walk;
-	uint32_t lo = 0, hi = w->n_groups, mid, v, holder[2], n;
-
-	while (hi - lo > 1) {
-		mid = lo + (hi - lo) / 2;
-		if (w->group[mid].l1_index <= index)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	if (lo == hi || w->group[lo].l1_index != index)
-		return false;
-	for (v = 0; v < w->group[lo].n; v++) {
-		if (w->table[w->group[lo].first + v].off != off)
-			continue;
-		n = qf_walk_holders(w, (uint32_t)index, off, holder, 2);
-		return n > 1 || (n && holder[0] != s->holder);
-	}
-	return false;
-}
-
-/* Judges one entry of what may be an L1 table, and counts it. */
-static bool fits_entry(struct search *s, uint64_t index, uint64_t entry)
-{
-	const struct qf_image *img = s->c->img;
-	uint64_t off = entry & QF_ENTRY_OFFSET_MASK;
-
-	if (!entry)
-		return true;
-	if (!off || qf_entry_l1_odd(&img->geo, img->io->size, entry))
-		return false;
-	s->end = index + 1;
-	if (is_named(s, index, off)) {
-		s->named++;
-		return true;
-	}
-	s->lost++;
-	return qf_orphan_is(s->c, off) && qf_orphan_is_l2(s->c, off);
-}
-
-/* True if what lies at OFF is an L1 table of s->entries entries. */
-static bool is_l1(struct search *s, uint64_t off)
-{
-	uint64_t at, n, i, bytes = s->entries * 8;
-	struct qf_be64 buf[STEP / 8];
-	bool fits = true;
-
-	s->named = s->lost = s->end = 0;
-	for (at = 0; fits && at < bytes; at += n) {
-		n = bytes - at < STEP ? bytes - at : STEP;
-		if (s->budget < n ||
-		    qf_io_read_pad(s->c->img->io, buf, n, off + at, NULL))
-			return false;
-		s->budget -= n;
-		for (i = 0; fits && i < n / 8; i++)
-			fits = fits_entry(s, at / 8 + i, qf_be_get64(buf[i]));
-	}
-	return fits && s->named + s->lost;
-}
-
-static uint64_t clusters_of(const struct search *s)
-{
-	return qf_mem_div_up(s->entries * 8, s->c->img->geo.cluster_bytes);
-}
-
-/* True if nobody owns any of the clusters that the table at OFF would have. */
-static bool is_without_owner(const struct search *s, uint64_t off)
-{
-	uint64_t i, n = clusters_of(s), size = s->c->img->geo.cluster_bytes;
-
-	for (i = 0; i < n; i++)
-		if (!qf_orphan_is(s->c, off + i * size))
-			return false;
-	return n;
-}
-
-/* The cluster to go on with behind CL, if CL is a hole: zeros hold no pointer.
- * Else CL. */
-static uint64_t skip_hole(const struct qf_image *img, uint64_t cl)
-{
-	uint64_t off = cl << img->geo.cluster_bits, end;
-
-	if (qf_io_extent(img->io, off, img->io->size, &end) == QF_IO_HOLE &&
-	    end - off >= img->geo.cluster_bytes)
-		return end >> img->geo.cluster_bits;
-	return cl;
-}
-
-/* Tries the clusters of one run without an owner. */
-static void look_in_run(struct search *s, const struct qf_trouble *tr,
-			struct search *best)
-{
-	uint64_t cl = tr->first, next, off;
-
-	while (cl < tr->first + tr->n && s->budget >= STEP) {
-		off = cl << s->c->img->geo.cluster_bits;
-		next = skip_hole(s->c->img, cl);
-		if (next > cl) {
-			cl = next;
-			continue;
-		}
-		cl++;
-		if (!is_without_owner(s, off) || !is_l1(s, off))
-			continue;
-		s->found = off;
-		s->n++;
-		*best = *s;
-	}
-}
-
-/* Looks at every cluster without an owner; false: not at all of them. */
-static bool look_for_table(struct search *s)
-{
-	const struct qf_trouble *tr = s->c->tally.trouble;
-	struct search best = *s;
-	bool all;
-	size_t i;
-
-	for (i = 0; i < s->c->tally.n_troubles; i++, tr++)
-		if (tr->stated > tr->counted && !tr->counted)
-			look_in_run(s, tr, &best);
-	all = s->budget >= STEP;
-	*s = best;
-	return all;
 }
 
 /* The L1 entries that disk and VM state of the snapshot need; 0: unknown. */
@@ -261,10 +119,10 @@ static int fault_of(const struct qf_fix_ctx *c, uint32_t i)
 {
 	const struct qf_snapshot *s = snapshot(c, i);
 	const struct qf_image *img = c->img;
-	struct search here = { .c = c,
-			       .holder = QF_HOLDER_SNAPSHOT(i),
-			       .entries = s->l1_entries,
-			       .budget = MAX_READ_BYTES };
+	struct qf_l1find here = { .c = c,
+				  .holder = QF_HOLDER_SNAPSHOT(i),
+				  .entries = s->l1_entries,
+				  .budget = QF_L1FIND_BYTES };
 	int p;
 
 	if (s->l1_off & (img->geo.cluster_bytes - 1))
@@ -284,17 +142,17 @@ static int fault_of(const struct qf_fix_ctx *c, uint32_t i)
 	if (p < 0)
 		return -1;
 	/* a table that still is one was not moved: the other one came */
-	return is_l1(&here, s->l1_off) ? -1 : p;
+	return qf_l1find_is(&here, s->l1_off) ? -1 : p;
 }
 
 /* Why the header's pointer cannot be true, or -1. */
 static int active_fault(const struct qf_fix_ctx *c)
 {
 	const struct qf_image *img = c->img;
-	struct search here = { .c = c,
-			       .holder = QF_HOLDER_ACTIVE,
-			       .entries = img->hdr.l1_entries,
-			       .budget = MAX_READ_BYTES };
+	struct qf_l1find here = { .c = c,
+				  .holder = QF_HOLDER_ACTIVE,
+				  .entries = img->hdr.l1_entries,
+				  .budget = QF_L1FIND_BYTES };
 	uint64_t stated;
 
 	if (img->l1_state == QF_PART_UNALIGNED)
@@ -309,7 +167,9 @@ static int active_fault(const struct qf_fix_ctx *c)
 			       &stated, NULL) ||
 	     stated))
 		return -1;
-	return is_l1(&here, img->hdr.l1_off) ? -1 : (int)QF_P_HEADER_L1_OFFSET;
+	return qf_l1find_is(&here, img->hdr.l1_off)
+		       ? -1
+		       : (int)QF_P_HEADER_L1_OFFSET;
 }
 
 /* The only snapshot with a wrong pointer; false if there are none or more. */
@@ -331,7 +191,7 @@ static bool only_one(const struct qf_fix_ctx *c, uint32_t *which, int *problem)
 
 static enum qf_err fix_pointer(struct qf_fix_ctx *c, struct qf_why *why)
 {
-	struct search s = { .c = c, .budget = MAX_READ_BYTES };
+	struct qf_l1find s = { .c = c, .budget = QF_L1FIND_BYTES };
 	const struct qf_snapshot *sn;
 	struct qf_be64 w;
 	uint32_t which;
@@ -343,7 +203,7 @@ static enum qf_err fix_pointer(struct qf_fix_ctx *c, struct qf_why *why)
 	sn = snapshot(c, which);
 	s.holder = QF_HOLDER_SNAPSHOT(which);
 	s.entries = believed(c, sn);
-	if (!s.entries || !look_for_table(&s) || s.n != 1)
+	if (!s.entries || !qf_l1find_look(&s) || s.n != 1)
 		return QF_OK;
 	w = qf_be_put64(s.found);
 	return qf_plan_put(
@@ -359,10 +219,10 @@ static enum qf_err fix_pointer(struct qf_fix_ctx *c, struct qf_why *why)
 /* The header's pointer, if it is the only one that is wrong. */
 static enum qf_err fix_active(struct qf_fix_ctx *c, struct qf_why *why)
 {
-	struct search s = { .c = c,
-			    .holder = QF_HOLDER_ACTIVE,
-			    .entries = c->img->hdr.l1_entries,
-			    .budget = MAX_READ_BYTES };
+	struct qf_l1find s = { .c = c,
+			       .holder = QF_HOLDER_ACTIVE,
+			       .entries = c->img->hdr.l1_entries,
+			       .budget = QF_L1FIND_BYTES };
 	int p = active_fault(c);
 	struct qf_be64 w;
 	uint32_t i;
@@ -373,7 +233,7 @@ static enum qf_err fix_active(struct qf_fix_ctx *c, struct qf_why *why)
 	for (i = 0; i < c->img->snapshots.n; i++)
 		if (fault_of(c, i) >= 0 && !crosses_active(c, snapshot(c, i)))
 			return QF_OK;
-	if (!look_for_table(&s) || s.n != 1)
+	if (!qf_l1find_look(&s) || s.n != 1)
 		return QF_OK;
 	w = qf_be_put64(s.found);
 	return qf_plan_put(
@@ -442,7 +302,7 @@ static enum qf_err fix_disk_size(struct qf_fix_ctx *c,
 
 /* True if a table of s->entries entries stands where SN's should, and names
  * L2 tables behind the stated end. */
-static bool goes_on(struct search *s, const struct qf_snapshot *sn)
+static bool goes_on(struct qf_l1find *s, const struct qf_snapshot *sn)
 {
 	const struct qf_image *img = s->c->img;
 
@@ -450,7 +310,7 @@ static bool goes_on(struct search *s, const struct qf_snapshot *sn)
 	       sn->l1_off &&
 	       !qf_entry_past_end(&img->geo, img->io->size, sn->l1_off,
 				  s->entries * 8) &&
-	       has_room(s->c, sn, s->entries) && is_l1(s, sn->l1_off) &&
+	       has_room(s->c, sn, s->entries) && qf_l1find_is(s, sn->l1_off) &&
 	       (sn->l1_entries > s->entries || s->end > sn->l1_entries);
 }
 
@@ -458,10 +318,10 @@ static enum qf_err fix_size(struct qf_fix_ctx *c, uint32_t i, enum qf_problem p,
 			    struct qf_why *why)
 {
 	const struct qf_snapshot *sn = snapshot(c, i);
-	struct search s = { .c = c,
-			    .holder = QF_HOLDER_SNAPSHOT(i),
-			    .entries = needed(c, sn),
-			    .budget = MAX_READ_BYTES };
+	struct qf_l1find s = { .c = c,
+			       .holder = QF_HOLDER_SNAPSHOT(i),
+			       .entries = needed(c, sn),
+			       .budget = QF_L1FIND_BYTES };
 	struct qf_be32 w;
 
 	if (!goes_on(&s, sn))
