@@ -181,14 +181,57 @@ bool qf_undofind_belongs(const struct qf_undofile *u, struct qf_io *io)
 	return io->block_dev || u->inode == io->id[1] || is_marked_only(u, io);
 }
 
+/* True if sector 0 is as some record has it, before or after. */
+static bool knows_first(struct qf_undofile *u, struct qf_io *io)
+{
+	unsigned char now[SECTOR];
+	struct qf_undo_record r;
+	struct tally t;
+	bool any = false;
+	uint64_t i;
+
+	if (qf_io_read_pad(io, now, SECTOR, 0, NULL))
+		return true;
+	for (i = 0; i < u->n_whole; i++) {
+		if (u->off[i])
+			continue;
+		if (qf_undofile_read(u, i, &r, NULL))
+			return true;
+		any = true;
+		memset(&t, 0, sizeof(t));
+		compare_sector(&r, 0, now, &t);
+		if (!t.strange)
+			return true;
+	}
+	return !any;
+}
+
+/*
+ * True if the image, of version 3, is not marked and is not as U has it: the
+ * repair was stopped before its first write or after its last one, and since
+ * then somebody else has written. Nothing is half done.
+ */
+static bool is_past(struct qf_undofile *u, struct qf_io *io)
+{
+	struct tally t = { 0, 0, false };
+
+	if (is_open_to_doubt(io))
+		return false;
+	if (!io->block_dev && io->size != u->size_before &&
+	    io->size != u->size_after)
+		return true;
+	return (compare(u, io, &t) && t.strange) || !knows_first(u, io);
+}
+
 enum qf_undo_sight qf_undofind_see(struct qf_undofile *u, struct qf_io *io,
 				   struct qf_why *why)
 {
 	if (!qf_undofind_belongs(u, io))
 		return QF_UNDO_NONE;
 	if (u->health == QF_UNDO_WHOLE)
-		return qf_undofile_unfinished(u) ? QF_UNDO_AT_WORK
-						 : QF_UNDO_NONE;
+		return qf_undofile_unfinished(u) && !is_past(u, io)
+			       ? QF_UNDO_AT_WORK
+			       : QF_UNDO_NONE;
 	if (!is_open_to_doubt(io))
 		return QF_UNDO_NONE;
 	if (u->health == QF_UNDO_UNFINISHED) {

@@ -147,8 +147,9 @@ static void see_undo(struct search *s, const char *path, bool own)
 		add(s, path);
 	if (err)
 		return;
-	if (u->committed && u->state == QF_UNDO_APPLIED &&
-	    u->flags & QF_UNDO_GAVE_UP && (own || is_of(s, u, path)))
+	if (u->committed && u->state != QF_UNDO_ROLLED_BACK &&
+	    u->state != QF_UNDO_UNDONE && u->flags & QF_UNDO_GAVE_UP &&
+	    (own || is_of(s, u, path)))
 		add(s, path);
 	qf_undofile_close(u);
 }

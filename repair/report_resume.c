@@ -18,6 +18,14 @@ static enum qf_err finish(const char *name, struct qf_io *io, const char *file,
 		err = qf_journal_undo(io, u, false, why);
 	else
 		err = qf_journal_apply(io, u, true, why);
+	if (err)
+		fprintf(stderr, "qfsck: %s: a repair was interrupted (%s)\n",
+			name, file);
+	if (err == QF_ERR_USAGE && !why->next[0])
+		qf_err_next(why,
+			    "it can be neither finished nor taken back then; "
+			    "keep its undo file, but move it away: \"qfsck "
+			    "repair\" then repairs what is there now");
 	if (!err)
 		fprintf(stderr,
 			"qfsck: %s: an interrupted %s was finished (%s)\n",

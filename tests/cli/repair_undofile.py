@@ -224,6 +224,44 @@ def a_guest_wrote():
     case("there are such cuts", seen)
 
 
+def a_guest_wrote_next():
+    """Killed before the first or after the last write to the image, and then
+    a guest wrote to it: version 3 would have a mark if it was half written;
+    of version 2 it is not known, and it is said what to do."""
+    for name, options in (("v3", {}), ("v2", {"compat": "0.10"})):
+        half, seen = Half(f"next-{name}.qcow2", **options), set()
+        for number in range(1, 60):
+            half.clean_up()
+            write(half.path, half.before)
+            run("repair", "-y", half.path, QFSCK_CUT_KILL=str(number))
+            now, undo = read(half.path), read(half.place)
+            mark = HEAD + int.from_bytes(undo[48:56] or b"\0", "big")
+            if undo[mark:mark + 4] != b"QCMT" or any(
+                    undo[mark + 32:mark + 64]):
+                continue
+            when = {half.before: "before the first", half.after:
+                    "after the last"}.get(now)
+            if not when or when in seen:
+                continue
+            seen.add(when)
+            qimg.qemu_io(half.path, "write -P 7 12M 64k")
+            wrote = read(half.path)
+            _, _, checked = run("check", half.path)
+            status, _, said = run("repair", "-y", half.path)
+            if name == "v3":
+                good = "interrupted" not in checked + said and status == 0
+            else:
+                good = "move it away" in said and status == 1 \
+                    and read(half.path) == wrote
+                os.rename(half.place, "aside")
+                status, _, _ = run("repair", "-y", half.path)
+                good = good and status == 0
+            case(f"{name}: killed {when} write, then a guest wrote",
+                 good and qimg.qemu_check(half.path)[0] == 0, checked, status,
+                 said)
+        case(f"{name}: there are such cuts", len(seen) == 2, seen)
+
+
 def renamed():
     """The image was renamed while it was half written."""
     for name, options in (("v3", {}), ("v2", {"compat": "0.10"})):
@@ -403,6 +441,7 @@ def main():
         never_begun(half, name)
     a_finished_one_is_not_read(half)
     a_guest_wrote()
+    a_guest_wrote_next()
     renamed()
     in_their_order()
     a_copy_goes_on()
