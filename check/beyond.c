@@ -23,16 +23,6 @@ struct search {
 	unsigned int reads;
 };
 
-static bool is_garbage(const struct qf_pass_ctx *c, uint64_t table)
-{
-	size_t i;
-
-	for (i = 0; i < c->detail.n_damages; i++)
-		if (c->detail.damage[i].table == table)
-			return qf_detail_is_garbage(&c->detail.damage[i]);
-	return false;
-}
-
 static uint64_t word_at(const struct search *s, uint32_t i, unsigned int half)
 {
 	struct qf_be64 w;
@@ -114,7 +104,8 @@ static bool see_group(struct search *s, const struct qf_group *g)
 	for (v = 0; v < g->n; v++) {
 		t = &s->c->walk.table[g->first + v];
 		if (!t->active || !t->off || t->odd || t->unread ||
-		    !t->filled || is_garbage(s->c, g->first + v))
+		    !t->filled ||
+		    qf_detail_garbage_table(&s->c->detail, g->first + v))
 			continue;
 		if (s->reads++ >= MAX_TABLES)
 			return false;

@@ -52,11 +52,16 @@ static bool count_stated(const struct qf_tally *t, uint64_t block,
 }
 
 /* Wrong where nothing is in use is a leak, unless it cannot be a refcount. */
-static bool holds_garbage(const struct qf_image *img, uint64_t block)
+static bool holds_garbage(const struct qf_image *img, uint64_t block,
+			  unsigned int *asked)
 {
+	uint64_t off = qf_image_refblock(img, block);
 	char what[256];
 
-	qf_whatis(img, qf_image_refblock(img, block), what, sizeof(what));
+	if ((*asked)++ < QF_WHATIS_MAX)
+		qf_whatis(img, off, what, sizeof(what));
+	else
+		qf_whatis_quick(img, off, what, sizeof(what));
 	if (strstr(what, "refcount block"))
 		return false;
 	/* where counts are so narrow, most bytes could be some */
@@ -86,7 +91,7 @@ static bool judge(struct qf_tally *t, struct qf_blocks *b, uint64_t block,
 	n.right = stated;
 	if (n.right * 8 > n.low + n.high)
 		return true;
-	garbage = holds_garbage(t->walk->img, block);
+	garbage = holds_garbage(t->walk->img, block, &b->asked);
 	/* leaks, where nothing is in use, do not make it a bad block */
 	if (!garbage && (n.low < MIN_WRONG || n.right * 8 > n.low))
 		return true;
@@ -135,10 +140,14 @@ void qf_blocks_free(struct qf_blocks *b)
 const struct qf_bad_block *qf_blocks_at(const struct qf_blocks *b,
 					uint64_t number)
 {
-	size_t i;
+	size_t lo = 0, hi = b->n, mid;
 
-	for (i = 0; i < b->n; i++)
-		if (b->bad[i].number == number)
-			return &b->bad[i];
-	return NULL;
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (b->bad[mid].number < number)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < b->n && b->bad[lo].number == number ? &b->bad[lo] : NULL;
 }

@@ -17,6 +17,7 @@ struct qf_bad_block {
 struct qf_blocks {
 	struct qf_bad_block *bad; /* by number */
 	size_t n, room;
+	unsigned int asked; /* what a block holds */
 };
 
 /*

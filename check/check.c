@@ -120,6 +120,10 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 	for (i = 0; !err && i < sizeof(passes) / sizeof(passes[0]); i++)
 		err = passes[i].run(&c, why);
 	qf_lost_join(&rep->lost);
+	free(rep->lost.last);
+	rep->lost.last = NULL;
+	rep->lost.n_last = 0;
+	free(c.lost_runs.at);
 	if (!err && (rep->findings.failed || rep->lost.failed))
 		err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				 "no memory for the findings");

@@ -46,6 +46,11 @@ struct qf_lost_list {
 	struct qf_lost_range *at; /* by holder and offset, not overlapping */
 	size_t n, room;
 	bool failed;
+	bool coarse; /* so many that they cover what lies between, too */
+	bool cut;    /* so many that not every holder is named */
+	/* while it is made: each holder's last range, and additions so far */
+	uint32_t *last, n_last;
+	uint64_t added;
 };
 
 struct qf_report {

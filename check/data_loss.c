@@ -24,43 +24,27 @@ void qf_data_loss_free(struct qf_data_loss *l)
 	free(l->open);
 }
 
-/* Which of GRP's tables, sorted by place, is at OFF. */
-static uint32_t find_table(const struct qf_walk *w, const struct qf_group *grp,
-			   uint64_t off)
+static void has_table(void *ctx, uint32_t holder, uint64_t off)
 {
-	uint32_t low = 0, high = grp->n, mid;
+	struct qf_data_loss *l = ctx;
+	const struct qf_walk *w = &l->c->walk;
+	const struct qf_l2_table *t;
 
-	while (low < high) {
-		mid = low + (high - low) / 2;
-		if (w->table[grp->first + mid].off < off)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < grp->n && w->table[grp->first + low].off == off ? low
-								     : NO_TABLE;
+	t = off ? qf_walk_find(w, l->grp->l1_index, off) : NULL;
+	if (t)
+		l->table_of[holder] = (uint32_t)(t - &w->table[l->grp->first]);
 }
 
 /* Looks up which table each holder has in GRP. */
 static void map_group(struct qf_data_loss *l, const struct qf_group *grp)
 {
-	const struct qf_walk *w = &l->c->walk;
-	uint32_t h, entries;
-	struct qf_be64 e;
-	uint64_t off;
+	uint32_t h;
 
 	l->grp = grp;
-	for (h = 0; h < qf_image_holders(l->c->img); h++) {
+	for (h = 0; h < qf_image_holders(l->c->img); h++)
 		l->table_of[h] = NO_TABLE;
-		if (!qf_image_l1(l->c->img, h, &off, &entries) ||
-		    grp->l1_index >= entries ||
-		    qf_io_read_pad(l->c->img->io, &e, sizeof(e),
-				   off + grp->l1_index * 8ull, NULL))
-			continue;
-		off = qf_be_get64(e) & QF_ENTRY_OFFSET_MASK;
-		if (off)
-			l->table_of[h] = find_table(w, grp, off);
-	}
+	l->c->lost_ranges->failed |=
+		!qf_walk_leads(&l->c->walk, grp->l1_index, has_table, l);
 }
 
 static void flush(struct qf_data_loss *l, uint32_t holder)

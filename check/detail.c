@@ -358,20 +358,59 @@ static bool take_wants(struct qf_detail_search *s, size_t limit)
 static void name_holders(struct qf_detail_search *s)
 {
 	struct qf_owner *o = s->d->owner;
-	uint32_t holder;
+	const struct qf_l2_table *t;
 	size_t i;
 
 	for (i = 0; i < s->d->n_owners; i++, o++) {
 		if (o->kind != QF_REF_DATA && o->kind != QF_REF_COMPRESSED &&
 		    o->kind != QF_REF_L2)
 			continue;
-		o->holder = QF_HOLDER_IMAGE;
-		if (o->active)
-			o->holder = QF_HOLDER_ACTIVE;
-		else if (qf_walk_holders(s->t->walk, o->l1_index, o->table_off,
-					 &holder, 1))
-			o->holder = holder;
+		t = qf_walk_find(s->t->walk, o->l1_index, o->table_off);
+		o->holder = o->active ? QF_HOLDER_ACTIVE
+			    : t	      ? t->holder
+				      : QF_HOLDER_IMAGE;
 	}
+}
+
+static int by_offset(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+static bool list_garbage(struct qf_detail_search *s)
+{
+	struct qf_detail *d = s->d;
+	size_t i;
+
+	d->garbage = qf_mem_zalloc(d->n_damages, sizeof(*d->garbage));
+	if (!d->garbage)
+		return false;
+	for (i = 0; i < d->n_damages; i++)
+		if (qf_detail_is_garbage(&d->damage[i]))
+			d->garbage[d->n_garbage++] =
+				s->t->walk->table[d->damage[i].table].off;
+	if (d->n_garbage)
+		qsort(d->garbage, d->n_garbage, sizeof(*d->garbage), by_offset);
+	return true;
+}
+
+bool qf_detail_holds_garbage(const struct qf_detail *d, uint64_t off)
+{
+	return d->n_garbage &&
+	       bsearch(&off, d->garbage, d->n_garbage, sizeof(off), by_offset);
+}
+
+bool qf_detail_garbage_table(const struct qf_detail *d, uint64_t table)
+{
+	const struct qf_damage key = { .table = table };
+	const struct qf_damage *at =
+		d->n_damages ? bsearch(&key, d->damage, d->n_damages,
+				       sizeof(key), by_table)
+			     : NULL;
+
+	return at && qf_detail_is_garbage(at);
 }
 
 static enum qf_err search(struct qf_detail_search *s, struct qf_why *why)
@@ -387,7 +426,7 @@ static enum qf_err search(struct qf_detail_search *s, struct qf_why *why)
 		err = QF_ERR_NOMEM;
 	if (err == QF_ERR_STOPPED)
 		err = QF_ERR_NOMEM;
-	if (!err && !qf_detail_find_foreign(s))
+	if (!err && (!qf_detail_find_foreign(s) || !list_garbage(s)))
 		err = QF_ERR_NOMEM;
 	if (!err)
 		name_holders(s);
@@ -427,6 +466,7 @@ void qf_detail_free(struct qf_detail *d)
 	free(d->owner);
 	free(d->odd);
 	free(d->want);
+	free(d->garbage);
 	memset(d, 0, sizeof(*d));
 }
 

@@ -76,6 +76,8 @@ struct qf_detail {
 	size_t n_odd;
 	uint64_t *want; /* clusters, ascending */
 	size_t n_wants;
+	uint64_t *garbage; /* offsets of the tables that hold something else */
+	size_t n_garbage;  /* ascending */
 };
 
 /*
@@ -93,6 +95,11 @@ void qf_detail_free(struct qf_detail *d);
  */
 const struct qf_owner *qf_detail_owners(const struct qf_detail *d,
 					uint64_t cluster, size_t *n);
+
+/* True if the L2 table at OFF holds something else; and if table number TABLE
+ * of the walk does. */
+bool qf_detail_holds_garbage(const struct qf_detail *d, uint64_t off);
+bool qf_detail_garbage_table(const struct qf_detail *d, uint64_t table);
 
 /* "L2 table of the active disk (L1 entry 3)", ... */
 char *qf_detail_describe(const struct qf_image *img, const struct qf_owner *o,

@@ -23,14 +23,7 @@ static bool is_active(const struct qf_owner *o)
 
 static bool is_garbage(const struct qf_pass_ctx *c, const struct qf_owner *o)
 {
-	const struct qf_damage *d = c->detail.damage;
-	size_t i;
-
-	for (i = 0; i < c->detail.n_damages; i++, d++)
-		if (c->walk.table[d->table].off == o->table_off &&
-		    qf_detail_is_garbage(d))
-			return true;
-	return false;
+	return qf_detail_holds_garbage(&c->detail, o->table_off);
 }
 
 /* What another finding explains. */

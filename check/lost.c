@@ -38,17 +38,22 @@ static bool list_refblocks(struct qf_search *s)
 	return true;
 }
 
-/* The L2 tables' offsets, ascending. */
+/* The L2 tables' offsets, ascending; and those of the empty ones. */
 static bool list_tables(struct qf_search *s)
 {
 	uint64_t i;
 
 	s->known = qf_mem_zalloc(s->w->n_tables, sizeof(*s->known));
-	if (!s->known)
+	s->empty = qf_mem_zalloc(s->w->n_tables, sizeof(*s->empty));
+	if (!s->known || !s->empty)
 		return false;
-	for (i = 0; i < s->w->n_tables; i++)
+	for (i = 0; i < s->w->n_tables; i++) {
 		s->known[i] = s->w->table[i].off;
+		if (!s->w->table[i].filled)
+			s->empty[s->n_empty++] = s->known[i];
+	}
 	qsort(s->known, s->w->n_tables, sizeof(*s->known), by_offset);
+	qsort(s->empty, s->n_empty, sizeof(*s->empty), by_offset);
 	return true;
 }
 
@@ -81,6 +86,7 @@ enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_tally *t,
 	qf_mem_unmap(s.explained, s.explained_bytes);
 	qf_mem_unmap(s.named, s.explained_bytes);
 	free(s.known);
+	free(s.empty);
 	free(s.buf);
 	free(s.refblock);
 	free(s.tail);

@@ -78,6 +78,32 @@ void qf_lost_unnamed(struct qf_pass_ctx *c);
  */
 bool qf_lost_holes_tell(const struct qf_image *img);
 
+/* What a table maps, kept while its holders are gone through. */
+struct qf_lost_run {
+	uint32_t index, n;
+};
+
+struct qf_lost_runs {
+	bool known;
+	uint64_t off; /* of the table, if it is known */
+	struct qf_lost_run *at;
+	size_t n, room;
+};
+
+/* A holder's L1 table, read piece by piece by those who ask in order. */
+struct qf_lost_l1 {
+	uint64_t off;
+	uint32_t entries;
+	uint32_t first, n; /* in the buffer */
+	struct qf_be64 buf[512];
+};
+
+void qf_lost_l1_open(const struct qf_image *img, uint32_t holder,
+		     struct qf_lost_l1 *l);
+/* As qf_lost_l1_entry. */
+bool qf_lost_l1_at(const struct qf_image *img, struct qf_lost_l1 *l,
+		   uint32_t l1_index, uint64_t *entry);
+
 /* The L1 entry of HOLDER at L1_INDEX; false if there is none to be read. */
 bool qf_lost_l1_entry(const struct qf_image *img, uint32_t holder,
 		      uint32_t l1_index, uint64_t *entry);
@@ -104,10 +130,11 @@ void qf_lost_add_id(struct qf_lost_list *l, const char *id, uint64_t bytes);
 void qf_lost_for_table(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,
 		       uint64_t guest, uint64_t bytes);
 
-/* Loses N entries from L2_INDEX on for every holder whose version of the
- * table at L1_INDEX names the same host cluster there as ENTRY. */
-void qf_lost_entries(struct qf_pass_ctx *c, uint32_t l1_index,
-		     uint32_t l2_index, uint64_t entry, uint64_t n);
+/* Loses N entries from that of the owner O of data on, for every holder whose
+ * version of the table names the same host cluster there. */
+struct qf_owner;
+void qf_lost_entries(struct qf_pass_ctx *c, const struct qf_owner *o,
+		     uint64_t n);
 
 /* Sorts the ranges and joins those that touch or overlap. */
 void qf_lost_join(struct qf_lost_list *l);

@@ -20,8 +20,7 @@ static uint64_t first_behind(const struct qf_search *s, uint64_t table_cluster)
 /* True if a version of the table beside T has clusters counted too often:
  * T shared them until it was emptied. Where the version itself is counted too
  * often, a holder of it has vanished instead. */
-static bool sibling_is_high(const struct qf_search *s, const struct qf_group *g,
-			    const struct qf_l2_table *empty)
+static bool any_is_high(const struct qf_search *s, const struct qf_group *g)
 {
 	const struct qf_geometry *geo = &s->img->geo;
 	const struct qf_l2_table *t;
@@ -31,7 +30,7 @@ static bool sibling_is_high(const struct qf_search *s, const struct qf_group *g,
 
 	for (v = 0; v < g->n; v++) {
 		t = &s->w->table[g->first + v];
-		if (t == empty || !t->filled ||
+		if (!t->filled || t->repeated ||
 		    qf_lost_leaked(s->t, t->off >> geo->cluster_bits) ||
 		    qf_io_read_pad(s->img->io, s->buf, geo->cluster_bytes,
 				   t->off, NULL))
@@ -48,6 +47,15 @@ static bool sibling_is_high(const struct qf_search *s, const struct qf_group *g,
 		}
 	}
 	return false;
+}
+
+/* The same for all empty versions of the group. */
+static bool sibling_is_high(struct qf_search *s, const struct qf_group *g)
+{
+	if (s->high_group != g)
+		s->high = any_is_high(s, g);
+	s->high_group = g;
+	return s->high;
 }
 
 /* True if CLUSTER had all the owners that T has, and more than one: a writer
@@ -136,8 +144,7 @@ static bool is_data(const struct qf_search *s, uint64_t cluster)
  * leaves no leaks before all tables, for a table comes before its data; and
  * next to none but in the last clusters.
  */
-static enum emptied judge_far(const struct qf_search *s,
-			      const struct qf_l2_table *t,
+static enum emptied judge_far(struct qf_search *s, const struct qf_l2_table *t,
 			      const struct all_leaks *a)
 {
 	uint64_t table = t->off >> s->img->geo.cluster_bits;
@@ -164,7 +171,7 @@ static enum emptied judge_far(const struct qf_search *s,
 		       : EMPTY_WITH_LEAKS;
 }
 
-static enum emptied judge(const struct qf_search *s, const struct qf_group *g,
+static enum emptied judge(struct qf_search *s, const struct qf_group *g,
 			  const struct qf_l2_table *t,
 			  const struct all_leaks *a)
 {
@@ -172,7 +179,7 @@ static enum emptied judge(const struct qf_search *s, const struct qf_group *g,
 
 	if (t->filled || t->unread || t->odd || !t->off)
 		return NOT_EMPTIED;
-	if (g->n > 1 && sibling_is_high(s, g, t))
+	if (g->n > 1 && sibling_is_high(s, g))
 		return EMPTIED;
 	first = first_behind(s, table);
 	if (!qf_lost_leaked(s->t, first))

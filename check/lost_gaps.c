@@ -111,14 +111,23 @@ struct leaks {
 	bool shared;   /* all had several owners */
 };
 
-static void take_leak(const struct qf_search *s, struct leaks *l, uint64_t c)
+static void take_leak(const struct qf_search *s, struct leaks *l, uint64_t c,
+		      const struct qf_trouble *tr)
 {
-	const struct qf_trouble *tr = qf_tally_at(s->t, c);
-
 	if (!l->n || c < l->first)
 		l->first = c;
 	l->n++;
 	l->shared &= tr->stated > 1 && tr->stated <= qf_image_holders(s->img);
+}
+
+/* The trouble at cluster C, if it is a leak; TR is the one before, of which
+ * most have many clusters. */
+static const struct qf_trouble *leak_at(const struct qf_search *s, uint64_t c,
+					const struct qf_trouble *tr)
+{
+	if (!tr || c < tr->first || c - tr->first >= tr->n)
+		tr = qf_tally_at(s->t, c);
+	return tr && is_leak(tr) && !qf_lost_is_explained(s, c) ? tr : NULL;
 }
 
 /* At most MAX leaks from cluster C on; refcount blocks lie between. */
@@ -126,12 +135,15 @@ static struct leaks leaks_up(const struct qf_search *s, uint64_t c,
 			     uint64_t max)
 {
 	struct leaks l = { .shared = true };
+	const struct qf_trouble *tr = NULL;
 
-	for (; l.n < max; c++)
-		if (qf_gap_is_leak(s, c))
-			take_leak(s, &l, c);
+	for (; l.n < max; c++) {
+		tr = leak_at(s, c, tr);
+		if (tr)
+			take_leak(s, &l, c, tr);
 		else if (!qf_lost_is_refblock(s, c))
 			break;
+	}
 	while (qf_lost_is_refblock(s, c))
 		c++;
 	l.next = c;
@@ -143,12 +155,15 @@ static struct leaks leaks_down(const struct qf_search *s, uint64_t c,
 			       uint64_t max)
 {
 	struct leaks l = { .shared = true };
+	const struct qf_trouble *tr = NULL;
 
-	for (; c && l.n < max; c--)
-		if (qf_gap_is_leak(s, c))
-			take_leak(s, &l, c);
+	for (; c && l.n < max; c--) {
+		tr = leak_at(s, c, tr);
+		if (tr)
+			take_leak(s, &l, c, tr);
 		else if (!qf_lost_is_refblock(s, c))
 			break;
+	}
 	l.next = c;
 	return l;
 }

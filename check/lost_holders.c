@@ -8,6 +8,14 @@
 
 /* The unit in which file systems keep holes. */
 #define PAGE_BYTES 4096u
+/* So many additions name every holder; behind that, the first one alone. */
+#define MAX_ADDED (1ull << 26)
+/* So many name a table's entries one by one. */
+#define MAX_SINGLE (1ull << 22)
+/* So many L1 entries are looked at, to name them; one that must be read
+ * costs as much as many. */
+#define MAX_LOOKS (1ull << 26)
+#define LOOK_COSTS 16u
 
 /* True if the second page at OFF, of a cluster, lies in a hole. */
 static bool is_hole(const struct qf_image *img, uint64_t off)
@@ -25,37 +33,56 @@ bool qf_lost_holes_tell(const struct qf_image *img)
 	       (!is_hole(img, 0) && !is_hole(img, img->hdr.reftable_off));
 }
 
+/* A range that is being lost by all who name one of some tables. */
+struct loss {
+	struct qf_pass_ctx *c;
+	const struct qf_group *g;
+	const struct qf_l2_table *t; /* the table; NULL: those marked below */
+	const bool *marked;	     /* one a table of the group */
+	uint64_t guest, bytes;
+};
+
+static void lose(void *ctx, uint32_t holder, uint64_t off)
+{
+	const struct loss *l = ctx;
+	const struct qf_l2_table *t = l->t;
+
+	if (!t) {
+		t = qf_walk_find(&l->c->walk, l->g->l1_index, off);
+		if (!t || !l->marked[t - &l->c->walk.table[l->g->first]])
+			return;
+	} else if (off != t->off) {
+		return;
+	}
+	qf_lost_add(l->c->img, l->c->lost_ranges, holder, l->guest, l->bytes);
+}
+
+/* False: there is too much; or no memory. */
+static bool lose_for_all(struct loss *l)
+{
+	struct qf_pass_ctx *c = l->c;
+
+	c->lost_looks += c->walk.n_places +
+			 LOOK_COSTS * (uint64_t)qf_walk_leads_cost(
+					      &c->walk, l->g->l1_index);
+	if (c->lost_looks >= MAX_LOOKS || c->lost_ranges->added >= MAX_ADDED) {
+		c->lost_ranges->cut = true;
+		return false;
+	}
+	if (!qf_walk_leads(&c->walk, l->g->l1_index, lose, l))
+		c->lost_ranges->failed = true;
+	return true;
+}
+
 void qf_lost_for_table(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,
 		       uint64_t guest, uint64_t bytes)
 {
-	uint32_t room = qf_image_holders(c->img), n, i;
-	uint32_t *holder = qf_mem_zalloc(room, sizeof(*holder));
+	struct loss l = { .c = c, .guest = guest, .bytes = bytes };
 
-	if (!holder) {
-		c->lost_ranges->failed = true;
-		return;
-	}
-	n = qf_walk_holders(&c->walk, l1_index, off, holder, room);
-	for (i = 0; i < n; i++)
-		qf_lost_add(c->img, c->lost_ranges, holder[i], guest, bytes);
-	free(holder);
-}
-
-static const struct qf_group *group_at(const struct qf_walk *w,
-				       uint32_t l1_index)
-{
-	uint32_t lo = 0, hi = w->n_groups, mid;
-
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (w->group[mid].l1_index < l1_index)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < w->n_groups && w->group[lo].l1_index == l1_index
-		       ? &w->group[lo]
-		       : NULL;
+	l.g = qf_walk_group(&c->walk, l1_index);
+	l.t = qf_walk_find(&c->walk, l1_index, off);
+	if (l.t && (l.t->weight == 1 || !lose_for_all(&l)))
+		qf_lost_add(c->img, c->lost_ranges, l.t->holder, guest, bytes);
 }
 
 /* The host cluster or compressed range that an entry names. */
@@ -65,25 +92,86 @@ static uint64_t target_of(uint64_t entry)
 						    : QF_ENTRY_OFFSET_MASK);
 }
 
-void qf_lost_entries(struct qf_pass_ctx *c, uint32_t l1_index,
-		     uint32_t l2_index, uint64_t entry, uint64_t n)
+static bool has_entry(const struct qf_pass_ctx *c, const struct qf_l2_table *t,
+		      uint32_t l2_index, uint64_t entry)
 {
-	const struct qf_group *g = group_at(&c->walk, l1_index);
-	uint64_t at, guest = qf_pass_guest(c->img, l1_index, l2_index);
-	const struct qf_l2_table *t;
+	uint64_t at = t->off + (uint64_t)l2_index * c->img->geo.l2_entry_bytes;
 	struct qf_be64 w;
-	uint32_t v;
 
-	for (v = 0; g && v < g->n; v++) {
-		t = &c->walk.table[g->first + v];
-		at = t->off + (uint64_t)l2_index * c->img->geo.l2_entry_bytes;
-		if (!t->off || t->odd || t->unread ||
-		    qf_io_read_pad(c->img->io, &w, sizeof(w), at, NULL) ||
-		    target_of(qf_be_get64(w)) != target_of(entry))
-			continue;
-		qf_lost_for_table(c, l1_index, t->off, guest,
-				  n << c->img->geo.cluster_bits);
+	return t->off && !t->odd && !t->unread &&
+	       !qf_io_read_pad(c->img->io, &w, sizeof(w), at, NULL) &&
+	       target_of(qf_be_get64(w)) == target_of(entry);
+}
+
+/* Marks the versions that have ENTRY at L2_INDEX; returns how many do. */
+static uint32_t mark_versions(struct qf_pass_ctx *c, const struct qf_group *g,
+			      uint32_t l2_index, uint64_t entry, bool *marked)
+{
+	uint32_t v, n = 0;
+
+	for (v = 0; v < g->n && c->lost_looks < MAX_LOOKS; v++) {
+		c->lost_looks += LOOK_COSTS;
+		marked[v] = has_entry(c, &c->walk.table[g->first + v], l2_index,
+				      entry);
+		n += marked[v];
 	}
+	c->lost_ranges->cut |= v < g->n;
+	return n;
+}
+
+void qf_lost_entries(struct qf_pass_ctx *c, const struct qf_owner *o,
+		     uint64_t n)
+{
+	const struct qf_group *g = qf_walk_group(&c->walk, o->l1_index);
+	struct loss l = { .c = c, .g = g };
+	bool *marked;
+
+	if (!g)
+		return;
+	l.guest = qf_pass_guest(c->img, o->l1_index, o->l2_index);
+	l.bytes = n << c->img->geo.cluster_bits;
+	if (g->n == 1) {
+		qf_lost_for_table(c, o->l1_index, c->walk.table[g->first].off,
+				  l.guest, l.bytes);
+		return;
+	}
+	marked = qf_mem_zalloc(g->n, sizeof(*marked));
+	if (!marked)
+		c->lost_ranges->failed = true;
+	l.marked = marked;
+	if (marked && mark_versions(c, g, o->l2_index, o->entry, marked) &&
+	    !lose_for_all(&l))
+		qf_lost_add(c->img, c->lost_ranges, o->holder, l.guest,
+			    l.bytes);
+	free(marked);
+}
+
+void qf_lost_l1_open(const struct qf_image *img, uint32_t holder,
+		     struct qf_lost_l1 *l)
+{
+	l->n = 0;
+	l->first = 0;
+	if (!qf_image_l1(img, holder, &l->off, &l->entries))
+		l->entries = 0;
+}
+
+bool qf_lost_l1_at(const struct qf_image *img, struct qf_lost_l1 *l,
+		   uint32_t l1_index, uint64_t *entry)
+{
+	uint32_t room = sizeof(l->buf) / sizeof(l->buf[0]);
+
+	if (l1_index >= l->entries)
+		return false;
+	if (l1_index < l->first || l1_index - l->first >= l->n) {
+		l->first = l1_index;
+		l->n = l->entries - l1_index < room ? l->entries - l1_index
+						    : room;
+		if (qf_io_read_pad(img->io, l->buf, l->n * sizeof(l->buf[0]),
+				   l->off + l1_index * 8ull, NULL))
+			l->n = 0;
+	}
+	*entry = l->n ? qf_be_get64(l->buf[l1_index - l->first]) : 0;
+	return l->n;
 }
 
 bool qf_lost_l1_entry(const struct qf_image *img, uint32_t holder,
@@ -106,30 +194,67 @@ static bool maps(const struct qf_geometry *g, uint64_t e, uint64_t bitmap)
 	return qf_entry_kind(g, e) != QF_ENTRY_KIND_NONE || bitmap;
 }
 
-void qf_lost_table(struct qf_pass_ctx *c, uint32_t holder, uint32_t l1_index,
-		   uint64_t off)
+static bool add_run(struct qf_lost_runs *r, uint32_t index)
+{
+	if (r->n && r->at[r->n - 1].index + r->at[r->n - 1].n == index) {
+		r->at[r->n - 1].n++;
+		return true;
+	}
+	if (!qf_mem_grow((void **)&r->at, r->n, &r->room, sizeof(*r->at)))
+		return false;
+	r->at[r->n++] = (struct qf_lost_run){ index, 1 };
+	return true;
+}
+
+/* Lists what the table at OFF maps; kept, as one holder after another loses
+ * it. All of it if the table cannot be read, or if there is too much lost. */
+static bool list_runs(struct qf_pass_ctx *c, uint64_t off)
 {
 	const struct qf_geometry *g = &c->img->geo;
-	uint64_t words = g->l2_entry_bytes / 8, i;
-	struct qf_be64 *buf = qf_mem_zalloc(1, g->cluster_bytes);
-	uint64_t e, bitmap;
+	uint64_t words = g->l2_entry_bytes / 8, e, bitmap;
+	struct qf_lost_runs *r = &c->lost_runs;
+	struct qf_be64 *buf;
+	bool ok = true;
+	uint32_t i;
 
+	if (r->known && r->off == off)
+		return true;
+	r->known = true;
+	r->off = off;
+	r->n = 0;
+	buf = c->lost_ranges->added < MAX_SINGLE
+		      ? qf_mem_zalloc(1, g->cluster_bytes)
+		      : NULL;
 	if (!buf ||
 	    qf_io_read_pad(c->img->io, buf, g->cluster_bytes, off, NULL)) {
-		c->lost_ranges->failed |= !buf;
-		qf_lost_add(c->img, c->lost_ranges, holder,
-			    qf_pass_guest(c->img, l1_index, 0),
-			    g->cluster_bytes << g->l2_bits);
 		free(buf);
-		return;
+		ok = add_run(r, 0);
+		if (ok)
+			r->at[0].n = g->l2_entries;
+		return ok;
 	}
-	for (i = 0; i < g->l2_entries; i++) {
+	for (i = 0; ok && i < g->l2_entries; i++) {
 		e = qf_be_get64(buf[i * words]);
 		bitmap = g->extl2 ? qf_be_get64(buf[i * words + 1]) : 0;
 		if (maps(g, e, bitmap))
-			qf_lost_add(c->img, c->lost_ranges, holder,
-				    qf_pass_guest(c->img, l1_index, i),
-				    g->cluster_bytes);
+			ok = add_run(r, i);
 	}
 	free(buf);
+	return ok;
+}
+
+void qf_lost_table(struct qf_pass_ctx *c, uint32_t holder, uint32_t l1_index,
+		   uint64_t off)
+{
+	const struct qf_lost_runs *r = &c->lost_runs;
+	size_t i;
+
+	if (!list_runs(c, off)) {
+		c->lost_ranges->failed = true;
+		return;
+	}
+	for (i = 0; i < r->n; i++)
+		qf_lost_add(c->img, c->lost_ranges, holder,
+			    qf_pass_guest(c->img, l1_index, r->at[i].index),
+			    (uint64_t)r->at[i].n << c->img->geo.cluster_bits);
 }

@@ -14,22 +14,31 @@ struct table_count {
 	uint64_t filled; /* of the image, with entries */
 };
 
+/* How many of N offsets, which ascend, are not before OFF. */
+static uint64_t count_from(const uint64_t *at, uint64_t n, uint64_t off)
+{
+	uint64_t lo = 0, hi = n, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (at[mid] < off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return n - lo;
+}
+
 static struct table_count count_tables(const struct qf_search *s,
 				       uint64_t cluster)
 {
-	struct table_count n = { 0 };
-	const struct qf_l2_table *t;
-	uint64_t i;
+	uint64_t off = (cluster + 1) << s->img->geo.cluster_bits;
 
-	for (i = 0; i < s->w->n_tables; i++) {
-		t = &s->w->table[i];
-		n.filled += t->filled;
-		if (t->off >> s->img->geo.cluster_bits <= cluster)
-			continue;
-		n.behind++;
-		n.empty += !t->filled;
-	}
-	return n;
+	return (struct table_count){
+		.behind = count_from(s->known, s->w->n_tables, off),
+		.empty = count_from(s->empty, s->n_empty, off),
+		.filled = s->w->n_tables - s->n_empty
+	};
 }
 
 /* Counts the last MAX_TAIL clusters from the end: tail[n] is the last n. */
@@ -64,7 +73,7 @@ bool qf_lost_holds_data(const struct qf_search *s, uint64_t cluster)
 
 /* Data that were on their way: allocated, but behind the file's end or in a
  * hole of it. Looks at the file's last clusters. */
-static bool on_their_way(const struct qf_search *s)
+static bool look_at_tail(const struct qf_search *s)
 {
 	uint64_t c = s->t->clusters, stated, looked = 0;
 
@@ -77,6 +86,14 @@ static bool on_their_way(const struct qf_search *s)
 			looked++;
 		}
 	return false;
+}
+
+static bool on_their_way(struct qf_search *s)
+{
+	if (!s->way_known)
+		s->on_way = look_at_tail(s);
+	s->way_known = true;
+	return s->on_way;
 }
 
 uint64_t qf_lost_used_behind(const struct qf_search *s, uint64_t cluster)
@@ -108,7 +125,7 @@ bool qf_lost_little_behind(const struct qf_search *s, uint64_t cluster)
 	return is_little(s, cluster, &n);
 }
 
-bool qf_lost_killed_tail(const struct qf_search *s, uint64_t table_cluster)
+bool qf_lost_killed_tail(struct qf_search *s, uint64_t table_cluster)
 {
 	const struct qf_tally *t = s->t;
 	const struct qf_trouble *last = &t->trouble[t->n_troubles - 1];

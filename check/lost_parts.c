@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 /* Of a table with more versions than this, none is looked at. */
-#define MAX_VERSIONS 4096u
+#define MAX_VERSIONS 1024u
 /* Version 2: so many entries of another version must be missing, as a killed
  * discard leaves the same. */
 #define MANY_SHARED_V2 16u
@@ -194,12 +194,21 @@ static void see_high(struct parts *ps, struct part *p, const struct qf_run *r,
 	}
 }
 
+/* Which of the 64 versions from V on have the run R. */
+static uint64_t members_at(const struct qf_group *grp, const struct qf_run *r,
+			   uint32_t v)
+{
+	if (r->members)
+		return r->members[v / 64];
+	return grp->n - v < 64 ? (1ull << (grp->n - v)) - 1 : UINT64_MAX;
+}
+
 static bool see_runs(void *ctx, unsigned int worker, const struct qf_group *grp,
 		     const struct qf_run *r, size_t n)
 {
 	struct parts *ps = ctx;
 	struct part *p = &ps->part[worker];
-	uint64_t host;
+	uint64_t host, word;
 	uint32_t v;
 	size_t i;
 
@@ -209,9 +218,12 @@ static bool see_runs(void *ctx, unsigned int worker, const struct qf_group *grp,
 			       ? (r->entry & QF_ENTRY_OFFSET_MASK) >>
 					 ps->s->img->geo.cluster_bits
 			       : 0;
-		for (v = 0; v < grp->n; v++)
-			if (!r->members || r->members[v / 64] >> (v % 64) & 1)
-				see_version(ps, p, v, r, host);
+		for (v = 0; v < grp->n; v += 64)
+			for (word = members_at(grp, r, v); word;
+			     word &= word - 1)
+				see_version(ps, p,
+					    v + (uint32_t)__builtin_ctzll(word),
+					    r, host);
 		if (host && r->members)
 			see_high(ps, p, r, host);
 	}

@@ -19,6 +19,8 @@ struct qf_search {
 	uint64_t explained_bytes;
 	uint64_t *named; /* as explained: an L1 table without owner names it */
 	uint64_t *known; /* offsets of the L2 tables, ascending */
+	uint64_t *empty; /* of them, those without an entry */
+	uint64_t n_empty;
 	unsigned char *buf, *other; /* a cluster each */
 	unsigned int placed;	    /* tables read to find a place */
 	/* L1 and snapshot tables without an owner: a tool was killed while it
@@ -31,6 +33,10 @@ struct qf_search {
 	} * tail;
 	uint64_t *refblock; /* ascending */
 	size_t n_refblocks;
+	/* answers that are the same for all tables, and for all of a group */
+	bool way_known, on_way;
+	const struct qf_group *high_group;
+	bool high;
 };
 
 /* True if the refcount of CLUSTER is higher than what was counted. */
@@ -59,7 +65,7 @@ bool qf_lost_holds_data(const struct qf_search *s, uint64_t cluster);
  * newest; or some of the data never came. A table that was emptied later
  * shows none of these signs.
  */
-bool qf_lost_killed_tail(const struct qf_search *s, uint64_t table_cluster);
+bool qf_lost_killed_tail(struct qf_search *s, uint64_t table_cluster);
 
 /* The first of these signs alone. */
 bool qf_lost_little_behind(const struct qf_search *s, uint64_t cluster);

@@ -10,6 +10,7 @@
  * but then the L1 table of the deleted one is still allocated, and names the
  * table.
  */
+#include "check/lost_deleted.h"
 #include "check/pass.h"
 #include "lib/describe.h"
 #include "lib/mem.h"
@@ -21,8 +22,9 @@
 #define MAX_HOLDERS 256u
 #define MAX_TARGETS 8u
 #define CHUNK 8192u /* entries that are compared at once */
+#define FIRST_CHUNK 512u
 #define MAX_COMPARED (1ull << 24)
-#define MAX_READS 8192u /* clusters without an owner that are looked at */
+#define MAX_ALIKE (1ull << 26)
 
 struct search {
 	struct qf_pass_ctx *c;
@@ -32,6 +34,11 @@ struct search {
 	uint32_t target[MAX_TARGETS];
 	unsigned int n_targets;
 	bool unknown; /* not all of them are known */
+	/* what deleted snapshots have left; looked for when it is asked for */
+	struct qf_lost_deleted deleted;
+	bool looked;
+	struct qf_lost_l1 *l1; /* of the first holders */
+	uint32_t n_l1;
 };
 
 static bool is_high(const struct qf_tally *t, uint64_t cluster)
@@ -50,7 +57,7 @@ static uint64_t lacking(const struct search *s, const struct qf_l2_table *t)
 	uint64_t i, k, n, used = 0, off = 0, bytes, first, at;
 	struct qf_run r = { .n = 1 };
 
-	if (t->odd || !t->off || t->unread || !t->filled ||
+	if (t->odd || !t->off || t->unread || t->repeated || !t->filled ||
 	    !is_high(&s->c->tally, t->off >> g->cluster_bits) ||
 	    qf_io_read_pad(img->io, s->buf, g->cluster_bytes, t->off, NULL))
 		return 0;
@@ -70,16 +77,21 @@ static uint64_t lacking(const struct search *s, const struct qf_l2_table *t)
 }
 
 /* True if the first N entries of the L1 tables at A and B name the same
- * tables; B's has only NB. */
+ * tables; B's has only NB. Where that takes too long, they may. */
 static bool are_alike(const struct qf_image *img, uint64_t a, uint64_t b,
-		      uint64_t n, uint64_t nb)
+		      uint64_t n, uint64_t nb, uint64_t *budget)
 {
 	struct qf_be64 *buf = qf_mem_zalloc(2 * CHUNK, sizeof(*buf)), *x, *y;
 	uint64_t at, k, i;
 	bool alike = buf;
 
 	for (at = 0; alike && at < n; at += k) {
-		k = n - at < CHUNK ? n - at : CHUNK;
+		/* most differ soon */
+		k = at ? CHUNK : FIRST_CHUNK;
+		k = n - at < k ? n - at : k;
+		if (*budget < k)
+			break;
+		*budget -= k;
 		x = buf;
 		y = buf + CHUNK;
 		alike = !qf_io_read_pad(img->io, x, k * 8, a + at * 8, NULL) &&
@@ -96,7 +108,7 @@ static bool are_alike(const struct qf_image *img, uint64_t a, uint64_t b,
 /* True if the active disk is what one of the snapshots has. */
 static bool is_a_snapshot(const struct qf_image *img)
 {
-	uint64_t a, b;
+	uint64_t a, b, budget = MAX_ALIKE;
 	uint32_t h, na, nb;
 
 	if (!qf_image_l1(img, QF_HOLDER_ACTIVE, &a, &na))
@@ -105,7 +117,7 @@ static bool is_a_snapshot(const struct qf_image *img)
 		na = (uint32_t)img->geo.l1_needed;
 	for (h = 1; h < qf_image_holders(img); h++)
 		if (qf_image_l1(img, h, &b, &nb) &&
-		    are_alike(img, a, b, na, nb))
+		    are_alike(img, a, b, na, nb, &budget))
 			return true;
 	return false;
 }
@@ -189,14 +201,14 @@ static void find_targets(struct search *s)
 }
 
 /* True if the disk was on its way to a snapshot that has the table at OFF. */
-static bool is_gone_to(const struct search *s, uint32_t l1_index, uint64_t off)
+static bool is_gone_to(struct search *s, uint32_t l1_index, uint64_t off)
 {
 	uint64_t entry;
 	unsigned int i;
 
 	for (i = 0; i < s->n_targets; i++)
-		if (qf_lost_l1_entry(s->c->img, s->target[i], l1_index,
-				     &entry) &&
+		if (qf_lost_l1_at(s->c->img, &s->l1[s->target[i]], l1_index,
+				  &entry) &&
 		    (entry & QF_ENTRY_OFFSET_MASK) == off)
 			return true;
 	return false;
@@ -204,35 +216,19 @@ static bool is_gone_to(const struct search *s, uint32_t l1_index, uint64_t off)
 
 /* True if a cluster without an owner names the table at OFF where an L1 table
  * does for L1_INDEX. */
-static bool is_deleted(const struct qf_pass_ctx *c, uint32_t l1_index,
-		       uint64_t off)
+static bool is_deleted(struct search *s, uint32_t l1_index, uint64_t off)
 {
-	uint32_t bits = c->img->geo.cluster_bits;
-	uint64_t in = l1_index * 8ull & (c->img->geo.cluster_bytes - 1), cl;
-	const struct qf_trouble *tr = c->tally.trouble;
-	unsigned int reads = 0;
-	struct qf_be64 e;
-	size_t i;
-
-	for (i = 0; i < c->tally.n_troubles; i++, tr++) {
-		if (tr->counted || !tr->stated || tr->why & QF_TROUBLE_UNKNOWN)
-			continue;
-		for (cl = tr->first; cl < tr->first + tr->n; cl++) {
-			if (reads++ >= MAX_READS)
-				return false;
-			if (!qf_io_read_pad(c->img->io, &e, sizeof(e),
-					    (cl << bits) + in, NULL) &&
-			    (qf_be_get64(e) & QF_ENTRY_OFFSET_MASK) == off)
-				return true;
-		}
-	}
-	return false;
+	if (!s->looked && !qf_lost_deleted_find(s->c, &s->deleted))
+		s->c->lost_ranges->failed = true;
+	s->looked = true;
+	return qf_lost_deleted_has(s->c, &s->deleted, l1_index, off);
 }
 
 static void report(struct search *s, uint32_t holder, const struct qf_group *g,
 		   const struct qf_l2_table *t, uint64_t used)
 {
 	struct qf_pass_ctx *c = s->c;
+	bool flood = qf_finding_flood(c->out, QF_P_L1_ERASED);
 	struct qf_finding *f;
 	uint32_t entries;
 	uint64_t l1_off;
@@ -243,6 +239,9 @@ static void report(struct search *s, uint32_t holder, const struct qf_group *g,
 	f = qf_pass_at(c, QF_P_L1_ERASED, l1_off + g->l1_index * 8ull, 8);
 	qf_finding_unseen(f);
 	f->guest_off = qf_pass_guest(c->img, g->l1_index, 0);
+	qf_lost_table(c, holder, g->l1_index, t->off);
+	if (flood)
+		return;
 	qf_finding_say(f,
 		       "entry %" PRIu32 " of the L1 table at 0x%" PRIx64
 		       " is empty; the table at 0x%" PRIx64
@@ -251,7 +250,6 @@ static void report(struct search *s, uint32_t holder, const struct qf_group *g,
 		       g->l1_index, l1_off, t->off, used);
 	qf_finding_owner(f, "%s",
 			 qf_describe_holder(c->img, holder, who, sizeof(who)));
-	qf_lost_table(c, holder, g->l1_index, t->off);
 }
 
 /* True if T lacks a reference, and nothing but an erased entry explains it. */
@@ -265,7 +263,7 @@ static bool is_erased(struct search *s, const struct qf_group *g,
 	}
 	s->known = true;
 	return !s->is_snapshot && !is_gone_to(s, g->l1_index, t->off) &&
-	       !is_deleted(s->c, g->l1_index, t->off);
+	       !is_deleted(s, g->l1_index, t->off);
 }
 
 static void active_entry(struct search *s, const struct qf_group *g)
@@ -295,10 +293,11 @@ static void snapshot_entries(struct search *s, const struct qf_group *g,
 	uint64_t used = lacking(s, t), entry;
 	uint32_t h;
 
-	if (!used || is_deleted(s->c, g->l1_index, t->off))
+	if (!used || is_deleted(s, g->l1_index, t->off))
 		return;
-	for (h = 1; h < qf_image_holders(img) && h < MAX_HOLDERS; h++)
-		if (qf_lost_l1_entry(img, h, g->l1_index, &entry) && !entry)
+	for (h = 1; h < s->n_l1; h++)
+		if (qf_lost_l1_at(img, &s->l1[h], g->l1_index, &entry) &&
+		    !entry)
 			report(s, h, g, t, used);
 }
 
@@ -328,8 +327,16 @@ void qf_lost_shared(struct qf_pass_ctx *c)
 	    c->img->l1_state != QF_PART_OK)
 		return;
 	s.buf = qf_mem_zalloc(1, c->img->geo.cluster_bytes);
-	for (i = 0; s.buf && i < c->walk.n_groups; i++)
+	s.n_l1 = qf_image_holders(c->img) < MAX_HOLDERS
+			 ? qf_image_holders(c->img)
+			 : MAX_HOLDERS;
+	s.l1 = qf_mem_zalloc(s.n_l1, sizeof(*s.l1));
+	for (i = 0; s.l1 && i < s.n_l1; i++)
+		qf_lost_l1_open(c->img, i, &s.l1[i]);
+	for (i = 0; s.buf && s.l1 && i < c->walk.n_groups; i++)
 		one_group(&s, &c->walk.group[i]);
-	c->lost_ranges->failed |= !s.buf;
+	c->lost_ranges->failed |= !s.buf || !s.l1;
+	qf_lost_deleted_free(&s.deleted);
+	free(s.l1);
 	free(s.buf);
 }

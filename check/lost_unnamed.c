@@ -18,29 +18,14 @@ static uint64_t span_bytes(const struct qf_image *img)
 	return img->geo.cluster_bytes << img->geo.l2_bits;
 }
 
-/* Which L1 entries of the active disk are empty: [*FROM, *TO). */
-static bool next_unmapped(struct qf_pass_ctx *c, uint64_t *from, uint64_t *to)
+static bool has_active(const struct qf_walk *w, const struct qf_group *g)
 {
-	const struct qf_walk *w = &c->walk;
-	uint64_t needed = c->img->geo.l1_needed, at = *from;
-	uint32_t i, v;
-	bool active;
+	uint32_t v;
 
-	for (i = 0; i < w->n_groups && at < needed; i++) {
-		active = false;
-		for (v = 0; v < w->group[i].n; v++)
-			active |= w->table[w->group[i].first + v].active;
-		if (!active || w->group[i].l1_index < at)
-			continue;
-		if (w->group[i].l1_index > at)
-			break;
-		at++;
-	}
-	if (at >= needed)
-		return false;
-	*from = at;
-	*to = i < w->n_groups ? w->group[i].l1_index : needed;
-	return true;
+	for (v = 0; v < g->n; v++)
+		if (w->table[g->first + v].active)
+			return true;
+	return false;
 }
 
 /* True if an entry behind the stated end of the active L1 table, in its last
@@ -179,31 +164,45 @@ static void blank_table(struct qf_pass_ctx *c, uint32_t holder)
 	qf_lost_add(c->img, c->lost_ranges, holder, 0, UINT64_MAX);
 }
 
-/* Everything that the active disk does not map. */
-static void lose_unmapped(struct qf_pass_ctx *c)
+/* Loses what the active disk has not mapped, L1 entries [FROM, TO). */
+static void lose_stretch(struct qf_pass_ctx *c, uint64_t from, uint64_t to)
 {
-	uint64_t from = 0, to;
-
-	while (next_unmapped(c, &from, &to)) {
+	if (from < to)
 		qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE,
 			    from * span_bytes(c->img),
 			    (to - from) * span_bytes(c->img));
-		from = to;
+}
+
+/* Everything that the active disk does not map. */
+static void lose_unmapped(struct qf_pass_ctx *c)
+{
+	const struct qf_group *g = c->walk.group;
+	uint64_t needed = c->img->geo.l1_needed, from = 0;
+	uint32_t i;
+
+	for (i = 0; i < c->walk.n_groups && g->l1_index < needed; i++, g++) {
+		if (!has_active(&c->walk, g))
+			continue;
+		lose_stretch(c, from, g->l1_index);
+		from = g->l1_index + 1ull;
 	}
+	lose_stretch(c, from, needed);
 }
 
 /* Entries that a snapshot has empty, and another holder not. */
 static bool lose_of_snapshots(struct qf_pass_ctx *c)
 {
 	const struct qf_walk *w = &c->walk;
+	struct qf_lost_l1 l1;
 	uint64_t entry;
 	bool any = false;
 	uint32_t h, i;
 
-	for (h = 1; h < holders(c); h++)
+	for (h = 1; h < holders(c); h++) {
+		qf_lost_l1_open(c->img, h, &l1);
 		for (i = 0; i < w->n_groups; i++) {
-			if (!qf_lost_l1_entry(c->img, h, w->group[i].l1_index,
-					      &entry) ||
+			if (!qf_lost_l1_at(c->img, &l1, w->group[i].l1_index,
+					   &entry) ||
 			    entry)
 				continue;
 			any = true;
@@ -211,6 +210,7 @@ static bool lose_of_snapshots(struct qf_pass_ctx *c)
 				    w->group[i].l1_index * span_bytes(c->img),
 				    span_bytes(c->img));
 		}
+	}
 	return any;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What several passes say in the same words. */
 #include "check/pass.h"
+#include "check/whatis.h"
 #include "lib/describe.h"
 
 #include <inttypes.h>
@@ -10,15 +11,14 @@
 void qf_pass_own_table(struct qf_pass_ctx *c, struct qf_finding *f,
 		       uint32_t l1_index, const struct qf_l2_table *t)
 {
-	uint32_t holder = QF_HOLDER_IMAGE, n;
 	char who[400], more[48] = "";
 
-	n = qf_walk_holders(&c->walk, l1_index, t->off, &holder, 1);
-	if (n > 1)
-		snprintf(more, sizeof(more), " and %" PRIu32 " other%s", n - 1,
-			 n > 2 ? "s" : "");
+	if (t->weight > 1)
+		snprintf(more, sizeof(more), " and %" PRIu32 " other%s",
+			 t->weight - 1, t->weight > 2 ? "s" : "");
 	qf_finding_owner(f, "%s%s, L1 entry %" PRIu32,
-			 qf_describe_holder(c->img, holder, who, sizeof(who)),
+			 qf_describe_holder(c->img, t->holder, who,
+					    sizeof(who)),
 			 more, l1_index);
 }
 
@@ -43,4 +43,12 @@ uint64_t qf_pass_l1_place(struct qf_pass_ctx *c, uint32_t l1_index,
 	    !qf_image_l1(c->img, holder, &l1_off, &entries))
 		return QF_NOWHERE;
 	return l1_off + l1_index * 8ull;
+}
+
+char *qf_pass_whatis(struct qf_pass_ctx *c, uint64_t off, char *out,
+		     size_t room)
+{
+	if (c->asked++ < QF_WHATIS_MAX)
+		return qf_whatis(c->img, off, out, room);
+	return qf_whatis_quick(c->img, off, out, room);
 }

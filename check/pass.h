@@ -18,6 +18,9 @@ struct qf_pass_ctx {
 	struct qf_detail detail;
 	struct qf_lost lost;
 	struct qf_lost_list *lost_ranges; /* the report's */
+	struct qf_lost_runs lost_runs;	  /* of the last table that was lost */
+	uint64_t lost_looks;		  /* to find who loses what */
+	unsigned int asked;		  /* questions to qf_whatis */
 	bool withhold; /* leaks may be lost data: they must not be freed */
 	struct qf_findings *out;
 };
@@ -48,6 +51,10 @@ uint64_t qf_pass_l1_place(struct qf_pass_ctx *c, uint32_t l1_index,
 /* Names who uses the L2 table T of L1 index L1_INDEX as F's owner. */
 void qf_pass_own_table(struct qf_pass_ctx *c, struct qf_finding *f,
 		       uint32_t l1_index, const struct qf_l2_table *t);
+
+/* As qf_whatis; after QF_WHATIS_MAX of them, quickly. */
+char *qf_pass_whatis(struct qf_pass_ctx *c, uint64_t off, char *out,
+		     size_t room);
 
 /* The guest offset of an entry. */
 static inline uint64_t qf_pass_guest(const struct qf_image *img,

@@ -5,7 +5,6 @@
  * Metadata past the end of the file are reported here too.
  */
 #include "check/pass.h"
-#include "check/whatis.h"
 #include "lib/describe.h"
 #include "lib/mem.h"
 
@@ -101,7 +100,7 @@ static void favour_by_content(struct qf_pass_ctx *c, const struct qf_owner *o,
 	char what[256];
 	int meta = is_data(&o[0]);
 
-	qf_whatis(c->img, off, what, sizeof(what));
+	qf_pass_whatis(c, off, what, sizeof(what));
 	if (fits(&o[meta], what))
 		fav->who = meta;
 	else if (is_data(&o[!meta]) && can_be_known(c, o[meta].kind))
@@ -143,8 +142,7 @@ static void lose_side(struct qf_pass_ctx *c, const struct qf_owner *o,
 		      uint64_t clusters)
 {
 	if (is_data(o))
-		qf_lost_entries(c, o->l1_index, o->l2_index, o->entry,
-				clusters);
+		qf_lost_entries(c, o, clusters);
 }
 
 /* Names both owners, and which of the two the evidence favours: 0, 1, or -1
@@ -196,11 +194,15 @@ static void lose_spans(struct qf_pass_ctx *c, const struct qf_owner *o)
 					  o[i].l1_index * span, span);
 }
 
+/* So much is read to compare tables. */
+#define MAX_COMPARED (1ull << 31)
+
 /* The pass, and the last two tables that were compared. */
 struct pass {
 	struct qf_pass_ctx *c;
 	uint64_t a, b;
 	bool alike;
+	uint64_t compared; /* bytes */
 };
 
 /* True if two L2 tables hold the same entries. */
@@ -239,7 +241,8 @@ static bool is_copy(struct pass *p, const struct qf_owner *o)
 	if (o[0].table_off != p->a || o[1].table_off != p->b) {
 		p->a = o[0].table_off;
 		p->b = o[1].table_off;
-		p->alike = are_alike(p->c, o);
+		p->compared += p->c->img->geo.cluster_bytes;
+		p->alike = p->compared <= MAX_COMPARED && are_alike(p->c, o);
 	}
 	return p->alike;
 }

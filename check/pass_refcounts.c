@@ -131,6 +131,9 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 	uint64_t off = qf_image_refblock(c->img, block), low = 0, high = 0;
 	uint64_t first = block << c->img->geo.refblock_bits;
 	struct qf_finding *f;
+	enum qf_problem p = only_high ? leak_problem(c, 0)
+				      : QF_P_REFBLOCK_WRONG;
+	bool flood = qf_finding_flood(c->out, p);
 	const struct qf_trouble *tr;
 	char what[256] = "nothing: there is no block";
 
@@ -142,14 +145,15 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 		else if (!only_high)
 			low += tr->hits;
 	}
-	if (off)
-		qf_whatis(c->img, off, what, sizeof(what));
-	f = qf_pass_at(c, only_high ? leak_problem(c, 0) : QF_P_REFBLOCK_WRONG,
-		       off ? off : QF_NOWHERE, c->img->geo.cluster_bytes);
+	f = qf_pass_at(c, p, off ? off : QF_NOWHERE, c->img->geo.cluster_bytes);
 	f->count = low + high;
 	f->corruptions = low;
 	f->extra = !only_high && !low;
 	f->leaks = high;
+	if (flood)
+		return;
+	if (off)
+		qf_pass_whatis(c, off, what, sizeof(what));
 	qf_finding_say(f,
 		       "the block at 0x%" PRIx64 " (for the clusters from "
 		       "0x%" PRIx64 " on): %" PRIu64

@@ -153,12 +153,7 @@ static void sum_l1(struct qf_pass_ctx *c, struct l1_sum *sum,
 			const struct qf_l2_table *t =
 				&c->walk.table[g->first + v];
 
-			h = QF_HOLDER_IMAGE;
-			if (t->odd && t->active)
-				h = QF_HOLDER_ACTIVE;
-			else if (t->odd)
-				qf_walk_holders(&c->walk, g->l1_index, t->off,
-						&h, 1);
+			h = t->odd ? t->holder : QF_HOLDER_IMAGE;
 			holder_of[g->first + v] = h;
 			if (h == QF_HOLDER_IMAGE)
 				continue;
@@ -172,6 +167,7 @@ static void sum_l1(struct qf_pass_ctx *c, struct l1_sum *sum,
 static void judge_l1(struct qf_pass_ctx *c, struct l1_sum *sum, uint32_t h)
 {
 	struct qf_table_fns fns = { &sum[h], count_used, pass_gap };
+	bool flood = qf_finding_flood(c->out, QF_P_L1_GARBAGE);
 	struct qf_finding *f;
 	char who[400], what[256];
 	uint32_t entries;
@@ -185,10 +181,12 @@ static void judge_l1(struct qf_pass_ctx *c, struct l1_sum *sum, uint32_t h)
 	f = qf_pass_at(c, QF_P_L1_GARBAGE, off, entries * 8ull);
 	f->count = sum[h].odd;
 	f->corruptions = sum[h].corruptions;
+	if (flood)
+		return;
 	qf_finding_say(f,
 		       "the table at 0x%" PRIx64 " now looks like %s: %" PRIu64
 		       " of %" PRIu64 " entries in use are no L1 entries",
-		       off, qf_whatis(c->img, off, what, sizeof(what)),
+		       off, qf_pass_whatis(c, off, what, sizeof(what)),
 		       sum[h].odd, sum[h].used);
 	qf_finding_owner(f, "%s",
 			 qf_describe_holder(c->img, h, who, sizeof(who)));
@@ -248,6 +246,7 @@ static const char *commonest_odd(const struct qf_damage *d)
 static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
 {
 	const struct qf_l2_table *t = &c->walk.table[d->table];
+	bool flood = qf_finding_flood(c->out, QF_P_L2_GARBAGE);
 	struct qf_finding *f = qf_pass_at(c, QF_P_L2_GARBAGE, t->off,
 					  c->img->geo.cluster_bytes);
 	char what[256];
@@ -260,7 +259,9 @@ static void garbage(struct qf_pass_ctx *c, const struct qf_damage *d)
 		if (!(UNSEEN >> k & 1))
 			f->corruptions += d->odd[k];
 	f->guest_off = qf_pass_guest(c->img, d->l1_index, 0);
-	qf_whatis(c->img, t->off, what, sizeof(what));
+	if (flood)
+		return;
+	qf_pass_whatis(c, t->off, what, sizeof(what));
 	if (d->entries)
 		qf_finding_say(f,
 			       "the table at 0x%" PRIx64

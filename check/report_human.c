@@ -154,6 +154,12 @@ static void lost(FILE *out, const struct qf_image *img,
 	if (i < rep->lost.n)
 		fprintf(out, "    ... and %zu more ranges; --all lists them\n",
 			rep->lost.n - i);
+	if (rep->lost.coarse)
+		fprintf(out, "    (so many that these cover what lies between, "
+			     "too)\n");
+	if (rep->lost.cut)
+		fprintf(out, "    (so many that not every snapshot is "
+			     "named)\n");
 }
 
 /* TEXT in lines of at most 76 columns, each after INDENT spaces. */

@@ -127,6 +127,10 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 	json_object_set_new(o, "findings", qf_report_findings(&rep->findings));
 	json_object_set_new(o, "diagnosis", diagnoses(rep));
 	json_object_set_new(o, "lost", lost_ranges(img, &rep->lost));
+	if (rep->lost.coarse)
+		json_object_set_new(o, "lost-coarse", json_true());
+	if (rep->lost.cut)
+		json_object_set_new(o, "lost-cut", json_true());
 	return o;
 }
 

@@ -15,6 +15,7 @@ struct sample {
 	const struct qf_image *img;
 	const unsigned char *buf;
 	uint64_t bytes, off;
+	bool quick; /* without libmagic */
 };
 
 /* So many of the image's refcount blocks are compared. */
@@ -222,15 +223,17 @@ static bool looks_like_text(const struct sample *s)
 static void as_guest_data(const struct sample *s, char *out, size_t room)
 {
 	bool is_text = looks_like_text(s);
-	char text[200];
+	char text[200] = "text";
 
 	if (looks_like_directory(s)) {
 		snprintf(out, room, "guest data (an ext2/ext3/ext4 directory)");
 		return;
 	}
 	/* libmagic takes long over much, and knows most by the first page */
-	qf_identify_bytes(s->buf, s->bytes < 4096 ? (size_t)s->bytes : 4096,
-			  text, sizeof(text));
+	if (!s->quick)
+		qf_identify_bytes(s->buf,
+				  s->bytes < 4096 ? (size_t)s->bytes : 4096,
+				  text, sizeof(text));
 	if (is_strong_magic(text) || (is_text && strstr(text, "text")))
 		snprintf(out, room, "guest data (%s)", text);
 	else if (is_text)
@@ -267,7 +270,7 @@ static bool read_sample(struct sample *s, unsigned char **buf)
 
 bool qf_whatis_foreign(const struct qf_image *img, uint64_t off)
 {
-	struct sample s = { img, NULL, img->geo.cluster_bytes, off };
+	struct sample s = { img, NULL, img->geo.cluster_bytes, off, true };
 	unsigned char *buf;
 	bool foreign;
 
@@ -277,11 +280,12 @@ bool qf_whatis_foreign(const struct qf_image *img, uint64_t off)
 	return foreign;
 }
 
-char *qf_whatis(const struct qf_image *img, uint64_t off, char *out,
-		size_t room)
+static char *look(const struct qf_image *img, uint64_t off, bool quick,
+		  char *out, size_t room)
 {
-	struct sample s = { img, NULL, img->geo.cluster_bytes, off };
+	struct sample s = { img, NULL, img->geo.cluster_bytes, off, quick };
 	unsigned char *buf;
+	const char *own;
 
 	if (off >= img->io->size) {
 		snprintf(out, room, "nothing: it lies past the end");
@@ -293,8 +297,8 @@ char *qf_whatis(const struct qf_image *img, uint64_t off, char *out,
 		snprintf(out, room, "nothing but zeros");
 	else if (!memcmp(buf, buf + 1, s.bytes - 1))
 		snprintf(out, room, "one byte over and over (0x%02x)", buf[0]);
-	else if (own_structure(&s))
-		snprintf(out, room, "%s", own_structure(&s));
+	else if ((own = own_structure(&s)))
+		snprintf(out, room, "%s", own);
 	else if (looks_like_l2(&s))
 		snprintf(out, room, "an L1 or L2 table of this image");
 	else if (looks_like_refblock(&s))
@@ -303,4 +307,16 @@ char *qf_whatis(const struct qf_image *img, uint64_t off, char *out,
 		as_guest_data(&s, out, room);
 	free(buf);
 	return out;
+}
+
+char *qf_whatis(const struct qf_image *img, uint64_t off, char *out,
+		size_t room)
+{
+	return look(img, off, false, out, room);
+}
+
+char *qf_whatis_quick(const struct qf_image *img, uint64_t off, char *out,
+		      size_t room)
+{
+	return look(img, off, true, out, room);
 }

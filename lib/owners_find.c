@@ -14,13 +14,8 @@ struct finding {
 	size_t n;		 /* clusters, and lists */
 	size_t limit;
 	struct qf_owner_list *list;
-	/* of the last L1 index: where each holder's entry leads; one read for
-	 * all of its tables, whose entries may be thousands */
-	uint32_t l1_index;
-	uint64_t *leads;
-	bool known;
-	/* of its last table: who names it */
-	uint64_t table_off;
+	/* the last table that was asked for, and who names it */
+	const struct qf_l2_table *table;
 	uint32_t *holder, n_holders;
 	omp_lock_t lock;
 	bool failed; /* no memory */
@@ -73,35 +68,15 @@ static uint64_t word_at(struct finding *f, uint64_t off)
 	return qf_be_get64(w);
 }
 
-static void read_leads(struct finding *f, uint32_t l1_index)
+/* Sets f->holder to those who name the table T of G. */
+static void find_holders(struct finding *f, const struct qf_group *g,
+			 const struct qf_l2_table *t)
 {
-	struct qf_image *img = f->w->img;
-	uint32_t h, entries;
-	uint64_t off;
-
-	for (h = 0; h < qf_image_holders(img); h++) {
-		f->leads[h] = 0;
-		if (qf_image_l1(img, h, &off, &entries) && l1_index < entries)
-			f->leads[h] = word_at(f, off + l1_index * 8ull);
-	}
-	f->l1_index = l1_index;
-}
-
-/* Sets f->holder to those whose L1 entry at L1_INDEX names the table at OFF. */
-static void find_holders(struct finding *f, uint32_t l1_index, uint64_t off)
-{
-	uint32_t h, n = qf_image_holders(f->w->img);
-	bool same = f->known && f->l1_index == l1_index;
-
-	if (same && f->table_off == off)
+	if (f->table == t)
 		return;
-	if (!same)
-		read_leads(f, l1_index);
-	f->known = true;
-	f->table_off = off;
-	for (f->n_holders = h = 0; h < n; h++)
-		if (f->leads[h] && (f->leads[h] & QF_ENTRY_OFFSET_MASK) == off)
-			f->holder[f->n_holders++] = h;
+	f->table = t;
+	f->n_holders = qf_walk_holders(f->w, g->l1_index, t->off, f->holder,
+				       qf_image_holders(f->w->img));
 }
 
 /* One owner for each holder that names table number T of group G. */
@@ -115,7 +90,7 @@ static bool put_holders(struct finding *f, struct qf_owner_list *l,
 		l->total += t->weight;
 		return true;
 	}
-	find_holders(f, g->l1_index, t->off);
+	find_holders(f, g, t);
 	for (i = 0; i < f->n_holders; i++) {
 		owner->holder = f->holder[i];
 		if (!put(f, l, owner))
@@ -197,12 +172,13 @@ static bool put_table(struct finding *f, struct qf_owner_list *l,
 	}
 	owner.guest_off = (uint64_t)g->l1_index
 			  << (geo->l2_bits + geo->cluster_bits);
-	find_holders(f, g->l1_index, t->off);
+	find_holders(f, g, t);
 	for (i = 0; i < f->n_holders; i++) {
 		owner.holder = f->holder[i];
 		qf_image_l1(f->w->img, owner.holder, &l1_off, &entries);
 		owner.pointer_off = l1_off + g->l1_index * 8ull;
-		owner.pointer = f->leads[owner.holder];
+		if (l->n < f->limit)
+			owner.pointer = word_at(f, owner.pointer_off);
 		if (!put(f, l, &owner))
 			return false;
 	}
@@ -303,16 +279,14 @@ enum qf_err qf_owners_find_all(struct qf_walk *w, unsigned int jobs,
 
 	memset(list, 0, n * sizeof(*list));
 	f.holder = qf_mem_zalloc(qf_image_holders(w->img), sizeof(*f.holder));
-	f.leads = qf_mem_zalloc(qf_image_holders(w->img), sizeof(*f.leads));
 	omp_init_lock(&f.lock);
-	if (f.holder && f.leads)
+	if (f.holder)
 		err = find(&f, jobs);
 	/* which ones are over the limit must not depend on the workers */
 	if (!err && any_cut(&f))
 		err = find(&f, 1);
 	omp_destroy_lock(&f.lock);
 	free(f.holder);
-	free(f.leads);
 	for (i = 0; i < n; i++) {
 		if (err)
 			qf_owners_list_free(&list[i]);

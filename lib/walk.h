@@ -44,6 +44,7 @@ struct qf_l2_table {
 	uint32_t copied : 1; /* the active L1 entry has COPIED */
 	uint32_t odd : 12;   /* enum qf_entry_odd of the L1 entry */
 	uint32_t odd_count;  /* how many oddities, over all those entries */
+	uint32_t holder;     /* the first holder that names it */
 	/* so many other L1 indices name it too that it is not followed here */
 	bool repeated;
 	/* set by the walk */
@@ -66,13 +67,32 @@ struct qf_walk_gap {
 	bool crossing; /* not followed: it crosses too many others */
 };
 
+/*
+ * The L1 tables at one place of the file: N holders from FIRST on in
+ * qf_walk.l1, longest first, so that those who reach an entry come first.
+ */
+struct qf_walk_place {
+	uint64_t off;
+	uint32_t entries; /* of the longest */
+	uint32_t first, n;
+};
+
+struct qf_walk_l1 {
+	uint32_t holder, entries;
+	uint32_t least; /* the lowest of the place's holders up to this one */
+};
+
 struct qf_walk {
 	struct qf_image *img; /* the caller's */
 	struct qf_l2_table *table;
 	uint64_t n_tables;
 	struct qf_group *group; /* by L1 index */
 	uint32_t n_groups;
-	uint32_t *order; /* the groups' numbers in physical order */
+	uint32_t *order;	     /* the groups' numbers in physical order */
+	struct qf_walk_place *place; /* those that are followed, longest first */
+	struct qf_walk_l1 *l1;
+	uint32_t n_places, n_l1;
+	struct qf_walk_columns *columns; /* see qf_walk_leads */
 	struct qf_walk_gap *gap;
 	size_t n_gaps, gap_room;
 	uint64_t l1_entries_used; /* non-zero entries of the active L1 */
@@ -177,8 +197,36 @@ enum qf_err qf_walk_table(struct qf_io *io, uint64_t off, uint64_t entries,
 			  const struct qf_table_fns *fns, struct qf_why *why);
 
 /*
- * The holders whose L1 entry at L1_INDEX names the L2 table at OFF: at most
- * ROOM of them are put into HOLDER, and all are counted.
+ * What has been gathered, by place: the group of L1_INDEX, and its table at
+ * OFF. NULL: there is none.
+ */
+const struct qf_group *qf_walk_group(const struct qf_walk *w,
+				     uint32_t l1_index);
+const struct qf_l2_table *qf_walk_find(const struct qf_walk *w,
+				       uint32_t l1_index, uint64_t off);
+
+/*
+ * Calls FN for each holder whose L1 table is followed and has an entry at
+ * L1_INDEX, with the offset that this names; in no promised order. The entries
+ * of L1 indices near by are read along and kept: fast for those who ask in
+ * ascending order. Not for several threads at once. False: no memory.
+ */
+typedef void qf_walk_lead_fn(void *ctx, uint32_t holder, uint64_t off);
+
+bool qf_walk_leads(const struct qf_walk *w, uint32_t l1_index,
+		   qf_walk_lead_fn *fn, void *ctx);
+
+/* How many places have to be read to answer for L1_INDEX. */
+uint32_t qf_walk_leads_cost(const struct qf_walk *w, uint32_t l1_index);
+
+/* What is kept; made and freed with the walk. */
+struct qf_walk_columns *qf_walk_columns_new(void);
+void qf_walk_columns_free(struct qf_walk_columns *c);
+
+/*
+ * The holders whose L1 entry at L1_INDEX names the L2 table at OFF: the first
+ * ROOM of them are put into HOLDER, and all are counted. As qf_walk_leads;
+ * without memory, there is only the first.
  */
 uint32_t qf_walk_holders(const struct qf_walk *w, uint32_t l1_index,
 			 uint64_t off, uint32_t *holder, uint32_t room);

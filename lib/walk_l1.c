@@ -17,6 +17,7 @@
 
 #define CROSS_BUDGET (4ull << 20)
 #define REPEAT_BUDGET 4096u
+#define REPEAT_BYTES (256ull << 20)
 
 /* A holder's L1 table. */
 struct l1 {
@@ -30,6 +31,7 @@ struct ref {
 	uint64_t entry;
 	uint32_t l1_index;
 	uint32_t weight;
+	uint32_t least; /* the lowest of those holders */
 	bool active;
 };
 
@@ -79,6 +81,7 @@ struct collect {
 	struct gather *g;
 	const struct l1 *l1; /* the holders of this place, longest first */
 	uint32_t n;
+	const struct qf_walk_l1 *users; /* the same holders */
 	uint32_t reach;	 /* how many of them reach the current entry */
 	uint32_t active; /* entries of the active disk, if it is one */
 };
@@ -95,13 +98,16 @@ static bool collect_entry(void *ctx, uint64_t index, uint64_t entry)
 	struct gather *g = c->g;
 	bool active = index < c->active;
 	struct ref *r;
+	uint32_t least;
 
 	while (c->reach && c->l1[c->reach - 1].entries <= index)
 		c->reach--;
+	least = c->users[c->reach - 1].least;
 	g->w->l1_entries_used += active;
 	r = newest(g, index);
 	if (r && r->entry == entry) {
 		r->weight += c->reach;
+		r->least = least < r->least ? least : r->least;
 		r->active |= active;
 		return true;
 	}
@@ -114,6 +120,7 @@ static bool collect_entry(void *ctx, uint64_t index, uint64_t entry)
 	r->entry = entry;
 	r->l1_index = (uint32_t)index;
 	r->weight = c->reach;
+	r->least = least;
 	r->active = active;
 	return true;
 }
@@ -139,6 +146,25 @@ static enum qf_err read_place(struct collect *c, struct qf_why *why)
 	return err == QF_ERR_STOPPED ? QF_ERR_NOMEM : err;
 }
 
+/* Notes who uses the place of L1[0]. */
+static const struct qf_walk_l1 *add_place(struct qf_walk *w,
+					  const struct l1 *l1, uint32_t n)
+{
+	struct qf_walk_l1 *users = &w->l1[w->n_l1];
+	uint32_t i, least = l1->holder;
+
+	w->place[w->n_places++] = (struct qf_walk_place){
+		.off = l1->off, .entries = l1->entries, .first = w->n_l1, .n = n
+	};
+	for (i = 0; i < n; i++) {
+		least = l1[i].holder < least ? l1[i].holder : least;
+		users[i] = (struct qf_walk_l1){ l1[i].holder, l1[i].entries,
+						least };
+	}
+	w->n_l1 += n;
+	return users;
+}
+
 /* Takes the N holders that share the place of L1[0]. */
 static enum qf_err take_place(struct gather *g, const struct l1 *l1, uint32_t n,
 			      struct qf_why *why)
@@ -156,6 +182,7 @@ static enum qf_err take_place(struct gather *g, const struct l1 *l1, uint32_t n,
 	g->crossed += twice;
 	if (end > g->seen_end)
 		g->seen_end = end;
+	c.users = add_place(g->w, l1, n);
 	return read_place(&c, why);
 }
 
@@ -182,9 +209,12 @@ static void add_ref(struct qf_walk *w, const struct ref *r, bool same_table)
 		t = &w->table[w->n_tables++];
 		memset(t, 0, sizeof(*t));
 		t->off = r->entry & QF_ENTRY_OFFSET_MASK;
+		t->holder = QF_HOLDER_IMAGE;
 	}
 	t = &w->table[w->n_tables - 1];
 	t->weight += r->weight;
+	if (r->least < t->holder)
+		t->holder = r->least;
 	odd = qf_entry_l1_odd(&img->geo, img->io->size, r->entry);
 	t->odd |= odd & 0xfff;
 	t->odd_count += (uint32_t)__builtin_popcount(odd) * r->weight;
@@ -263,7 +293,10 @@ static enum qf_err list_l1(struct gather *g)
 	uint32_t h, n = qf_image_holders(img), longest = 0;
 
 	g->l1 = qf_mem_zalloc(n, sizeof(*g->l1));
-	if (!g->l1)
+	g->w->place = qf_mem_zalloc(n, sizeof(*g->w->place));
+	g->w->l1 = qf_mem_zalloc(n, sizeof(*g->w->l1));
+	g->w->columns = qf_walk_columns_new();
+	if (!g->l1 || !g->w->place || !g->w->l1 || !g->w->columns)
 		return QF_ERR_NOMEM;
 	for (h = 0; h < n; h++) {
 		struct l1 *l = &g->l1[g->n_l1];
@@ -294,17 +327,20 @@ static int by_value(const void *pa, const void *pb)
 
 /*
  * A table that two L1 indices name is damage; it is decoded for each, up to
- * REPEAT_BUDGET times in all, so that a hostile L1 table of one value costs
- * no more than others.
+ * REPEAT_BUDGET times and REPEAT_BYTES in all, so that a hostile L1 table of
+ * one value costs no more than others.
  */
 static enum qf_err mark_repeated(struct qf_walk *w)
 {
+	uint64_t most = REPEAT_BYTES / w->img->geo.cluster_bytes;
 	uint64_t *off, i, *at, seen = 0;
 	bool ascending = true;
 
+	if (most > REPEAT_BUDGET)
+		most = REPEAT_BUDGET;
 	for (i = 1; i < w->n_tables && ascending; i++)
 		ascending = w->table[i - 1].off < w->table[i].off;
-	if (ascending || w->n_tables <= REPEAT_BUDGET)
+	if (ascending || w->n_tables <= most)
 		return QF_OK;
 	off = qf_mem_zalloc(w->n_tables, sizeof(*off));
 	if (!off)
@@ -317,10 +353,19 @@ static enum qf_err mark_repeated(struct qf_walk *w)
 			     by_value);
 		if ((at > off && at[-1] == *at) ||
 		    (at + 1 < off + w->n_tables && at[1] == *at))
-			w->table[i].repeated = ++seen > REPEAT_BUDGET;
+			w->table[i].repeated = ++seen > most;
 	}
 	free(off);
 	return QF_OK;
+}
+
+static int by_length(const void *pa, const void *pb)
+{
+	const struct qf_walk_place *a = pa, *b = pb;
+
+	if (a->entries != b->entries)
+		return a->entries > b->entries ? -1 : 1;
+	return a->off < b->off ? -1 : a->off > b->off;
 }
 
 static enum qf_err gather(struct gather *g, struct qf_why *why)
@@ -336,6 +381,9 @@ static enum qf_err gather(struct gather *g, struct qf_why *why)
 	}
 	if (err)
 		return err;
+	if (g->w->n_places)
+		qsort(g->w->place, g->w->n_places, sizeof(*g->w->place),
+		      by_length);
 	if (g->n_refs)
 		qsort(g->ref, g->n_refs, sizeof(*g->ref), by_group);
 	err = form_groups(g);
@@ -369,30 +417,9 @@ void qf_walk_free(struct qf_walk *w)
 	free(w->table);
 	free(w->group);
 	free(w->order);
+	free(w->place);
+	free(w->l1);
+	qf_walk_columns_free(w->columns);
 	free(w->gap);
 	memset(w, 0, sizeof(*w));
-}
-
-uint32_t qf_walk_holders(const struct qf_walk *w, uint32_t l1_index,
-			 uint64_t off, uint32_t *holder, uint32_t room)
-{
-	uint32_t h, entries, found = 0;
-	uint64_t l1_off;
-	struct qf_be64 e;
-
-	for (h = 0; h < qf_image_holders(w->img); h++) {
-		if (!qf_image_l1(w->img, h, &l1_off, &entries) ||
-		    l1_index >= entries)
-			continue;
-		if (qf_io_read_pad(w->img->io, &e, sizeof(e),
-				   l1_off + l1_index * 8ull, NULL))
-			continue;
-		if (!qf_be_get64(e) ||
-		    (qf_be_get64(e) & QF_ENTRY_OFFSET_MASK) != off)
-			continue;
-		if (found < room)
-			holder[found] = h;
-		found++;
-	}
-	return found;
 }

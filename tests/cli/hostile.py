@@ -48,20 +48,24 @@ def findings(text):
     return {f["name"]: f for f in json.loads(text)["findings"]}
 
 
-def write(parts, used, size, disk=1 << 20, l1=(3, 1), snapshots=(0, 0)):
-    """PARTS by their cluster; the clusters of USED have refcount 1."""
-    counts = bytearray(C)
+def write(parts, used, size, disk=1 << 20, l1=(3, 1), snapshots=(0, 0),
+          bits=16):
+    """PARTS by their cluster; USED are those with refcount 1, or by cluster
+    the refcounts of those that have another."""
+    cluster = 1 << bits
+    counts = bytearray(cluster)
     for i in used:
-        struct.pack_into(">H", counts, 2 * i, 1)
-    head = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, 16, disk,
-                       0, l1[1], l1[0] * C, C, 1, snapshots[1],
-                       snapshots[0], 0, 0, 0, 4, 104)
+        struct.pack_into(">H", counts, 2 * i,
+                         used[i] if isinstance(used, dict) else 1)
+    head = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, bits, disk,
+                       0, l1[1], l1[0] * cluster, cluster, 1, snapshots[1],
+                       snapshots[0] * cluster, 0, 0, 0, 4, 104)
     with open(IMG, "wb") as f:
-        for at, part in {0: head, 1: struct.pack(">Q", 2 * C), 2: counts,
-                         **parts}.items():
-            f.seek(at * C)
+        for at, part in {0: head, 1: struct.pack(">Q", 2 * cluster),
+                         2: counts, **parts}.items():
+            f.seek(at * cluster)
             f.write(part)
-        f.truncate(size * C)
+        f.truncate(size * cluster)
 
 
 def words(*w):
@@ -80,7 +84,7 @@ def shared_l1(tap):
     used = [0, 1, 2, 3, 16, 800, 900, *range(1000, 1512)]
     write({3: words(0), 16: table, 800: b"data", 900: words(800 * C),
            1511: bytes(C - 8) + words(900 * C)}, used, 3000,
-          snapshots=(16 * C, n))
+          snapshots=(16, n))
     code, text = run("check", "--output=json", IMG)
     tap.result(code == 2 and "cluster-shared-tables" in findings(text),
                f"{n} snapshots name one L1 table: found", [text[-300:]])
@@ -97,7 +101,7 @@ def lost_snapshots(tap):
     n = 3000
     parts = {100 + i: b"x" * 8 for i in range(n)}
     write({3: words(0), **parts}, [0, 1, 2, 3, *parts], 30000,
-          snapshots=(0xfff0000000000, 65536))
+          snapshots=(0xfff000000, 65536))
     code, text = run("repair", "-n", IMG)
     tap.result(code == 2 and "point the header" not in text,
                f"{n} clusters that may be the snapshot table: seen soon",
@@ -119,6 +123,106 @@ def garbage_l1(tap):
                [str(code), text[-500:]])
 
 
+def erased_entries(tap):
+    """L2 tables that a snapshot has and the active disk has not any more,
+    and thousands of leaks that may be an older L1 table."""
+    n, leaks = 16384, 8192
+    used = {i: 1 for i in [*range(20), *range(100, 108), *range(200, 208)]}
+    used.update({1000 + i: 2 for i in range(n)})
+    used.update({20000 + i: 1 for i in range(leaks)})
+    used[300] = used[301] = used[302] = 1
+    used[400] = 65535
+    tables = {1000 + i: words(400 * C) for i in range(n)}
+    write({3: snapshot(0, 200, n + 1), **tables,
+           100: words(COPIED | 300 * C), 200: words(301 * C, *(
+               (1000 + i) * C for i in range(n))),
+           300: words(COPIED | 302 * C), 301: words(402 * C)},
+          {**used, 402: 1}, 30000, (n + 1) << 29, (100, n + 1),
+          snapshots=(3, 1))
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 2 and "l1-entry-erased" in findings(text),
+               f"{n} erased L1 entries among {leaks} leaks: named soon",
+               [str(code), text[-600:]])
+
+
+def every_other(tap):
+    """Every other L1 entry is empty, and two tables lack a name."""
+    n = 1 << 20
+    l1 = words(*[COPIED | 300 * C, 0] * (n // 2))
+    used = [0, 1, 2, *range(100, 100 + len(l1) // C), 300, 301,
+            *range(400, 460)]
+    orphan = words(*(COPIED | (410 + i) * C for i in range(20)))
+    other = words(*(COPIED | (440 + i) * C for i in range(20)))
+    write({100: l1, 300: words(COPIED | 301 * C), 400: orphan, 401: other},
+          used, 500, n << 29, (100, n))
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 2 and "l2-table-orphaned" in findings(text),
+               f"{n // 2} empty L1 entries, two tables that lack one",
+               [str(code), text[-600:]])
+
+
+def garbage_tables(tap):
+    """Twenty thousand L2 tables that hold text."""
+    n = 20000
+    parts = {2000 + i: b"%08d not a table at all. " % i * 30
+             for i in range(n)}
+    write({100: words(*(COPIED | (2000 + i) * C for i in range(n))), **parts},
+          [0, 1, 2, 100, 101, 102, *parts], 2000 + n, n << 29, (100, n))
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 2 and "l2-table-garbage" in findings(text),
+               f"{n} tables of garbage: told soon", [text[-600:]])
+
+
+def many_versions(tap):
+    """Four thousand versions of one L2 table, half of them empty."""
+    n = 4000
+    parts = {4000 + i: words((20000 + i) * C) for i in range(n)}
+    parts.update({8000 + i: words((12000 + i) * C if i % 2 else 0,
+                                  300 * C) if i % 2 else bytes(8)
+                  for i in range(n)})
+    table = b"".join(snapshot(i, 4000 + i, 1) for i in range(n))
+    parts.update({4000 + i: words((8000 + i) * C) for i in range(n)})
+    used = {i: 1 for i in [0, 1, 2, 3, *range(16, 24), *range(4000, 16000)]}
+    write({3: words(0), 16: table, **parts}, {**used, 300: 2000, 31000: 1},
+          31500, snapshots=(16, n))
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 3, f"{n} versions of a table: compared soon",
+               [str(code), text[-600:]])
+
+
+def doubles_in_versions(tap):
+    """Thousands of clusters with two owners, in hundreds of versions."""
+    n, half = 600, 4096
+    twice = [(2000 + min(i, 2 * half - 1 - i)) * C
+             for i in range(2 * half - 1)]
+    parts = {16000 + i: words(*twice, (8000 + i) * C) for i in range(n)}
+    parts.update({14000 + i: words((16000 + i) * C) for i in range(n)})
+    table = b"".join(snapshot(i, 14000 + i, 1) for i in range(n))
+    used = [0, 1, 2, 3, 16, *range(2000, 2000 + half), *range(8000, 8000 + n),
+            *parts]
+    write({3: words(0), 16: table, **parts}, used, 20000, 1 << 29,
+          snapshots=(16, n))
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 2 and "cluster-shared-data" in findings(text),
+               f"{half} clusters, each twice in {n} snapshots",
+               [str(code), text[-600:]])
+
+
+def old_copies(tap):
+    """An overwritten table, and copies that name a hundred thousand leaks
+    from the last one to the first."""
+    n, copies, bits = 131072, 4, 21
+    leaks = [1000 + 2 * (n - 1 - k) for k in range(n)]
+    copy = words(*(i << bits | COPIED for i in leaks))
+    write({3: words(4 << bits | COPIED), 4: b"U" * (1 << bits),
+           **{5 + i: copy for i in range(copies)}},
+          [0, 1, 2, 3, 4, *leaks], 1000 + 2 * n, 512 << 30, bits=bits)
+    code, text = run("repair", "-n", IMG)
+    tap.result(code == 2 and "from an older copy" in text,
+               f"{copies} older copies of a table with {n} entries",
+               [str(code), text[-600:]])
+
+
 def main():
     tap = Tap()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
@@ -126,6 +230,12 @@ def main():
         shared_l1(tap)
         lost_snapshots(tap)
         garbage_l1(tap)
+        erased_entries(tap)
+        every_other(tap)
+        garbage_tables(tap)
+        many_versions(tap)
+        doubles_in_versions(tap)
+        old_copies(tap)
     return tap.finish()
 
 

@@ -14,7 +14,7 @@ struct plain_group {
 	uint32_t n;
 	struct plain_table {
 		uint64_t off;
-		uint32_t weight;
+		uint32_t weight, first;
 		bool active, copied;
 	} table[MAX_TABLES];
 };
@@ -47,12 +47,36 @@ static void plain_gather(const struct mini *m, const struct qf_image *img,
 		assert_true(i < MAX_TABLES);
 		g->n += i == g->n;
 		t = &g->table[i];
+		if (!t->weight)
+			t->first = h;
 		t->off = off;
 		t->weight++;
 		if (h == QF_HOLDER_ACTIVE) {
 			t->active = true;
 			t->copied = e >> 63;
 		}
+	}
+}
+
+/* Who names T: those whose L1 entry does, in order, all or some of them. */
+static void compare_holders(const struct mini *m, const struct qf_walk *w,
+			    uint32_t index, const struct qf_l2_table *t)
+{
+	uint32_t holder[64], room, h, k;
+
+	assert_ptr_equal(qf_walk_find(w, index, t->off), t);
+	assert_null(qf_walk_find(w, index, t->off + 1));
+	for (room = 1; room <= t->weight + 1 && room <= 64; room++) {
+		assert_int_equal(qf_walk_holders(w, index, t->off, holder,
+						 room),
+				 t->weight);
+		for (h = k = 0; h < qf_image_holders(w->img) && k < room; h++) {
+			uint64_t e = l1_entry(m, w->img, h, index);
+
+			if (e && (e & QF_ENTRY_OFFSET_MASK) == t->off)
+				assert_int_equal(holder[k++], h);
+		}
+		assert_int_equal(k, room < t->weight ? room : t->weight);
 	}
 }
 
@@ -77,6 +101,8 @@ static void compare_gathered(const struct mini *m, const struct qf_walk *w)
 			assert_int_equal(t->weight, g.table[k].weight);
 			assert_int_equal(t->active, g.table[k].active);
 			assert_int_equal(t->copied, g.table[k].copied);
+			assert_int_equal(t->holder, g.table[k].first);
+			compare_holders(m, w, index, t);
 		}
 		at++;
 	}
