@@ -21,6 +21,8 @@
  * these bounds. */
 #define MIN_COPIED (64ull << 20)
 #define MAX_COPIED (1ull << 30)
+/* So many clusters of data are copied at the most: each is an edit. */
+#define MAX_COPIES (1ull << 18)
 
 /* The references of one owner: one place of the disk, in all its states. */
 struct group {
@@ -196,16 +198,68 @@ static bool may_copy(struct qf_plan *p, uint64_t bytes)
 {
 	uint64_t most = p->base->size;
 
-	if (most < MIN_COPIED)
-		most = MIN_COPIED;
-	if (most > MAX_COPIED)
-		most = MAX_COPIED;
+	most = most < MIN_COPIED ? MIN_COPIED : most;
+	most = most > MAX_COPIED ? MAX_COPIED : most;
 	if (p->copied_bytes > most || bytes > most - p->copied_bytes) {
 		p->copies_cut = true;
 		return false;
 	}
 	p->copied_bytes += bytes;
 	return true;
+}
+
+/* So much may the image grow by copies of data, with TAKEN of it gone. */
+static bool may_grow(const struct work *w, uint64_t taken, uint64_t bytes)
+{
+	uint64_t most = w->c->plan->base->size;
+	uint64_t many = w->c->img->geo.cluster_bytes * MAX_COPIES;
+
+	most = most < MIN_COPIED ? MIN_COPIED : most;
+	most = most > many ? many : most;
+	return taken <= most && bytes <= most - taken;
+}
+
+/* The bytes of data that the L2 table at OFF maps, one owner's. */
+static uint64_t mapped_by(const struct qf_fix_ctx *c, uint64_t off)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	struct qf_be64 *buf = qf_mem_zalloc(1, g->cluster_bytes);
+	uint64_t n = 0, i;
+
+	if (buf &&
+	    !qf_io_read_pad(c->img->io, buf, g->cluster_bytes, off, NULL))
+		for (i = 0; i < g->l2_entries; i++)
+			n += (qf_be_get64(buf[i * (g->l2_entry_bytes / 8)]) &
+			      QF_ENTRY_OFFSET_MASK) != 0;
+	free(buf);
+	return n << g->cluster_bits;
+}
+
+/*
+ * True if there is room for all of the cluster's N owners who shall get a copy;
+ * else none gets one, as sharing among fewer is no better. L1 entries that
+ * share a table share all that it maps as well: *BYTES of data.
+ */
+static bool is_affordable(const struct work *w, const struct group *g, size_t n,
+			  size_t keeper, uint64_t *bytes)
+{
+	const struct qf_plan *p = w->c->plan;
+	uint64_t data = 0, tables = 0;
+	size_t i;
+
+	*bytes = 0;
+	for (i = 0; i < n; i++) {
+		data += i != keeper && g[i].at->kind == QF_REF_DATA;
+		tables += i != keeper && g[i].at->kind == QF_REF_L2;
+	}
+	if (!w->tables_only && data &&
+	    !may_grow(w, p->grown_bytes, data * w->c->img->geo.cluster_bytes))
+		return false;
+	if (!tables || g[keeper].at->kind != QF_REF_L2)
+		return true;
+	return !__builtin_mul_overflow(mapped_by(w->c, g->at->host_off), tables,
+				       bytes) &&
+	       may_grow(w, p->promised_bytes, *bytes);
 }
 
 /* A copy of a table, as it is planned so far. */
@@ -255,6 +309,7 @@ static enum qf_err copy_data(struct qf_fix_ctx *c, const struct group *g,
 	free(buf);
 	if (err) /* what cannot be read cannot be given to both */
 		return QF_OK;
+	c->plan->grown_bytes += size;
 	err = qf_space_take(c, 1, &off, why);
 	if (!err)
 		err = qf_plan_copy(c->plan, p, off, g->at->host_off, size, why,
@@ -356,8 +411,9 @@ static bool begins(const struct work *w, const struct qf_owner *o, size_t k)
 static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 {
 	struct group *g = qf_mem_zalloc(w->list[k].n + 1, sizeof(*g));
-	size_t n, i, best = 0;
+	size_t n, i, best = 0, had = w->c->plan->n;
 	enum qf_err err = QF_OK;
+	uint64_t bytes;
 
 	if (!g)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
@@ -366,10 +422,16 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 	for (i = 1; i < n; i++)
 		if (suits(w, &g[i]) > suits(w, &g[best]))
 			best = i;
+	if (n && !is_affordable(w, g, n, best, &bytes)) {
+		w->c->plan->copies_cut = true;
+		n = 0;
+	}
 	for (i = 0; !err && i < n; i++)
 		if (i != best && w->list[k].total == w->list[k].n &&
 		    (is_data(g[i].at->kind) || begins(w, g[i].at, k)))
 			err = part(w, &g[best], &g[i], why);
+	if (w->c->plan->n > had)
+		w->c->plan->promised_bytes += bytes;
 	free(g);
 	return err;
 }

@@ -52,6 +52,8 @@ struct qf_plan {
 	bool snapshots_cut;	  /* some are no longer counted */
 	bool cloned_beside_leaks; /* a leak may be what an owner had */
 	uint64_t copied_bytes;	  /* of tables, for their second owners */
+	uint64_t grown_bytes;	  /* of data, for theirs */
+	uint64_t promised_bytes;  /* of data, for the owners of those tables */
 	bool copies_cut;	  /* there would have been too many */
 	bool withhold_leaks;	  /* an earlier repair gave up pointers */
 	uint64_t next_free;	  /* cluster behind all that is taken */

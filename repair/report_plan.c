@@ -98,9 +98,9 @@ static void say_offer(FILE *out, const struct qf_mend *m)
 }
 
 static const char copies_cut[] =
-	"Tables that are left shared: a copy for each owner would make the "
-	"plan larger than the image justifies. \"qemu-img convert\" writes "
-	"what the guest sees to a new image.";
+	"Tables and clusters that are left shared: a copy for each owner would "
+	"make the plan larger than the image justifies. \"qemu-img convert\" "
+	"writes what the guest sees to a new image.";
 
 /* What is to be said of a problem that stays. */
 static const char *left_text(const struct qf_mend *m, enum qf_problem p)
@@ -111,7 +111,8 @@ static const char *left_text(const struct qf_mend *m, enum qf_problem p)
 		       "nothing is missed, \"qemu-img convert\" writes all "
 		       "that the guest sees to a new image, without them.";
 	if (m->plan && m->plan->copies_cut &&
-	    (p == QF_P_DOUBLE_L2 || p == QF_P_DOUBLE_TABLES))
+	    (p == QF_P_DOUBLE_L2 || p == QF_P_DOUBLE_TABLES ||
+	     p == QF_P_DOUBLE_DATA || p == QF_P_DOUBLE_META))
 		return copies_cut;
 	return qf_problem_get(p)->repair;
 }

@@ -123,6 +123,21 @@ def garbage_l1(tap):
                [str(code), text[-500:]])
 
 
+def shared_l2(tap):
+    """The same with sound entries: two thousand owners of 8192 clusters."""
+    n, first, name = 2000, 2000, "l2-table-shared"
+    data = range(first, first + 8192)
+    write({50: words(*(COPIED | i * C for i in data)),
+           100: words(*[COPIED | 50 * C] * n)},
+          [0, 1, 2, 50, 100, *data], 10300, n << 29, (100, n))
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 2 and name in findings(text),
+               f"{n} sound L1 entries, one L2 table: {name}", [text[-300:]])
+    code, text = run("repair", "-n", IMG)
+    tap.result(code == 2 and "left shared" in text,
+               "... no plan gives each its own of all that", [text[-500:]])
+
+
 def erased_entries(tap):
     """L2 tables that a snapshot has and the active disk has not any more,
     and thousands of leaks that may be an older L1 table."""
@@ -230,6 +245,7 @@ def main():
         shared_l1(tap)
         lost_snapshots(tap)
         garbage_l1(tap)
+        shared_l2(tap)
         erased_entries(tap)
         every_other(tap)
         garbage_tables(tap)
