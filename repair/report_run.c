@@ -341,6 +341,16 @@ static int repair(struct run *r)
 	return err ? failed(r, &why) : conclude(r);
 }
 
+/* What the image remembers, its copy remembers from the first moment on. */
+static enum qf_err copy(struct run *r, struct qf_io *io, struct qf_why *why)
+{
+	const char *new = r->o->output_image;
+
+	if (r->gave_up && access(new, F_OK) < 0)
+		(void)qf_pointer_note(new, io, NULL, &r->note, NULL);
+	return qf_sink_copy(r->name, new, why);
+}
+
 /* --output-image: the copy is what gets repaired. */
 static int make_copy(struct run *r)
 {
@@ -354,7 +364,7 @@ static int make_copy(struct run *r)
 		err = qf_undokept_find(r->name, r->o->undo_file, img->io,
 				       &r->gave_up, &why);
 		if (!err)
-			err = qf_sink_copy(r->name, r->o->output_image, &why);
+			err = copy(r, img->io, &why);
 		qf_image_close(img);
 	}
 	if (err)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define COPY_BYTES (1u << 20)
+#define FIRST_BYTES 4096 /* of a copy, which are written last */
 
 enum qf_err qf_sink_create(struct qf_sink *s, const char *name,
 			   unsigned int mode, struct qf_why *why)
@@ -188,11 +189,15 @@ static int copy_data(int from, struct qf_sink *s, off_t at, off_t end,
 	return 0;
 }
 
-/* Copies what is no hole. */
+/*
+ * Copies what is no hole; the first block last, when all else is durable: a
+ * copy that was cut short must not look like an image with holes in it.
+ */
 static int copy_extents(int from, struct qf_sink *s, off_t size)
 {
+	off_t first = size < FIRST_BYTES ? size : FIRST_BYTES;
 	char *buf = malloc(COPY_BYTES);
-	off_t at = 0, end;
+	off_t at = first, end;
 	int err = buf ? 0 : ENOMEM;
 
 	while (!err && at < size) {
@@ -207,9 +212,11 @@ static int copy_extents(int from, struct qf_sink *s, off_t size)
 		err = copy_data(from, s, at, end, buf);
 		at = end;
 	}
-	free(buf);
-	if (!err && ftruncate(s->fd, size) < 0)
+	if (!err && (ftruncate(s->fd, size) < 0 || fsync(s->fd) < 0))
 		err = errno;
+	if (!err)
+		err = copy_data(from, s, 0, first, buf);
+	free(buf);
 	return err;
 }
 

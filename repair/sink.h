@@ -51,7 +51,8 @@ bool qf_sink_is_memory(const char *name);
 
 /*
  * Copies the file FROM to the new file TO: by sharing the blocks where the
- * file system can, else byte by byte, keeping holes. Errors: QF_ERR_IO.
+ * file system can, else byte by byte, keeping holes; the beginning last, so
+ * that a copy that was cut short is no image. Errors: QF_ERR_IO.
  */
 enum qf_err qf_sink_copy(const char *from, const char *to, struct qf_why *why);
 

@@ -107,7 +107,7 @@ def whole_story(name, cluster=65536, **options):
 def only_when_clean():
     """A lost L2 table: what is free may be its data."""
     for name in ("lost-l2-zeroed", "lost-l1-zeroed", "l2-is-random",
-                 "snapshot-table-text"):
+                 "truncated"):
         folder = os.path.abspath(name)
         os.mkdir(folder)
         path = corpus.Case(name).make(folder)

@@ -278,6 +278,39 @@ def renamed():
              checked, status, said)
 
 
+def copies_cut_short():
+    """--output-image, killed at every change: the copy is none, or whole."""
+    path, new = os.path.abspath("from.qcow2"), os.path.abspath("to.qcow2")
+    qimg.build(path, "64M", ["write -P 1 0 6M", "write -P 2 8M 64k"],
+               cluster_size=4096)
+    with qimg.Image(path) as image:
+        pos = image.l2_pos(image.l1_used()[0], 2)
+        image.put64(pos, image.u64(pos) | 2)
+    before, bad, none, whole = read(path), [], 0, 0
+    run("repair", "-y", "--output-image=" + new, path)
+    after, number = read(new), 0
+    while True:
+        number += 1
+        for name in (new, new + ".qfsck-undo"):
+            if os.path.exists(name):
+                os.remove(name)
+        status, _, _ = run("repair", "-y", "--output-image=" + new, path,
+                           QFSCK_CUT_KILL=str(number))
+        if status == 0:
+            break
+        if run("check", new)[0] in (1, 63):
+            none += 1
+        else:
+            whole += 1
+            run("repair", "-y", new)
+            if read(new) != after:
+                bad.append(number)
+        if read(path) != before:
+            bad.append("the original is touched")
+    case("a copy that was cut short is no image, else it is whole",
+         not bad and none > 6 and whole > 6, bad, none, whole)
+
+
 def in_their_order():
     """Two repairs: the first is taken back after the second."""
     path = os.path.abspath("twice.qcow2")
@@ -444,6 +477,7 @@ def main():
     a_guest_wrote_next()
     renamed()
     in_their_order()
+    copies_cut_short()
     a_copy_goes_on()
     gap_in_the_numbers()
     elsewhere()
