@@ -358,6 +358,8 @@ static int check_one(const struct args *a, const char *name,
 	if (err)
 		return not_checked(a, name, &why, to);
 	qf_report_pending(to->err, name, img->io, &pending);
+	if (rep.leaks)
+		qf_report_given_up(to->err, name, img->io);
 	print_report(a, name, img, &rep, &pending, to->out);
 	free(pending.name);
 	code = qf_report_exit(rep.verdict);

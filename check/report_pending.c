@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/report_pending.h"
 #include "check/json.h"
+#include "lib/undokept.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void qf_report_pending(FILE *err, const char *name, struct qf_io *io,
@@ -35,6 +37,21 @@ void qf_report_pending(FILE *err, const char *name, struct qf_io *io,
 			"  Next: \"qfsck repair -n\" says what can be done\n",
 			name, f->sight == QF_UNDO_AWAY ? "had" : "used",
 			f->name, f->why.text);
+}
+
+void qf_report_given_up(FILE *err, const char *name, struct qf_io *io)
+{
+	char *names;
+
+	if (qf_undokept_find(name, NULL, io, &names, NULL) || !names)
+		return;
+	fprintf(err,
+		"qfsck: %s: an earlier repair gave something up (%s): what is "
+		"leaked may be it\n  Next: do not free it (\"qemu-img check -r "
+		"leaks\" would) before the guest was looked at; qfsck(1), "
+		"FILES, says more\n",
+		name, names);
+	free(names);
 }
 
 json_t *qf_report_pending_json(const struct qf_undofind *f)
