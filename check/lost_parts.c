@@ -63,6 +63,7 @@ struct parts {
 	struct qf_search *s;
 	struct part *part;
 	struct qf_gap_leaks leaks; /* n is 0: whole tables account for them */
+	uint64_t low;		   /* clusters that are counted too seldom */
 };
 
 static void start_group(struct parts *ps, struct part *p,
@@ -427,11 +428,25 @@ static bool is_rewritten(const struct parts *ps, const struct part *p,
 	return other * 2 > looks;
 }
 
+/*
+ * True if what other versions have too much of tells of ST. An erased part
+ * makes no count too low: where counts are wrong in both directions, they
+ * prove nothing until they are far more.
+ */
+static bool is_missed(const struct parts *ps, const struct part *p,
+		      const struct stretch *st)
+{
+	uint32_t few = ps->s->img->hdr.version < 3 ? MANY_SHARED_V2
+						   : FEW_SHARED;
+
+	return highs_in(p, st) >= few + 2 * ps->low && !is_rewritten(ps, p, st);
+}
+
 static bool see_end(void *ctx, unsigned int worker, struct qf_group *grp)
 {
 	struct parts *ps = ctx;
 	struct part *p = &ps->part[worker];
-	uint32_t v, few = FEW_SHARED;
+	uint32_t v;
 	bool any_empty =
 		false; /* and so what others have too much may be its */
 	struct stretch *st;
@@ -440,8 +455,6 @@ static bool see_end(void *ctx, unsigned int worker, struct qf_group *grp)
 	start_group(ps, p, grp);
 	for (v = 0; v < grp->n; v++)
 		any_empty |= !ps->s->w->table[grp->first + v].filled;
-	if (ps->s->img->hdr.version < 3)
-		few = MANY_SHARED_V2;
 	for (v = 0; v < grp->n && !p->failed; v++)
 		if (ps->s->w->table[grp->first + v].filled &&
 		    p->ver[v].next < slots(ps, p, v))
@@ -452,8 +465,7 @@ static bool see_end(void *ctx, unsigned int worker, struct qf_group *grp)
 		st = &p->stretch[i];
 		if (!ps->s->w->table[grp->first + st->version].filled)
 			continue;
-		if (st->erased || (!any_empty && highs_in(p, st) >= few &&
-				   !is_rewritten(ps, p, st)))
+		if (st->erased || (!any_empty && is_missed(ps, p, st)))
 			p->failed |= !add_stretch(ps, p, st);
 	}
 	return !p->failed;
@@ -506,10 +518,24 @@ static bool take_found(struct parts *ps, unsigned int jobs)
 	return true;
 }
 
+static uint64_t count_low(const struct qf_tally *t)
+{
+	const struct qf_trouble *tr = t->trouble;
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < t->n_troubles; i++, tr++)
+		if (tr->stated < tr->counted &&
+		    !(tr->why & (QF_TROUBLE_DOUBLE | QF_TROUBLE_UNKNOWN |
+				 QF_TROUBLE_DOUBTED)))
+			n += tr->hits;
+	return n;
+}
+
 bool qf_lost_find_parts(struct qf_search *s)
 {
 	unsigned int jobs = s->t->jobs, i;
-	struct parts ps = { .s = s };
+	struct parts ps = { .s = s, .low = count_low(s->t) };
 	struct qf_visitor v = {
 		.ctx = &ps, .runs = see_runs, .end = see_end, .want = wants
 	};

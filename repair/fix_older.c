@@ -279,7 +279,7 @@ static bool is_partly_lost(const struct qf_fix_ctx *c,
 	size_t i;
 
 	if (!t->off || t->odd || !t->weight || qf_fix_shared(c, t->off) ||
-	    !qf_plan_allows(c->plan, QF_P_L2_ERASED_PART))
+	    c->plan->no_parts || !qf_plan_allows(c->plan, QF_P_L2_ERASED_PART))
 		return false;
 	for (i = 0; i < c->rep->findings.n; i++, f++)
 		if (f->problem == QF_P_L2_ERASED_PART &&

@@ -82,14 +82,28 @@ static void count_anew(struct work *w)
 	}
 }
 
-/* Raises what is too low in a block that stays. */
-static void raise_low(struct work *w)
+/*
+ * True if a cluster that has owners may count fewer: nothing is lost. It is
+ * done together with what is raised; for highs alone, without the lows that
+ * make them doubtful, would read as the traces of something that was lost.
+ */
+static bool may_lower(const struct qf_fix_ctx *c, uint64_t cluster, uint64_t n)
+{
+	return n && !c->plan->withhold_all &&
+	       qf_plan_allows(c->plan, QF_P_REFCOUNT_HIGH) &&
+	       !qf_ranges_has(&c->plan->withheld,
+			      cluster << c->img->geo.cluster_bits);
+}
+
+/* Puts right what is too low in a block that stays, and in passing what is
+ * too high. */
+static void put_right(struct work *w)
 {
 	struct qf_fix_ctx *c = w->r->c;
 	const struct qf_trouble *tr = qf_tally_from(&c->tally, w->first);
 	const struct qf_trouble *end = c->tally.trouble + c->tally.n_troubles;
 	uint32_t order = c->img->hdr.refcount_order;
-	uint64_t cl, stop, n;
+	uint64_t cl, stop, n, stated;
 	unsigned int flags;
 
 	for (; tr && tr < end && tr->first < w->end; tr++) {
@@ -99,8 +113,9 @@ static void raise_low(struct work *w)
 		stop = tr->first + tr->n < w->end ? tr->first + tr->n : w->end;
 		for (; cl < stop; cl++) {
 			n = qf_ledger_count(c->tally.ledger, cl, &flags);
-			if (n > qf_refblock_get(w->buf, order, cl - w->first) &&
-			    !(flags & QF_LEDGER_DOUBLE))
+			stated = qf_refblock_get(w->buf, order, cl - w->first);
+			if (!(flags & QF_LEDGER_DOUBLE) &&
+			    (n > stated || may_lower(c, cl, n)))
 				set(w, cl, n);
 		}
 	}
@@ -153,7 +168,7 @@ static enum qf_err one_block(struct work *w, uint64_t i, struct qf_why *why)
 	if (anew)
 		count_anew(w);
 	else
-		raise_low(w);
+		put_right(w);
 	set_fresh(w);
 	return w->changed || anew ? plan_block(w, anew, why) : QF_OK;
 }
@@ -250,6 +265,10 @@ static bool needed(const struct qf_fix_ctx *c)
 	size_t i;
 
 	if (img->reftable_state == QF_PART_UNREADABLE)
+		return false;
+	/* it is the size of clusters that is wrong: nothing can be counted */
+	if (img->reftable_state == QF_PART_UNALIGNED &&
+	    img->l1_state == QF_PART_UNALIGNED)
 		return false;
 	if (img->reftable_state != QF_PART_OK || c->tally.too_low ||
 	    qf_fix_found(c, QF_P_REFTABLE_RESERVED) ||

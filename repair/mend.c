@@ -114,6 +114,9 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 	size_t had = c->plan->n, i;
 	enum qf_err err = QF_OK;
 
+	if (!had)
+		c->plan->no_parts = c->tally.too_low &&
+				    !qf_fix_found(c, QF_P_L2_ERASED_PART);
 	c->plan->withhold_all = c->rep->withhold || must_withhold(c->rep) ||
 				qf_plan_gives_up(c->plan);
 	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {
