@@ -6,14 +6,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A repair that gives pointers up may have been cut short before it left its
+ * note. */
+static enum qf_err remember(const char *name, struct qf_io *io,
+			    const struct qf_undofile *u, char **gave_up,
+			    struct qf_why *why)
+{
+	struct qf_why none = { 0 };
+	char *note = NULL;
+
+	if (!(u->flags & QF_UNDO_GAVE_UP) || u->state == QF_UNDO_BEGUN)
+		return QF_OK;
+	/* who asked for the repair tells if there can be no note */
+	(void)qf_pointer_note(name, io, u, &note, &none);
+	free(note);
+	if (asprintf(gave_up, "\"%s\"", u->io->name) >= 0)
+		return QF_OK;
+	*gave_up = NULL;
+	return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE, "no memory");
+}
+
 static enum qf_err finish(const char *name, struct qf_io *io, const char *file,
-			  struct qf_why *why)
+			  char **gave_up, struct qf_why *why)
 {
 	struct qf_undofile *u;
 	enum qf_err err = qf_undofile_open(file, &u, why);
 
 	if (err)
 		return err;
+	err = remember(name, io, u, gave_up, why);
+	if (err) {
+		qf_undofile_close(u);
+		return err;
+	}
 	if (u->state == QF_UNDO_BEGUN)
 		err = qf_journal_undo(io, u, false, why);
 	else
@@ -64,7 +89,8 @@ static enum qf_err cannot(const struct qf_undofind *f, const char *name,
 
 enum qf_err qf_report_resume(const char *name, struct qf_io *io,
 			     const char *undo_file, bool look_only,
-			     enum qf_resume *done, struct qf_why *why)
+			     enum qf_resume *done, char **gave_up,
+			     struct qf_why *why)
 {
 	struct qf_undofind f;
 	enum qf_err err = qf_undofind_pending(name, undo_file, io, &f, why);
@@ -89,7 +115,7 @@ enum qf_err qf_report_resume(const char *name, struct qf_io *io,
 			name, f.name);
 		*done = QF_RESUME_LEFT;
 	} else if (f.sight == QF_UNDO_AT_WORK) {
-		err = finish(name, io, f.name, why);
+		err = finish(name, io, f.name, gave_up, why);
 		if (!err)
 			*done = QF_RESUME_FINISHED;
 	}

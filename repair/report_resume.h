@@ -13,12 +13,15 @@ enum qf_resume {
 
 /*
  * Ends what was interrupted on the image NAME behind the locked IO: a repair
- * forwards, an undo backwards. UNDO_FILE: where to look too, or NULL. Errors:
+ * forwards, an undo backwards. UNDO_FILE: where to look too, or NULL. If it was a
+ * repair that gave pointers up, *GAVE_UP is set to its undo file's name, in
+ * quotes, owned by the caller. Errors:
  * QF_ERR_FORMAT (the undo file is damaged or away: nothing must be written),
  * QF_ERR_IO (it is not known what is there), those of qf_journal_apply.
  */
 enum qf_err qf_report_resume(const char *name, struct qf_io *io,
 			     const char *undo_file, bool look_only,
-			     enum qf_resume *done, struct qf_why *why);
+			     enum qf_resume *done, char **gave_up,
+			     struct qf_why *why);
 
 #endif

@@ -71,7 +71,8 @@ static int start(struct run *r)
 
 	if (!err)
 		err = qf_report_resume(r->name, r->img->io, r->o->undo_file,
-				       r->o->mode == QF_RUN_SHOW, &done, &why);
+				       r->o->mode == QF_RUN_SHOW, &done,
+				       &r->gave_up, &why);
 	if (!err && done == QF_RESUME_FINISHED)
 		err = read_anew(r, &why);
 	if (err)
@@ -195,7 +196,7 @@ static void leave_pointer(const struct run *r)
 }
 
 /* Before anything is written, so that no interruption can forget it. Without
- * a note the undo file alone remembers. U is NULL for a mere copy. */
+ * a note the undo file alone remembers. U is NULL if another repair did. */
 static void leave_note(struct run *r, const struct qf_undofile *u)
 {
 	struct qf_why why = { 0 };
@@ -217,8 +218,8 @@ static void leave_note(struct run *r, const struct qf_undofile *u)
 			u->io->name);
 	else
 		fprintf(stderr,
-			"do not repair this copy again: that frees what may be "
-			"lost data\n");
+			"do not repair it again: that frees what may be lost "
+			"data\n");
 }
 
 static enum qf_err carry_out(struct run *r, struct qf_why *why)
@@ -305,8 +306,8 @@ static int conclude(struct run *r)
 	return exit_code(r->applied ? r->real.verdict : r->mend.before.verdict);
 }
 
-/* What an earlier repair gave up, of the image or of the one that it is a
- * copy of: the copy remembers it by itself. */
+/* What an earlier repair gave up: of the image, or one that was finished just
+ * now, or of the image that it is a copy of, which remembers it by itself. */
 static enum qf_err look_for_given_up(struct run *r, struct qf_why *why)
 {
 	if (!r->gave_up)

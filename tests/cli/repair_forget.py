@@ -9,6 +9,7 @@ them, and says why; and the user can have them freed.
 
 import os
 import shutil
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -216,6 +217,44 @@ def as_check():
     case("check -r leaks frees nothing then", oracle.sha(path) == before)
 
 
+def killed():
+    """The repair is killed at every change, and the image renamed: the next
+    one ends it, and the one after that has not forgotten."""
+    shim = os.path.abspath("cut.so")
+    subprocess.run([*os.environ.get("CC", "cc").split(), "-D_GNU_SOURCE",
+                    "-shared", "-fPIC", "-O1", "-o", shim,
+                    os.path.join(HERE, "..", "powercut", "shim.c"), "-ldl"],
+                   check=True)
+    sound, number, bad = make("killed"), 0, []
+    folder = os.path.dirname(sound)
+    for place in (os.path.join(folder, "y.img" + UNDO), os.path.abspath("far.undo")):
+        for number in range(1, 200):
+            for name in os.listdir(folder):
+                if name != "x.img":
+                    os.remove(os.path.join(folder, name))
+            if os.path.exists(place):
+                os.remove(place)
+            path = os.path.join(folder, "y.img")
+            shutil.copy(sound, path)
+            done = subprocess.run(
+                [QFSCK, "repair", "-y", "--undo=" + place, path],
+                capture_output=True, timeout=60,
+                env=dict(tools.environment(), LD_PRELOAD=shim,
+                         QFSCK_CUT_KILL=str(number)))
+            new = path
+            if place.startswith(path + UNDO):
+                new = os.path.join(folder, "z.img")
+                os.rename(path, new)
+            first = run("repair", "-y", new)
+            second = run("repair", "-y", "--trim", new)
+            if first[0] != 3 or second[0] != 3 or not data_is_there(new):
+                bad.append((place, number, first, second))
+            if done.returncode == 3:
+                break
+    case("killed at any change, nothing is forgotten", not bad and number > 20,
+         number, *bad[:3])
+
+
 def nothing_lost():
     """No note where nothing was given up."""
     path = os.path.abspath("plain.img")
@@ -242,6 +281,10 @@ def main():
     no_note()
     as_check()
     nothing_lost()
+    if qimg.sanitized(QFSCK):
+        tap.skip("killed", "a sanitizer must be loaded first")
+    else:
+        killed()
     lossy("v2", compat="0.10")
     kept("version 2", os.path.abspath("v2/x.img"))
     return tap.finish()
