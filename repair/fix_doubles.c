@@ -17,6 +17,8 @@
 #define MAX_CLUSTERS 8192u	/* a round; the next one takes the rest */
 #define MAX_OWNERS 4096u	/* of one cluster that are looked at */
 #define MAX_TOGETHER (1u << 20) /* owners of all clusters of a round */
+/* So many clusters with two owners at the most are taken for bent pointers. */
+#define MANY_BENT 8u
 /* A plan's copies of tables take as much memory as the file has bytes, within
  * these bounds. */
 #define MIN_COPIED (64ull << 20)
@@ -322,6 +324,16 @@ static enum qf_err copy_data(struct qf_fix_ctx *c, const struct group *g,
 	return err ? err : point_to(c, g, p, off, "point to the copy", why);
 }
 
+/* True if what lacks an owner may be what one entry here or there lost by a
+ * bent pointer. Of many, and of a table that was written over another one, a
+ * cluster that fits would be found for some entries by mere chance. */
+static bool may_be_bent(const struct work *w)
+{
+	/* what a lost table maps is none that an owner lost here */
+	return !w->place.n && w->n <= MANY_BENT &&
+	       !qf_fix_found(w->c, QF_P_L2_COPY);
+}
+
 static enum qf_err part_data(struct work *w, const struct group *keeper,
 			     const struct group *g, enum qf_problem p,
 			     struct qf_why *why)
@@ -336,8 +348,7 @@ static enum qf_err part_data(struct work *w, const struct group *keeper,
 	if (zero) /* reads as zeros: it needs no cluster */
 		return point_to(c, g, p, 0, "let go of the shared cluster",
 				why);
-	/* what a lost table maps is none that an owner lost here */
-	if (told && p != QF_P_DOUBLE_TABLES && !w->place.n &&
+	if (told && p != QF_P_DOUBLE_TABLES && may_be_bent(w) &&
 	    (qf_orphan_data(c, g->at->host_off, neighbour(c, g->at, -1),
 			    neighbour(c, g->at, 1),
 			    &found) == QF_ORPHAN_FOUND ||
@@ -401,6 +412,52 @@ static enum qf_err part(struct work *w, const struct group *keeper,
 	}
 }
 
+/* The cluster that the entry of G had before it was bent to this one, as
+ * another version of its table tells, or, of metadata's, what lies next to
+ * it; or 0. */
+static uint64_t own_cluster(const struct work *w, const struct group *g,
+			    bool of_metadata)
+{
+	const struct qf_fix_ctx *c = w->c;
+	uint64_t found;
+
+	if (g->at->kind != QF_REF_DATA || g->n != 1 || !c->tally.leaked ||
+	    (g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2))
+		return 0;
+	found = qf_orphan_of_version(c, g->at->guest_off, g->at->pointer_off);
+	if (found || !of_metadata || !may_be_bent(w) || innocence(c, g) >= 4)
+		return found;
+	return qf_orphan_data(c, g->at->host_off, neighbour(c, g->at, -1),
+			      neighbour(c, g->at, 1), &found) == QF_ORPHAN_FOUND
+		       ? found
+		       : 0;
+}
+
+/* Points an entry back that was bent; *DONE: there was one. */
+static enum qf_err straighten(struct work *w, const struct group *g, size_t n,
+			      bool *done, struct qf_why *why)
+{
+	uint64_t found;
+	size_t i, data = 0;
+
+	for (i = 0; i < n; i++)
+		data += is_data(g[i].at->kind);
+	for (i = 0; i < n && n > 1 && !w->tables_only; i++) {
+		enum qf_problem p = problem_of(&g[i ? 0 : 1], &g[i]);
+
+		found = own_cluster(w, &g[i], data == 1);
+		if (!found || !qf_plan_allows(w->c->plan, p) ||
+		    !is_free(w->c, &g[i]))
+			continue;
+		*done = true;
+		return point_to(w->c, &g[i], p, found,
+				"point back to the cluster that the entry had "
+				"and that lacks an owner",
+				why);
+	}
+	return QF_OK;
+}
+
 /* True if cluster number K is the first of the table that O names: of a table
  * with many clusters, each one is shared, and the table is copied once. */
 static bool begins(const struct work *w, const struct qf_owner *o, size_t k)
@@ -413,7 +470,8 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 	struct group *g = qf_mem_zalloc(w->list[k].n + 1, sizeof(*g));
 	size_t n, i, best = 0, had = w->c->plan->n;
 	enum qf_err err = QF_OK;
-	uint64_t bytes;
+	uint64_t bytes = 0;
+	bool done = false;
 
 	if (!g)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
@@ -422,6 +480,10 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 	for (i = 1; i < n; i++)
 		if (suits(w, &g[i]) > suits(w, &g[best]))
 			best = i;
+	if (w->list[k].total == w->list[k].n)
+		err = straighten(w, g, n, &done, why);
+	if (done)
+		n = 0;
 	if (n && !is_affordable(w, g, n, best, &bytes)) {
 		w->c->plan->copies_cut = true;
 		n = 0;
@@ -430,7 +492,7 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 		if (i != best && w->list[k].total == w->list[k].n &&
 		    (is_data(g[i].at->kind) || begins(w, g[i].at, k)))
 			err = part(w, &g[best], &g[i], why);
-	if (w->c->plan->n > had)
+	if (w->c->plan->n > had && !done)
 		w->c->plan->promised_bytes += bytes;
 	free(g);
 	return err;

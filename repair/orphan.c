@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define MAX_TRIES 65536u
+/* So many versions of a table are looked at. */
+#define MAX_VERSIONS 64u
 /* So many entries tell an L1 table from an L2 table. */
 #define HEAD_ENTRIES 512u
 
@@ -313,4 +315,56 @@ bool qf_orphan_only(const struct qf_fix_ctx *c, uint64_t *off)
 			return true;
 	}
 	return false;
+}
+
+/* The versions of the L2 table for the L1 index, or NULL. */
+static const struct qf_group *versions(const struct qf_walk *w, uint64_t index)
+{
+	uint32_t lo = 0, hi = w->n_groups, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (w->group[mid].l1_index < index)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < w->n_groups && w->group[lo].l1_index == index
+		       ? &w->group[lo]
+		       : NULL;
+}
+
+uint64_t qf_orphan_of_version(const struct qf_fix_ctx *c, uint64_t guest_off,
+			      uint64_t pointer_off)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	const struct qf_group *grp =
+		versions(&c->walk, guest_off >> (g->l2_bits + g->cluster_bits));
+	uint64_t at = (guest_off >> g->cluster_bits) & (g->l2_entries - 1);
+	const struct qf_l2_table *t;
+	struct qf_run r = { .n = 1 };
+	uint64_t found = 0, off;
+	struct qf_be64 w;
+	uint32_t v;
+
+	at *= g->l2_entry_bytes;
+	for (v = 0; grp && v < grp->n && v < MAX_VERSIONS; v++) {
+		t = &c->walk.table[grp->first + v];
+		if (!t->off || t->odd || t->unread ||
+		    t->off + at == pointer_off || qf_fix_garbage(c, t->off) ||
+		    qf_io_read_pad(c->img->io, &w, sizeof(w), t->off + at,
+				   NULL))
+			continue;
+		r.entry = qf_be_get64(w);
+		r.kind = (uint8_t)qf_entry_kind(g, r.entry);
+		off = r.entry & QF_ENTRY_OFFSET_MASK;
+		if (r.kind != QF_ENTRY_KIND_DATA || !off ||
+		    off & (g->cluster_bytes - 1) || qf_fix_shared(c, off) ||
+		    !qf_orphan_lacks(c, &r))
+			continue;
+		if (found && found != off)
+			return 0;
+		found = off;
+	}
+	return found;
 }

@@ -56,6 +56,14 @@ bool qf_orphan_like(const struct qf_fix_ctx *c, uint64_t off, uint64_t *found);
 /* The only lost L2 table among the clusters without an owner. */
 bool qf_orphan_only_table(const struct qf_fix_ctx *c, uint64_t *found);
 
+/*
+ * The cluster that another version of the L2 table has for the guest offset,
+ * if it has fewer owners than its refcount says: then the entry at
+ * POINTER_OFF had it, too, before it was bent. 0: there is none, or more.
+ */
+uint64_t qf_orphan_of_version(const struct qf_fix_ctx *c, uint64_t guest_off,
+			      uint64_t pointer_off);
+
 /* The only cluster without an owner, if there is but one. */
 bool qf_orphan_only(const struct qf_fix_ctx *c, uint64_t *off);
 

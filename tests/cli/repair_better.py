@@ -41,6 +41,8 @@ ONCE = (
     (1, 19, "edit:fill-refblock-random"),
     (1, 10, "edit:hdr-cluster-bits-more"),
     (1, 26, "snap-count-zeroed"),
+    (1, 11, "double-metadata"),
+    (11, 4, "l2-becomes-other-l2"),
 )
 # Here qemu-img frees the data, gives two owners its blessing, or forgets.
 STRICTLY = ("l2-zeroed", "l2-holed", "double-data", "double-l2",
