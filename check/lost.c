@@ -82,7 +82,8 @@ enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_tally *t,
 	ok = s.explained && s.named && s.buf && list_refblocks(&s) &&
 	     list_tables(&s) && qf_lost_count_tail(&s) &&
 	     qf_lost_find_orphans(&s) && qf_lost_find_snapshots(&s) &&
-	     qf_lost_find_erased(&s) && qf_lost_find_parts(&s);
+	     qf_lost_find_erased(&s) && qf_lost_find_parts(&s) &&
+	     qf_lost_find_l1(&s);
 	qf_mem_unmap(s.explained, s.explained_bytes);
 	qf_mem_unmap(s.named, s.explained_bytes);
 	free(s.known);

@@ -53,6 +53,9 @@ struct qf_lost {
 	size_t n_erased, erased_room;
 	struct qf_lost_part *part; /* by table and index */
 	size_t n_parts, part_room;
+	/* an L2 table stands where the active L1 table should, and leads to so
+	 * many clusters without an owner; 0: none does */
+	uint64_t l1_leads;
 };
 
 /*

@@ -221,10 +221,29 @@ static void lost_disks(struct qf_pass_ctx *c)
 	}
 }
 
+/* The header names an L2 table as the active L1 table. */
+static void astray_l1(struct qf_pass_ctx *c)
+{
+	const struct qf_header *h = &c->img->hdr;
+	struct qf_finding *f;
+
+	if (!c->lost.l1_leads)
+		return;
+	f = qf_pass_at(c, QF_P_HEADER_L1_OFFSET, h->l1_off,
+		       h->l1_entries * 8ull);
+	qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "at 0x%" PRIx64 " is an L2 table, which leads to "
+		       "%" PRIu64 " of the clusters without an owner",
+		       h->l1_off, c->lost.l1_leads);
+	qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE, 0, UINT64_MAX);
+}
+
 enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	size_t before = c->out->n;
 
+	astray_l1(c);
 	orphan_snapshots(c);
 	qf_lost_shared(c);
 	qf_lost_unnamed(c);

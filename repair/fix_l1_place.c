@@ -162,7 +162,8 @@ static int active_fault(const struct qf_fix_ctx *c)
 	if (img->l1_state != QF_PART_OK || !here.entries)
 		return -1;
 	/* a place that is free or someone else's, and no table is there */
-	if (crossing(c, img->hdr.l1_off, here.entries) < 0 &&
+	if (!qf_fix_found(c, QF_P_HEADER_L1_OFFSET) &&
+	    crossing(c, img->hdr.l1_off, here.entries) < 0 &&
 	    (qf_image_refcount(img, img->hdr.l1_off >> img->geo.cluster_bits,
 			       &stated, NULL) ||
 	     stated))

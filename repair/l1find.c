@@ -31,6 +31,19 @@ static bool is_named(const struct qf_l1find *s, uint64_t index, uint64_t off)
 	return false;
 }
 
+/* True if the L2 table at OFF stands where the header has the L1 table that is
+ * looked for: the pointer in doubt is its only owner. */
+static bool is_in_place(const struct qf_l1find *s, uint64_t off)
+{
+	const struct qf_image *img = s->c->img;
+	unsigned int flags = 0;
+
+	return s->holder == QF_HOLDER_ACTIVE && off == img->hdr.l1_off &&
+	       qf_ledger_count(s->c->tally.ledger, off >> img->geo.cluster_bits,
+			       &flags) == 1 &&
+	       qf_orphan_is_l2(s->c, off);
+}
+
 /* Judges one entry of what may be an L1 table, and counts it. */
 static bool fits_entry(struct qf_l1find *s, uint64_t index, uint64_t entry)
 {
@@ -47,7 +60,8 @@ static bool fits_entry(struct qf_l1find *s, uint64_t index, uint64_t entry)
 		return true;
 	}
 	s->lost++;
-	return qf_orphan_is(s->c, off) && qf_orphan_is_l2(s->c, off);
+	return (qf_orphan_is(s->c, off) && qf_orphan_is_l2(s->c, off)) ||
+	       is_in_place(s, off);
 }
 
 bool qf_l1find_is(struct qf_l1find *s, uint64_t off)
