@@ -447,12 +447,14 @@ static bool see_end(void *ctx, unsigned int worker, struct qf_group *grp)
 	struct parts *ps = ctx;
 	struct part *p = &ps->part[worker];
 	uint32_t v;
-	bool any_empty =
-		false; /* and so what others have too much may be its */
+	bool any_empty; /* and so what others have too much may be its */
 	struct stretch *st;
 	size_t i;
 
 	start_group(ps, p, grp);
+	/* a disk whose L1 entry is gone has an empty one */
+	any_empty = active_version(ps, grp) == grp->n &&
+		    grp->l1_index < ps->s->img->geo.l1_needed;
 	for (v = 0; v < grp->n; v++)
 		any_empty |= !ps->s->w->table[grp->first + v].filled;
 	for (v = 0; v < grp->n && !p->failed; v++)

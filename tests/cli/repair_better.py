@@ -39,9 +39,9 @@ from tap import Tap                                         # noqa: E402
 # Damages that repair did not stand once: (seed, image, damage).
 ONCE = (
     (1, 19, "edit:fill-refblock-random"),
-    (1, 10, "edit:hdr-cluster-bits-more"),
     (1, 26, "snap-count-zeroed"),
     (1, 11, "double-metadata"),
+    (21, 59, "edit:file-random-size"),
     (11, 4, "l2-becomes-other-l2"),
 )
 # Here qemu-img frees the data, gives two owners its blessing, or forgets.

@@ -54,6 +54,9 @@ class Mapped:
             pass
 
     def read(self, image):
+        if max(image.get("nb_snapshots"), image.bitmaps_ext("nb_bitmaps"),
+               image.l1_size >> 12) > 1000:
+            raise ValueError("a hostile count")
         known = Known(image)
         self.keys = [None] + [self.key(image, p) for p in image.snapshots()]
         meta = {at // image.cluster for places in image.tables().values()
