@@ -86,8 +86,34 @@ static size_t thin_out(struct qf_owner *o, size_t n)
 	return out;
 }
 
-static bool add_owner(struct qf_detail_part *p, const struct qf_owner *o)
+/* Notes of which wanted clusters there are enough owners: of those that come
+ * behind them in the order, only the number is of interest. */
+static void note_full(const struct qf_detail *d, struct qf_detail_part *p)
 {
+	size_t i, k = 0, same = 0;
+
+	if (!p->full)
+		p->full = qf_mem_zalloc(d->n_wants, sizeof(*p->full));
+	if (!p->full)
+		return; /* it only saves time */
+	for (i = 0; i < p->n_owners; i++) {
+		for (; d->want[k] != p->owner[i].cluster; k++)
+			same = 0;
+		p->full[k] = ++same == MAX_OWNERS ? i + 1 : 0;
+	}
+}
+
+/* O is an owner of wanted cluster number K. */
+static bool add_owner(struct qf_detail_search *s, struct qf_detail_part *p,
+		      size_t k, const struct qf_owner *o)
+{
+	struct qf_owner *last =
+		p->full && p->full[k] ? &p->owner[p->full[k] - 1] : NULL;
+
+	if (last && by_cluster(last, o) < 0) {
+		last->more++;
+		return true;
+	}
 	if (!qf_mem_grow((void **)&p->owner, p->n_owners, &p->owner_room,
 			 sizeof(*o)))
 		return false;
@@ -95,6 +121,7 @@ static bool add_owner(struct qf_detail_part *p, const struct qf_owner *o)
 	if (p->n_owners >= THIN_AT && p->n_owners >= p->thin_at) {
 		p->n_owners = thin_out(p->owner, p->n_owners);
 		p->thin_at = p->n_owners * 2;
+		note_full(s->d, p);
 	}
 	return true;
 }
@@ -133,7 +160,7 @@ static bool see_owner(struct qf_detail_search *s, struct qf_detail_part *p,
 		o.pointer_off =
 			t->off + (uint64_t)o.l2_index * g->l2_entry_bytes;
 		o.entry = r->entry + ((uint64_t)i << g->cluster_bits);
-		if (!add_owner(p, &o))
+		if (!add_owner(s, p, k, &o))
 			return false;
 	}
 	return true;
@@ -205,7 +232,7 @@ static bool see_claim(void *ctx, const struct qf_claim *c)
 	     n && k < s->d->n_wants && s->d->want[k] < first + n; k++) {
 		o.cluster = s->d->want[k];
 		o.l2_index = (uint32_t)c->index;
-		if (!add_owner(&s->part[0], &o))
+		if (!add_owner(s, &s->part[0], k, &o))
 			return false;
 	}
 	return true;
@@ -239,7 +266,7 @@ static bool see_l2_tables(struct qf_detail_search *s)
 					      << (s->img->geo.l2_bits +
 						  s->img->geo.cluster_bits);
 				o.pointer_off = QF_NOWHERE;
-				if (!add_owner(&s->part[0], &o))
+				if (!add_owner(s, &s->part[0], k, &o))
 					return false;
 			}
 		}
@@ -450,6 +477,7 @@ enum qf_err qf_detail_make(const struct qf_tally *t, size_t limit, bool all,
 		free(s.part[i].damage);
 		free(s.part[i].owner);
 		free(s.part[i].odd);
+		free(s.part[i].full);
 		free(s.part[i].slot);
 		free(s.part[i].sound);
 	}

@@ -12,6 +12,9 @@ struct qf_detail_part {
 	struct qf_owner *owner;
 	size_t n_owners, owner_room;
 	size_t thin_at; /* so many owners are thinned out */
+	/* by wanted cluster, the number of the last owner that is kept, and
+	 * 1, where there are as many as may be; NULL: not known */
+	size_t *full;
 	struct qf_odd_entry *odd;
 	size_t n_odd, odd_room;
 	/* of the group at hand */

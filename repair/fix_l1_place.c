@@ -114,15 +114,17 @@ static int crossing(const struct qf_fix_ctx *c, uint64_t off, uint64_t entries)
 	return -1;
 }
 
-/* Why the snapshot's L1 pointer cannot be true, or -1. */
-static int fault_of(const struct qf_fix_ctx *c, uint32_t i)
+/* Why the snapshot's L1 pointer cannot be true, or -1. *BUDGET bytes may be
+ * read for all snapshots together. */
+static int fault_of(const struct qf_fix_ctx *c, uint32_t i, uint64_t *budget)
 {
 	const struct qf_snapshot *s = snapshot(c, i);
 	const struct qf_image *img = c->img;
 	struct qf_l1find here = { .c = c,
 				  .holder = QF_HOLDER_SNAPSHOT(i),
 				  .entries = s->l1_entries,
-				  .budget = QF_L1FIND_BYTES };
+				  .budget = *budget };
+	bool is_table;
 	int p;
 
 	if (s->l1_off & (img->geo.cluster_bytes - 1))
@@ -142,7 +144,9 @@ static int fault_of(const struct qf_fix_ctx *c, uint32_t i)
 	if (p < 0)
 		return -1;
 	/* a table that still is one was not moved: the other one came */
-	return qf_l1find_is(&here, s->l1_off) ? -1 : p;
+	is_table = qf_l1find_is(&here, s->l1_off);
+	*budget = here.budget;
+	return is_table ? -1 : p;
 }
 
 /* Why the header's pointer cannot be true, or -1. */
@@ -176,18 +180,20 @@ static int active_fault(const struct qf_fix_ctx *c)
 /* The only snapshot with a wrong pointer; false if there are none or more. */
 static bool only_one(const struct qf_fix_ctx *c, uint32_t *which, int *problem)
 {
+	uint64_t budget = QF_L1FIND_BYTES;
 	uint32_t i, n = 0;
 	int p;
 
 	for (i = 0; i < c->img->snapshots.n && n < 2; i++) {
-		p = fault_of(c, i);
+		p = fault_of(c, i, &budget);
 		if (p < 0)
 			continue;
 		*which = i;
 		*problem = p;
 		n++;
 	}
-	return n == 1;
+	/* what could not be read any more says nothing */
+	return n == 1 && budget >= QF_L1FIND_STEP;
 }
 
 static enum qf_err fix_pointer(struct qf_fix_ctx *c, struct qf_why *why)
@@ -224,6 +230,7 @@ static enum qf_err fix_active(struct qf_fix_ctx *c, struct qf_why *why)
 			       .holder = QF_HOLDER_ACTIVE,
 			       .entries = c->img->hdr.l1_entries,
 			       .budget = QF_L1FIND_BYTES };
+	uint64_t budget = QF_L1FIND_BYTES;
 	int p = active_fault(c);
 	struct qf_be64 w;
 	uint32_t i;
@@ -232,7 +239,8 @@ static enum qf_err fix_active(struct qf_fix_ctx *c, struct qf_why *why)
 	    !qf_plan_allows(c->plan, (enum qf_problem)p))
 		return QF_OK;
 	for (i = 0; i < c->img->snapshots.n; i++)
-		if (fault_of(c, i) >= 0 && !crosses_active(c, snapshot(c, i)))
+		if (fault_of(c, i, &budget) >= 0 &&
+		    !crosses_active(c, snapshot(c, i)))
 			return QF_OK;
 	if (!qf_l1find_look(&s) || s.n != 1)
 		return QF_OK;

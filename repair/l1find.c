@@ -5,30 +5,13 @@
 #include "lib/mem.h"
 #include "repair/orphan.h"
 
-#define STEP 4096u
-
 /* True if another holder's L1 entry at INDEX names the table at OFF. */
 static bool is_named(const struct qf_l1find *s, uint64_t index, uint64_t off)
 {
-	const struct qf_walk *w = &s->c->walk;
-	uint32_t lo = 0, hi = w->n_groups, mid, v, holder[2], n;
+	const struct qf_l2_table *t =
+		qf_walk_find(&s->c->walk, (uint32_t)index, off);
 
-	while (hi - lo > 1) {
-		mid = lo + (hi - lo) / 2;
-		if (w->group[mid].l1_index <= index)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	if (lo == hi || w->group[lo].l1_index != index)
-		return false;
-	for (v = 0; v < w->group[lo].n; v++) {
-		if (w->table[w->group[lo].first + v].off != off)
-			continue;
-		n = qf_walk_holders(w, (uint32_t)index, off, holder, 2);
-		return n > 1 || (n && holder[0] != s->holder);
-	}
-	return false;
+	return t && (t->weight > 1 || t->holder != s->holder);
 }
 
 /* True if the L2 table at OFF stands where the header has the L1 table that is
@@ -67,12 +50,12 @@ static bool fits_entry(struct qf_l1find *s, uint64_t index, uint64_t entry)
 bool qf_l1find_is(struct qf_l1find *s, uint64_t off)
 {
 	uint64_t at, n, i, bytes = s->entries * 8;
-	struct qf_be64 buf[STEP / 8];
+	struct qf_be64 buf[QF_L1FIND_STEP / 8];
 	bool fits = true;
 
 	s->named = s->lost = s->end = 0;
 	for (at = 0; fits && at < bytes; at += n) {
-		n = bytes - at < STEP ? bytes - at : STEP;
+		n = bytes - at < QF_L1FIND_STEP ? bytes - at : QF_L1FIND_STEP;
 		if (s->budget < n ||
 		    qf_io_read_pad(s->c->img->io, buf, n, off + at, NULL))
 			return false;
@@ -117,7 +100,7 @@ static void look_in_run(struct qf_l1find *s, const struct qf_trouble *tr,
 {
 	uint64_t cl = tr->first, next, off;
 
-	while (cl < tr->first + tr->n && s->budget >= STEP) {
+	while (cl < tr->first + tr->n && s->budget >= QF_L1FIND_STEP) {
 		off = cl << s->c->img->geo.cluster_bits;
 		next = skip_hole(s->c->img, cl);
 		if (next > cl) {
@@ -147,7 +130,7 @@ bool qf_l1find_look(struct qf_l1find *s)
 	for (i = 0; i < s->c->tally.n_troubles; i++, tr++)
 		if (tr->stated > tr->counted && !tr->counted)
 			look_in_run(s, tr, &best);
-	all = s->budget >= STEP;
+	all = s->budget >= QF_L1FIND_STEP;
 	*s = best;
 	return all;
 }

@@ -7,6 +7,8 @@
 
 /* No more than this is read in search of tables. */
 #define QF_L1FIND_BYTES (256ull << 20)
+/* At once so much. */
+#define QF_L1FIND_STEP 4096u
 
 /* A table that was found. */
 struct qf_l1find_table {

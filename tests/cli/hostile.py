@@ -223,6 +223,30 @@ def doubles_in_versions(tap):
                [str(code), text[-600:]])
 
 
+def one_value(tap):
+    """An L1 table of the largest size that holds one value throughout."""
+    n = 4 << 20
+    write({100: words(COPIED | 3000 * C) * n,
+           3000: words(*(COPIED | (5000 + i) * C for i in range(8192)))},
+          range(32768), 20000, n << 29, (100, n))
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 2 and "l2-table-shared" in findings(text),
+               f"{n} L1 entries of one value", [str(code), text[-600:]])
+
+
+def sound_snapshots(tap):
+    """All snapshots that there can be, with one sound L1 table."""
+    n, entries = 65536, 4096
+    parts = {10000 + i: words((20000 + i) * C) for i in range(entries)}
+    write({16: b"".join(snapshot(i, 2000, entries) for i in range(n)),
+           2000: words(*((10000 + i) * C for i in range(entries))), **parts},
+          range(32768), 30000, snapshots=(16, n))
+    code, text = run("repair", "-n", IMG)
+    tap.result(code == 2 and "1603 cluster-shared-tables" in text,
+               f"{n} snapshots with one L1 table of {entries} entries",
+               [str(code), text[-600:]])
+
+
 def old_copies(tap):
     """An overwritten table, and copies that name a hundred thousand leaks
     from the last one to the first."""
@@ -251,6 +275,8 @@ def main():
         garbage_tables(tap)
         many_versions(tap)
         doubles_in_versions(tap)
+        one_value(tap)
+        sound_snapshots(tap)
         old_copies(tap)
     return tap.finish()
 
