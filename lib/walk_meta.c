@@ -203,6 +203,15 @@ static enum qf_err claim_bitmaps(struct meta *m)
 	return err;
 }
 
+/* No program takes a LUKS header inside a cluster for one: that pointer leads
+ * nowhere, and owns nothing. */
+static uint64_t crypto_bytes(const struct qf_image *img)
+{
+	return img->ext.crypto_off & (img->geo.cluster_bytes - 1)
+		       ? 0
+		       : img->ext.crypto_bytes;
+}
+
 enum qf_err qf_walk_metadata(struct qf_image *img,
 			     const struct qf_claim_fns *fns)
 {
@@ -216,7 +225,7 @@ enum qf_err qf_walk_metadata(struct qf_image *img,
 	    !claim(&m, QF_REF_SNAPSHOT_TABLE, QF_HOLDER_IMAGE, t->off, t->bytes,
 		   64, 0) ||
 	    !claim(&m, QF_REF_CRYPTO, QF_HOLDER_IMAGE, img->ext.crypto_off,
-		   img->ext.crypto_bytes, QF_NOWHERE, 0))
+		   crypto_bytes(img), QF_NOWHERE, 0))
 		return QF_ERR_STOPPED;
 	err = claim_bitmaps(&m);
 	if (!err && !claim_refcounts(&m))

@@ -15,6 +15,7 @@ enum {
 	OPT_OUTPUT = 256,
 	OPT_RISK,
 	OPT_GUESS,
+	OPT_IN_USE,
 	OPT_UNDO,
 	OPT_OUTPUT_IMAGE,
 	OPT_JOBS,
@@ -27,6 +28,7 @@ static const struct option options[] = {
 	{ "preen", no_argument, NULL, 'p' },
 	{ "risk", required_argument, NULL, OPT_RISK },
 	{ "guess", no_argument, NULL, OPT_GUESS },
+	{ "in-use-bitmaps", required_argument, NULL, OPT_IN_USE },
 	{ "undo", required_argument, NULL, OPT_UNDO },
 	{ "trim", no_argument, NULL, OPT_TRIM },
 	{ "output-image", required_argument, NULL, OPT_OUTPUT_IMAGE },
@@ -48,6 +50,9 @@ static const char help[] =
 	"                         be at stake at the most\n"
 	"      --guess            restore a table also from an older copy that\n"
 	"                         does not account for all that came after it\n"
+	"      --in-use-bitmaps=remove\n"
+	"                         remove bitmaps that may have missed writes;\n"
+	"                         keep: leave them (the default, unless asked)\n"
 	"      --trim             give back the room of all free clusters: punch\n"
 	"                         them out of the file, cut off its free end\n"
 	"      --undo=FILE        the undo file (default: IMAGE.qfsck-undo)\n"
@@ -106,6 +111,12 @@ static int take_option(struct qf_run_opts *o, int opt)
 		return take_risk(o, optarg);
 	case OPT_GUESS:
 		o->guess = true;
+		return -1;
+	case OPT_IN_USE:
+		if (strcmp(optarg, "keep") && strcmp(optarg, "remove"))
+			return wrong_use("neither keep nor remove", optarg);
+		o->bitmaps = *optarg == 'k' ? QF_RUN_BITMAPS_KEEP
+					    : QF_RUN_BITMAPS_REMOVE;
 		return -1;
 	case OPT_TRIM:
 		o->trim = true;

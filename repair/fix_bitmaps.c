@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Persistent bitmaps that cannot be loaded are removed; the others stay. The
- * guest's data are not touched by that; the next backup is a full one.
+ * Persistent bitmaps that cannot be loaded are removed, and those that QEMU
+ * left in use, if the user says so; the others stay. The guest's data are not touched by that; the next backup is a full one.
  */
 #include "lib/mem.h"
 #include "repair/extlist.h"
@@ -70,18 +70,24 @@ static bool cannot_load(const struct qf_bitmap *bm)
 	       (bm->extra_bytes && !(bm->flags & QF_BITMAP_EXTRA_COMPATIBLE));
 }
 
-/* True if the check says that the bitmap does not go with the disk. */
-static bool has_finding(const struct qf_fix_ctx *c, const struct qf_bitmap *bm)
+/* The finding for which the bitmap goes, if it may; else -1. */
+static int told_fault(const struct qf_fix_ctx *c, const struct qf_bitmap *bm)
 {
 	const struct qf_finding *f = c->rep->findings.at;
 	size_t i;
 
-	for (i = 0; i < c->rep->findings.n; i++, f++)
-		if (f->problem == QF_P_BITMAP_SIZE &&
-		    f->host_off >= bm->entry_off &&
-		    f->host_off - bm->entry_off < bm->entry_bytes)
-			return true;
-	return false;
+	for (i = 0; i < c->rep->findings.n; i++, f++) {
+		if (f->host_off < bm->entry_off ||
+		    f->host_off - bm->entry_off >= bm->entry_bytes)
+			continue;
+		if ((f->problem == QF_P_BITMAP_SIZE ||
+		     f->problem == QF_P_BITMAP_NAME_TWICE ||
+		     (f->problem == QF_P_BITMAP_IN_USE &&
+		      c->plan->drop_in_use)) &&
+		    qf_plan_allows(c->plan, f->problem))
+			return (int)f->problem;
+	}
+	return -1;
 }
 
 /* All of them go. */
@@ -147,13 +153,16 @@ static enum qf_err judge(struct work *w, struct qf_why *why)
 	enum qf_problem p = QF_P_BITMAP_DIR;
 	enum qf_err err = qf_walk_metadata(w->c->img, &fns);
 	uint32_t i, good = 0;
+	int told;
 
 	if (err)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory to look at the bitmaps");
 	for (i = 0; i < d->n; i++) {
-		w->bad[i] |= cannot_load(&d->bm[i]) ||
-			     has_finding(w->c, &d->bm[i]);
+		told = told_fault(w->c, &d->bm[i]);
+		if (told >= 0)
+			p = (enum qf_problem)told;
+		w->bad[i] |= cannot_load(&d->bm[i]) || told >= 0;
 		if (w->bad[i] && d->bm[i].table_state != QF_BITMAP_TABLE_OK)
 			p = QF_P_BITMAP_TABLE;
 		good += !w->bad[i];

@@ -20,6 +20,8 @@
 /* In this order: what others build upon first. */
 static qf_fix_fn *const fixes[] = {
 	qf_fix_header,	  /* what the image says of itself */
+	qf_fix_fields,	  /* and what others say of it */
+	qf_fix_l1_size,	  /* how long its table is */
 	qf_fix_bitmaps,	  /* who else there is */
 	qf_fix_snapshots, /* who there is at all */
 	qf_fix_l1_place,  /* where their tables are */
@@ -181,6 +183,7 @@ static void take_opts(struct qf_plan *p, const struct qf_mend_opts *opts)
 	p->leaks_only = opts->leaks_only;
 	p->withhold_leaks = opts->withhold_leaks;
 	p->guess = opts->guess;
+	p->drop_in_use = opts->drop_in_use;
 	if (opts->refused)
 		memcpy(p->refused, opts->refused, sizeof(p->refused));
 }

@@ -28,6 +28,7 @@ struct qf_mend_opts {
 	const bool *refused;
 	bool leaks_only;
 	bool withhold_leaks; /* none is to be freed */
+	bool drop_in_use;    /* bitmaps that may have missed writes go */
 	bool guess;	     /* restore what the evidence does not prove */
 	unsigned int jobs;
 };

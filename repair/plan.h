@@ -41,7 +41,8 @@ struct qf_plan {
 	enum qf_risk limit;
 	bool refused[QF_PROBLEMS];
 	bool leaks_only;
-	bool guess; /* restore what the evidence does not prove */
+	bool drop_in_use; /* bitmaps that may have missed writes go */
+	bool guess;	  /* restore what the evidence does not prove */
 	/* what was not planned without it; owned, or NULL */
 	char *offer;
 	/* places */

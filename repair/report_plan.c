@@ -89,8 +89,25 @@ static void wrap(FILE *out, const char *text)
 	}
 }
 
+static bool keeps_bitmaps(const struct qf_mend *m)
+{
+	const struct qf_findings *l = m->plan && m->plan->n
+					      ? &m->after.findings
+					      : &m->before.findings;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (l->at[i].problem == QF_P_BITMAP_IN_USE)
+			return true;
+	return false;
+}
+
+/* What only a user's word would do. */
 static void say_offer(FILE *out, const struct qf_mend *m)
 {
+	if (keeps_bitmaps(m))
+		fprintf(out, "Kept: bitmaps that were left in use; "
+			     "--in-use-bitmaps=remove takes them out.\n");
 	if (!m->plan || !m->plan->offer)
 		return;
 	fprintf(out, "Not done without --guess:\n");

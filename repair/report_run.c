@@ -87,6 +87,14 @@ static bool may_write(const struct run *r)
 					: r->o->mode != QF_RUN_SHOW;
 }
 
+/* On a terminal the plan has it, and the question follows. */
+static bool drops_in_use(const struct qf_run_opts *o)
+{
+	return o->bitmaps == QF_RUN_BITMAPS_REMOVE ||
+	       (o->bitmaps == QF_RUN_BITMAPS_ASK && o->mode == QF_RUN_ASK &&
+		o->terminal);
+}
+
 static enum qf_err make_plan(struct run *r, const bool *refused,
 			     struct qf_why *why)
 {
@@ -94,6 +102,7 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 				     .refused = refused,
 				     .leaks_only = r->o->leaks_only,
 				     .guess = r->o->guess,
+				     .drop_in_use = drops_in_use(r->o),
 				     .withhold_leaks = r->gave_up != NULL,
 				     .jobs = r->o->jobs };
 	enum qf_err err;

@@ -12,10 +12,18 @@ enum qf_run_mode {
 	QF_RUN_PREEN, /* what risks nothing */
 };
 
+/* What becomes of bitmaps that were left in use. */
+enum qf_run_bitmaps {
+	QF_RUN_BITMAPS_ASK, /* on a terminal; else they are kept */
+	QF_RUN_BITMAPS_KEEP,
+	QF_RUN_BITMAPS_REMOVE,
+};
+
 struct qf_run_opts {
 	const char *name;
 	enum qf_run_mode mode;
 	enum qf_risk limit;
+	enum qf_run_bitmaps bitmaps;
 	const char *undo_file;	  /* NULL: beside the image */
 	const char *output_image; /* NULL: repair in place */
 	bool json, terminal;

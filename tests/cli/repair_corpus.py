@@ -64,7 +64,8 @@ def judge(name):
         alone = name.startswith(("backing", "data-file", "clean-", "bad-",
                                  "compressed-data-file", "luks-no-key"))
         if not alone:
-            faults += oracle.write_faults(image, (), "luks" in name)
+            faults += oracle.write_faults(
+                image, (), "luks" in name or name.startswith("crypto"))
     want = case.text("expect.2")
     if want != text and BLESS:
         with open(case.path("expect.2"), "w") as file:
