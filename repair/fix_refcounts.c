@@ -63,6 +63,66 @@ static void set_fresh(struct work *w)
 	}
 }
 
+/*
+ * True if the active disk maps nothing at all. Where refcounts are lost as
+ * well, that is hardly an empty disk: something went over both.
+ */
+static bool maps_nothing(const struct qf_fix_ctx *c)
+{
+	uint64_t i;
+
+	for (i = 0; i < c->walk.n_tables; i++)
+		if (c->walk.table[i].active)
+			return false;
+	return c->img->l1_state == QF_PART_OK && c->img->hdr.l1_entries &&
+	       !c->img->geo.data_file;
+}
+
+/* Keeps the clusters [CL, END) that nobody has. */
+static void keep(struct work *w, uint64_t cl, uint64_t end)
+{
+	struct qf_fix_ctx *c = w->r->c;
+	uint32_t bits = c->img->geo.cluster_bits;
+
+	for (; cl < end; cl++) {
+		if (qf_ledger_count(c->tally.ledger, cl, NULL) ||
+		    qf_ranges_has(&c->plan->fresh, cl << bits))
+			continue;
+		set(w, cl, 1);
+		c->plan->kept_unowned = true;
+	}
+}
+
+/* What was stated is lost, and with it what lost tables led to: each cluster
+ * of the file that is no hole is kept, so that it can be looked at. */
+static void keep_unowned(struct work *w)
+{
+	struct qf_fix_ctx *c = w->r->c;
+	uint64_t size = c->img->geo.cluster_bytes, at, end, next;
+	uint32_t bits = c->img->geo.cluster_bits;
+
+	at = w->first << bits;
+	end = w->end < c->tally.clusters ? w->end : c->tally.clusters;
+	for (end <<= bits; at < end; at = next) {
+		if (qf_io_extent(c->img->io, at, end, &next) == QF_IO_DATA) {
+			next = qf_mem_round_up(next, size);
+			keep(w, at >> bits, (next < end ? next : end) >> bits);
+		} else if (next - at < size) { /* data begin within it */
+			next = at + size;
+			keep(w, at >> bits, next >> bits);
+		} else {
+			next -= next % size;
+		}
+	}
+}
+
+static bool is_erased(const struct work *w)
+{
+	uint64_t n = w->r->c->img->geo.cluster_bytes;
+
+	return !w->buf[0] && !memcmp(w->buf, w->buf + 1, (size_t)n - 1);
+}
+
 /* A block that is written anew, from the references alone. */
 static void count_anew(struct work *w)
 {
@@ -152,6 +212,7 @@ static enum qf_err one_block(struct work *w, uint64_t i, struct qf_why *why)
 	const struct qf_geometry *g = &w->r->c->img->geo;
 	bool anew = w->r->fate[i] == QF_BLOCK_NEW;
 	enum qf_err err = QF_OK;
+	bool erased;
 
 	w->block = i;
 	w->first = i << g->refblock_bits;
@@ -165,10 +226,13 @@ static enum qf_err one_block(struct work *w, uint64_t i, struct qf_why *why)
 				     w->r->off[i], why);
 	if (err)
 		return err;
+	erased = is_erased(w);
 	if (anew)
 		count_anew(w);
 	else
 		put_right(w);
+	if (erased && maps_nothing(w->r->c))
+		keep_unowned(w);
 	set_fresh(w);
 	return w->changed || anew ? plan_block(w, anew, why) : QF_OK;
 }

@@ -259,6 +259,9 @@ static enum qf_err attempt(struct qf_io *io, const struct qf_mend_opts *opts,
 		return err;
 	take_opts(m->plan, opts);
 	err = rounds(m, opts, co, why);
+	/* all that was kept has found its owner */
+	if (!err && m->after.verdict == QF_VERDICT_CLEAN)
+		m->plan->kept_unowned = false;
 	if (!err && m->plan->n)
 		compare(m);
 	return err;

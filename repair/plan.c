@@ -180,7 +180,7 @@ bool qf_plan_lose(struct qf_plan *p, uint32_t holder, uint64_t guest_off,
 bool qf_plan_gives_up(const struct qf_plan *p)
 {
 	return p->n_lost || p->snapshots_cut || p->withhold_leaks ||
-	       p->cloned_beside_leaks;
+	       p->cloned_beside_leaks || p->kept_unowned;
 }
 
 enum qf_phase qf_plan_phase(const struct qf_plan *p, uint64_t off,

@@ -52,6 +52,7 @@ struct qf_plan {
 	bool withhold_all;
 	bool snapshots_cut;	  /* some are no longer counted */
 	bool cloned_beside_leaks; /* a leak may be what an owner had */
+	bool kept_unowned;	  /* refcounts and L1 table both were erased */
 	uint64_t copied_bytes;	  /* of tables, for their second owners */
 	uint64_t grown_bytes;	  /* of data, for theirs */
 	uint64_t promised_bytes;  /* of data, for the owners of those tables */
