@@ -330,10 +330,6 @@ static bool needed(const struct qf_fix_ctx *c)
 
 	if (img->reftable_state == QF_PART_UNREADABLE)
 		return false;
-	/* it is the size of clusters that is wrong: nothing can be counted */
-	if (img->reftable_state == QF_PART_UNALIGNED &&
-	    img->l1_state == QF_PART_UNALIGNED)
-		return false;
 	if (img->reftable_state != QF_PART_OK || c->tally.too_low ||
 	    qf_fix_found(c, QF_P_REFTABLE_RESERVED) ||
 	    qf_fix_found(c, QF_P_REFTABLE_UNALIGNED) ||

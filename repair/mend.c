@@ -19,6 +19,7 @@
 
 /* In this order: what others build upon first. */
 static qf_fix_fn *const fixes[] = {
+	qf_fix_geometry,  /* in which units it is read */
 	qf_fix_header,	  /* what the image says of itself */
 	qf_fix_fields,	  /* and what others say of it */
 	qf_fix_l1_size,	  /* how long its table is */
@@ -109,6 +110,14 @@ static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 	return err;
 }
 
+/* True if it is the size of clusters that is wrong: nothing can be made of
+ * such an image but worse. */
+static bool is_misread(const struct qf_image *img)
+{
+	return img->reftable_state == QF_PART_UNALIGNED &&
+	       img->l1_state == QF_PART_UNALIGNED;
+}
+
 /* Lets the first fix that has something to do plan it. */
 static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 			     struct qf_why *why)
@@ -123,7 +132,7 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 				qf_plan_gives_up(c->plan);
 	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {
 		err = fixes[i](c, why);
-		if (c->plan->n != had)
+		if (c->plan->n != had || is_misread(c->img))
 			break;
 	}
 	*changed = c->plan->n != had;
