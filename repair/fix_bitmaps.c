@@ -180,6 +180,7 @@ enum qf_err qf_fix_bitmaps(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_bitmap_dir *d = &c->img->bitmaps;
 	struct work w = { .c = c };
+	size_t had = c->plan->n;
 	enum qf_err err;
 
 	if (!c->img->ext.has_bitmaps || !c->img->bitmaps_valid ||
@@ -191,5 +192,10 @@ enum qf_err qf_fix_bitmaps(struct qf_fix_ctx *c, struct qf_why *why)
 				  "no memory to look at the bitmaps");
 	err = judge(&w, why);
 	free(w.bad);
+	/* the entry that was bent to a bitmap's cluster had one of its own: a
+	 * leak may be it, even when the bitmap is gone */
+	if (c->plan->n > had && c->tally.leaked &&
+	    qf_fix_found(c, QF_P_DOUBLE_META))
+		c->plan->cloned_beside_leaks = true;
 	return err;
 }

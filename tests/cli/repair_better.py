@@ -45,13 +45,15 @@ ONCE = (
     (11, 8, "edit:hdr-cluster-bits-more"),
     (21, 6, "edit:hdr-cluster-bits-more"),
     (21, 59, "edit:file-random-size"),
+    (41, 11, "l2-becomes-other-l2"),
+    (41, 25, "double-metadata"),
     (11, 4, "l2-becomes-other-l2"),
 )
 # Here qemu-img frees the data, gives two owners its blessing, or forgets.
 STRICTLY = ("l2-zeroed", "l2-holed", "double-data", "double-l2",
             "snap-count-", "snap-pointer-", "snap-both-")
 # So few leaks as a part of a table leaves may be a killed writer's as well.
-FEW = 8
+FEW = 16
 
 
 def with_data_file(path, rng):
