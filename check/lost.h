@@ -56,6 +56,7 @@ struct qf_lost {
 	/* an L2 table stands where the active L1 table should, and leads to so
 	 * many clusters without an owner; 0: none does */
 	uint64_t l1_leads;
+	bool l1_blank; /* it maps nothing, and there are data without owner */
 };
 
 /*

@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * An L2 table where the header has the active L1 table: its first entries are
- * zeros, and so the disk looks empty, but behind them it leads to clusters
- * without an owner. QEMU writes nothing behind an L1 table's entries. What
- * is in their cluster by chance is not the map of the very leaks.
+ * A disk that looks empty, though clusters without an owner hold data.
+ *
+ * It may be an L2 table that stands where the header has the active L1 table:
+ * its first entries are zeros, but behind them it leads to those clusters.
+ * QEMU writes nothing behind an L1 table's entries, and what is in their
+ * cluster by chance is not the map of the very leaks.
+ *
+ * Or the L1 table was erased, and the L2 tables with it. QEMU names an L2
+ * table before it takes a cluster for data: a writer that was killed leaves
+ * none without. What does so is the emptying of an image (commit), which
+ * sets the dirty bit first, and the going back to an empty snapshot.
  */
 #include "check/lost_search.h"
 #include "lib/mem.h"
+
+#include <string.h>
+
+/* So many clusters with content tell; so many are read at most. */
+#define CONTENTS 4u
+#define MAX_CONTENTS 256u
 
 /* True if no L1 entry of the active disk is in use. */
 static bool is_empty(const struct qf_search *s)
@@ -34,6 +47,38 @@ static bool leads_to_leak(const struct qf_search *s, uint64_t entry,
 					    img->geo.cluster_bits);
 }
 
+/* True if CLUSTER holds anything but zeros. */
+static bool has_content(const struct qf_search *s, uint64_t cluster)
+{
+	uint64_t bytes = s->img->geo.cluster_bytes;
+
+	return !qf_io_read_pad(s->img->io, s->buf, bytes,
+			       cluster << s->img->geo.cluster_bits, NULL) &&
+	       (s->buf[0] || memcmp(s->buf, s->buf + 1, (size_t)bytes - 1));
+}
+
+static bool is_erased(const struct qf_search *s)
+{
+	const struct qf_trouble *tr = s->t->trouble;
+	unsigned int found = 0, read = 0;
+	uint64_t cl;
+	size_t i;
+
+	if (s->img->hdr.snapshot_count || s->l->n_orphans ||
+	    s->l->snapshots.n || s->old_tables || s->old_snapshots ||
+	    s->img->hdr.incompatible & QF_INCOMPAT_DIRTY)
+		return false;
+	for (i = 0; i < s->t->n_troubles; i++, tr++)
+		for (cl = tr->first; cl < tr->first + tr->n; cl++) {
+			if (!qf_lost_leaked(s->t, cl) || tr->counted)
+				continue;
+			if (found >= CONTENTS || read++ >= MAX_CONTENTS)
+				return found >= CONTENTS;
+			found += has_content(s, cl);
+		}
+	return found >= CONTENTS;
+}
+
 bool qf_lost_find_l1(struct qf_search *s)
 {
 	const struct qf_geometry *g = &s->img->geo;
@@ -43,7 +88,10 @@ bool qf_lost_find_l1(struct qf_search *s)
 	bool sound = true;
 
 	if (s->img->l1_state != QF_PART_OK || g->data_file || !bytes ||
-	    bytes >= g->cluster_bytes || !is_empty(s) ||
+	    !is_empty(s))
+		return true;
+	s->l->l1_blank = is_erased(s);
+	if (bytes >= g->cluster_bytes ||
 	    qf_io_read_pad(s->img->io, s->buf, g->cluster_bytes,
 			   s->img->hdr.l1_off, NULL))
 		return true;
@@ -59,5 +107,6 @@ bool qf_lost_find_l1(struct qf_search *s)
 	/* most of it, and of the leaks */
 	if (sound && leaked && leaked * 2 >= used && leaked * 2 >= s->t->leaked)
 		s->l->l1_leads = leaked;
+	s->l->l1_blank = s->l->l1_blank && !s->l->l1_leads;
 	return true;
 }

@@ -221,12 +221,24 @@ static void lost_disks(struct qf_pass_ctx *c)
 	}
 }
 
-/* The header names an L2 table as the active L1 table. */
+/* The disk looks empty, and is not: see lost_l1.c. */
 static void astray_l1(struct qf_pass_ctx *c)
 {
 	const struct qf_header *h = &c->img->hdr;
 	struct qf_finding *f;
 
+	if (c->lost.l1_blank) {
+		f = qf_pass_at(c, QF_P_L1_ERASED, h->l1_off,
+			       h->l1_entries * 8ull);
+		qf_finding_unseen(f);
+		qf_finding_say(f,
+			       "all %" PRIu32 " entries of the L1 table at "
+			       "0x%" PRIx64 " are zero, and clusters without "
+			       "an owner hold data",
+			       h->l1_entries, h->l1_off);
+		qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE, 0,
+			    UINT64_MAX);
+	}
 	if (!c->lost.l1_leads)
 		return;
 	f = qf_pass_at(c, QF_P_HEADER_L1_OFFSET, h->l1_off,
