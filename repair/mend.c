@@ -110,19 +110,6 @@ static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 	return err;
 }
 
-/* True if clusters count too few references, and not for two owners. */
-static bool counts_too_low(const struct qf_tally *t)
-{
-	const struct qf_trouble *tr = t->trouble;
-	size_t i;
-
-	for (i = 0; t->too_low && i < t->n_troubles; i++, tr++)
-		if (tr->stated < tr->counted &&
-		    !(tr->why & (QF_TROUBLE_DOUBLE | QF_TROUBLE_UNKNOWN)))
-			return true;
-	return false;
-}
-
 /* True if it is the size of clusters that is wrong: nothing can be made of
  * such an image but worse. */
 static bool is_misread(const struct qf_image *img)
@@ -139,8 +126,9 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 	enum qf_err err = QF_OK;
 
 	if (!had)
-		c->plan->no_parts = counts_too_low(&c->tally) &&
-				    !qf_fix_found(c, QF_P_L2_ERASED_PART);
+		c->plan->no_parts = c->plan->withhold_leaks ||
+				    (c->tally.too_low &&
+				     !qf_fix_found(c, QF_P_L2_ERASED_PART));
 	c->plan->withhold_all = c->rep->withhold || must_withhold(c->rep) ||
 				qf_plan_gives_up(c->plan);
 	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {

@@ -59,8 +59,9 @@ struct qf_plan {
 	bool copies_cut;	  /* there would have been too many */
 	bool withhold_leaks;	  /* an earlier repair gave up pointers */
 	uint64_t next_free;	  /* cluster behind all that is taken */
-	/* the refcounts were wrong in both directions, and are put right bit
-	 * by bit: they prove nothing of parts of tables */
+	/* the refcounts were wrong in both directions, or two owners are
+	 * parted, or an earlier repair gave something up: what counts too
+	 * often proves nothing of parts of tables */
 	bool no_parts;
 	/* so many clusters were leaked when a search was in vain; the next
 	 * round need not begin it again */

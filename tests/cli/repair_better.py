@@ -47,6 +47,7 @@ ONCE = (
     (21, 59, "edit:file-random-size"),
     (41, 11, "l2-becomes-other-l2"),
     (41, 25, "double-metadata"),
+    (41, 83, "l2-becomes-other-l2"),
     (11, 4, "l2-becomes-other-l2"),
 )
 # Here qemu-img frees the data, gives two owners its blessing, or forgets.
