@@ -8,6 +8,9 @@
 #include "check/pass.h"
 #include "lib/mem.h"
 
+/* So many clusters in use that count as free are no tool's doing. */
+#define MANY_ZERO 3u
+
 /* The unit in which file systems keep holes. */
 #define PAGE_BYTES 4096u
 
@@ -185,6 +188,20 @@ static bool two_writers(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 	return d->n;
 }
 
+/* True if counts are none, and tell nothing. Narrow ones are right by chance
+ * here and there, so that their block is not known to be overwritten. */
+static bool holds_no_counts(const struct qf_pass_ctx *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->blocks.n; i++)
+		if (c->blocks.bad[i].garbage)
+			return true;
+	return c->img->hdr.refcount_order < 3 &&
+	       (count(c, QF_P_REFBLOCK_WRONG) ||
+		count(c, QF_P_REFCOUNT_ZERO) >= MANY_ZERO);
+}
+
 /*
  * A snapshot tool counts every cluster once more (or less) and clears (or
  * sets) the flags; a writer that does not know of it writes its own counts
@@ -196,12 +213,13 @@ static bool snapshot_under_writer(const struct qf_pass_ctx *c,
 	struct qf_doubles n;
 	uint64_t set, unset, low;
 	bool has = c->img->snapshots.n || c->img->snapshots.stated;
-	size_t i;
 
-	/* counts that are none tell nothing */
-	for (i = 0; i < c->blocks.n; i++)
-		if (c->blocks.bad[i].garbage)
-			return false;
+	if (holds_no_counts(c))
+		return false;
+	/* no program lets two L1 entries name one table: one was bent, and all
+	 * that the table maps has too many owners then */
+	if (count(c, QF_P_DOUBLE_L2))
+		return false;
 	set = copied_though_shared(c);
 	unset = count(c, QF_P_COPIED_L1) + count(c, QF_P_COPIED_L2);
 	unset -= set < unset ? set : unset;
