@@ -168,15 +168,16 @@ static bool see_owner(struct qf_detail_search *s, struct qf_detail_part *p,
 
 static void count_sound(struct qf_detail_part *p, const struct qf_run *r)
 {
+	uint64_t word;
 	uint32_t v;
 
 	if (!r->members) {
 		p->sound_all += r->n;
 		return;
 	}
-	for (v = 0; v < p->grp->n; v++)
-		if (qf_detail_is_member(r, v))
-			p->sound[v] += r->n;
+	for (v = 0; v < p->grp->n; v += 64)
+		for (word = r->members[v / 64]; word; word &= word - 1)
+			p->sound[v + (uint32_t)__builtin_ctzll(word)] += r->n;
 }
 
 static bool see_runs(void *ctx, unsigned int me, const struct qf_group *grp,

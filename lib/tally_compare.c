@@ -16,11 +16,15 @@
 
 /* Where a block has more runs than this, a page's are put together. */
 #define MAX_RUNS 2048u
+/* With very many blocks, fewer are enough: so many runs in all. */
+#define MAX_ALL_RUNS (2u << 20)
+#define MIN_RUNS 64u
 
 struct part {
 	struct qf_trouble *run;
 	size_t n, room;
 	size_t block_start; /* runs before the block at hand */
+	uint64_t max_runs;  /* that a block may have */
 	uint64_t leaked, too_low, unknown, overflow, stated_end;
 	unsigned char *block;
 	uint64_t *stated;  /* QF_PAGE refcounts */
@@ -53,7 +57,7 @@ static bool add_trouble(struct part *p, const struct qf_trouble *tr)
 		last->hits += tr->n;
 		return true;
 	}
-	if (p->n - p->block_start >= MAX_RUNS &&
+	if (p->n - p->block_start >= p->max_runs &&
 	    last->first >> QF_PAGE_BITS == tr->first >> QF_PAGE_BITS) {
 		last->n = tr->first + tr->n - last->first;
 		last->hits += tr->n;
@@ -386,7 +390,8 @@ static bool join_parts(struct compare *c)
 	struct qf_tally *t = c->t;
 	struct part all = { .run = t->trouble,
 			    .n = t->n_troubles,
-			    .room = t->n_troubles };
+			    .room = t->n_troubles,
+			    .max_runs = MAX_RUNS };
 	unsigned int i;
 	bool ok;
 
@@ -406,6 +411,17 @@ static bool join_parts(struct compare *c)
 	return ok;
 }
 
+/* By the file's blocks, so that windows do not matter. */
+static uint64_t max_runs(const struct compare *c)
+{
+	uint64_t blocks = (c->t->clusters >> c->img->geo.refblock_bits) + 1;
+	uint64_t n = MAX_ALL_RUNS / blocks;
+
+	if (n < MIN_RUNS)
+		return MIN_RUNS;
+	return n < MAX_RUNS ? n : MAX_RUNS;
+}
+
 static bool make_parts(struct compare *c)
 {
 	unsigned int i;
@@ -414,6 +430,7 @@ static bool make_parts(struct compare *c)
 	for (i = 0; c->part && i < c->t->jobs; i++) {
 		struct part *p = &c->part[i];
 
+		p->max_runs = max_runs(c);
 		p->block = qf_mem_zalloc(1, c->img->geo.cluster_bytes +
 						    QF_PAGE * 8);
 		p->stated = qf_mem_zalloc(QF_PAGE, sizeof(*p->stated));

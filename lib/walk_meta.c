@@ -7,6 +7,7 @@
 
 #define CHUNK_BYTES (512ull << 10)
 #define PIECE_BYTES 4096ull
+#define CROSS_BUDGET (4ull << 20)
 
 /*
  * Moves *AT to the next byte that is not in a hole of the file. What lies in
@@ -168,7 +169,7 @@ static bool bitmap_gap(void *ctx, uint64_t off, uint64_t bytes, int sys)
 	       m->fns->gap(m->fns->ctx, &m->claim, off, bytes, sys);
 }
 
-static enum qf_err claim_bitmap(struct meta *m, uint32_t i)
+static enum qf_err claim_bitmap(struct meta *m, uint32_t i, bool skip)
 {
 	struct qf_table_fns fns = { m, claim_bitmap_data, bitmap_gap };
 	struct qf_bitmap *bm = &m->img->bitmaps.bm[i];
@@ -176,7 +177,7 @@ static enum qf_err claim_bitmap(struct meta *m, uint32_t i)
 	if (!claim(m, QF_REF_BITMAP_TABLE, i, bm->table_off,
 		   bm->table_entries * 8ull, bm->entry_off, i))
 		return QF_ERR_STOPPED;
-	if (bm->table_state != QF_BITMAP_TABLE_OK)
+	if (bm->table_state != QF_BITMAP_TABLE_OK || skip)
 		return QF_OK;
 	m->claim = (struct qf_claim){ .kind = QF_REF_BITMAP_DATA,
 				      .holder = i,
@@ -186,11 +187,53 @@ static enum qf_err claim_bitmap(struct meta *m, uint32_t i)
 			     NULL);
 }
 
+static int by_table(const void *pa, const void *pb)
+{
+	const struct qf_bitmap *const *a = pa, *const *b = pb;
+
+	if ((*a)->table_off != (*b)->table_off)
+		return (*a)->table_off < (*b)->table_off ? -1 : 1;
+	return *a < *b ? -1 : *a > *b;
+}
+
+/*
+ * Tables that cross each other are damage; they are followed all the same, but
+ * only up to CROSS_BUDGET entries, as thousands of bitmaps could name one.
+ * Marks in SKIP which are not. False: no memory.
+ */
+static bool skip_crossing(const struct qf_bitmap_dir *d, bool *skip)
+{
+	const struct qf_bitmap **at = qf_mem_zalloc(d->n, sizeof(*at)), *bm;
+	uint64_t seen_end = 0, crossed = 0, twice, end;
+	uint32_t i;
+
+	for (i = 0; at && i < d->n; i++)
+		at[i] = &d->bm[i];
+	if (at && d->n)
+		qsort(at, d->n, sizeof(*at), by_table);
+	for (i = 0; at && i < d->n; i++) {
+		bm = at[i];
+		if (bm->table_state != QF_BITMAP_TABLE_OK)
+			continue;
+		end = bm->table_off + bm->table_entries * 8ull;
+		twice = end < seen_end ? end : seen_end;
+		twice = twice > bm->table_off ? (twice - bm->table_off) / 8 : 0;
+		skip[bm - d->bm] = twice && crossed + twice > CROSS_BUDGET;
+		if (skip[bm - d->bm])
+			continue;
+		crossed += twice;
+		seen_end = end > seen_end ? end : seen_end;
+	}
+	free(at);
+	return at;
+}
+
 /* Bitmaps count only while the autoclear bit vouches for them. */
 static enum qf_err claim_bitmaps(struct meta *m)
 {
 	struct qf_bitmap_dir *d = &m->img->bitmaps;
 	enum qf_err err = QF_OK;
+	bool *skip;
 	uint32_t i;
 
 	if (!m->img->bitmaps_valid || d->state == QF_BITMAPS_OFFSET)
@@ -198,8 +241,12 @@ static enum qf_err claim_bitmaps(struct meta *m)
 	if (!claim(m, QF_REF_BITMAP_DIR, QF_HOLDER_IMAGE, d->off, d->bytes,
 		   QF_NOWHERE, 0))
 		return QF_ERR_STOPPED;
+	skip = qf_mem_zalloc(d->n, sizeof(*skip));
+	if (!skip || !skip_crossing(d, skip))
+		err = QF_ERR_NOMEM;
 	for (i = 0; !err && i < d->n; i++)
-		err = claim_bitmap(m, i);
+		err = claim_bitmap(m, i, skip[i]);
+	free(skip);
 	return err;
 }
 

@@ -49,7 +49,7 @@ def findings(text):
 
 
 def write(parts, used, size, disk=1 << 20, l1=(3, 1), snapshots=(0, 0),
-          bits=16):
+          bits=16, extension=b""):
     """PARTS by their cluster; USED are those with refcount 1, or by cluster
     the refcounts of those that have another."""
     cluster = 1 << bits
@@ -59,7 +59,8 @@ def write(parts, used, size, disk=1 << 20, l1=(3, 1), snapshots=(0, 0),
                          used[i] if isinstance(used, dict) else 1)
     head = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, bits, disk,
                        0, l1[1], l1[0] * cluster, cluster, 1, snapshots[1],
-                       snapshots[0] * cluster, 0, 0, 0, 4, 104)
+                       snapshots[0] * cluster, 0, 0, bool(extension), 4, 104)
+    head += extension
     with open(IMG, "wb") as f:
         for at, part in {0: head, 1: struct.pack(">Q", 2 * cluster),
                          2: counts, **parts}.items():
@@ -247,6 +248,40 @@ def sound_snapshots(tap):
                [str(code), text[-600:]])
 
 
+def one_bitmap(tap):
+    """All bitmaps that there can be, with one table of a million entries."""
+    n, entries = 65535, 1 << 20
+    directory = b"".join(
+        struct.pack(">QIIBBHI", 3000 * C, entries, 2, 1, 16, 6, 0) +
+        f"{i:06}".encode() + bytes(2) for i in range(n))
+    extension = struct.pack(">IIIIQQ", 0x23852875, 24, n, 0, len(directory),
+                            50 * C) + bytes(8)
+    write({50: directory,
+           3000: words(*((5000 + i % 20000) * C for i in range(entries)))},
+          range(32768), 32768, 1 << 52, extension=extension)
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 2 and "cluster-shared-tables" in findings(text),
+               f"{n} bitmaps with one table", [str(code), text[-600:]])
+
+
+def text_blocks(tap):
+    """Twenty thousand refcount blocks that hold text: each cluster of forty
+    million is stated differently."""
+    n, bits = 20000, 12
+    write({3: words(0)}, [0], n * 2048, bits=bits)
+    with open(IMG, "r+b") as f:
+        f.seek(48)
+        f.write(struct.pack(">QI", 200 << bits, (n * 8 >> bits) + 1))
+        f.seek(200 << bits)
+        f.write(words(*((1000 + i) << bits for i in range(n))))
+        for i in range(n):
+            f.seek((1000 + i) << bits)
+            f.write(b"%08d text in here " % i * 230)
+    code, text = run("check", "--output=json", IMG)
+    tap.result(code == 2 and "refblock-wrong" in findings(text),
+               f"{n} refcount blocks of text", [str(code), text[-600:]])
+
+
 def old_copies(tap):
     """An overwritten table, and copies that name a hundred thousand leaks
     from the last one to the first."""
@@ -277,6 +312,8 @@ def main():
         doubles_in_versions(tap)
         one_value(tap)
         sound_snapshots(tap)
+        one_bitmap(tap)
+        text_blocks(tap)
         old_copies(tap)
     return tap.finish()
 
