@@ -10,7 +10,7 @@
  * Or the L1 table was erased, and the L2 tables with it. QEMU names an L2
  * table before it takes a cluster for data: a writer that was killed leaves
  * none without. What does so is the emptying of an image (commit), which
- * sets the dirty bit first, and the going back to an empty snapshot.
+ * sets the dirty bit first, and the going back to a snapshot that is empty.
  */
 #include "check/lost_search.h"
 #include "lib/mem.h"
@@ -20,6 +20,9 @@
 /* So many clusters with content tell; so many are read at most. */
 #define CONTENTS 4u
 #define MAX_CONTENTS 256u
+/* Of so many snapshots so many entries are looked at. */
+#define MAX_SNAPSHOTS 256u
+#define MAX_ENTRIES 65536u
 
 /* True if no L1 entry of the active disk is in use. */
 static bool is_empty(const struct qf_search *s)
@@ -57,6 +60,28 @@ static bool has_content(const struct qf_search *s, uint64_t cluster)
 	       (s->buf[0] || memcmp(s->buf, s->buf + 1, (size_t)bytes - 1));
 }
 
+/* True if a snapshot, to which one may have gone back, maps nothing either;
+ * also where that is not known. */
+static bool has_empty_snapshot(const struct qf_search *s)
+{
+	const struct qf_snapshot_table *t = &s->img->snapshots;
+	struct qf_lost_l1 l1;
+	uint64_t entry;
+	uint32_t h, i;
+
+	if (s->img->hdr.snapshot_count != t->n || t->n > MAX_SNAPSHOTS)
+		return true;
+	for (h = 1; h <= t->n; h++) {
+		qf_lost_l1_open(s->img, h, &l1);
+		for (i = 0, entry = 0; !entry && i < MAX_ENTRIES; i++)
+			if (!qf_lost_l1_at(s->img, &l1, i, &entry))
+				break;
+		if (!entry)
+			return true;
+	}
+	return false;
+}
+
 static bool is_erased(const struct qf_search *s)
 {
 	const struct qf_trouble *tr = s->t->trouble;
@@ -64,8 +89,8 @@ static bool is_erased(const struct qf_search *s)
 	uint64_t cl;
 	size_t i;
 
-	if (s->img->hdr.snapshot_count || s->l->n_orphans ||
-	    s->l->snapshots.n || s->old_tables || s->old_snapshots ||
+	if (has_empty_snapshot(s) || s->l->n_orphans || s->l->snapshots.n ||
+	    s->old_tables || s->old_snapshots ||
 	    s->img->hdr.incompatible & QF_INCOMPAT_DIRTY)
 		return false;
 	for (i = 0; i < s->t->n_troubles; i++, tr++)
