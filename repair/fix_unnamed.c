@@ -49,6 +49,18 @@ static bool only_empty(const struct qf_fix_ctx *c, uint64_t *index)
 	return named + 1 == needed;
 }
 
+/* True if an entry may have been bent to where something else is, also before
+ * this repair or one before it parted the two: then a table without a name is
+ * rather its than an empty entry's. */
+static bool may_be_bent(const struct qf_fix_ctx *c)
+{
+	return c->plan->cloned_beside_leaks || c->plan->withhold_leaks ||
+	       qf_fix_found(c, QF_P_DOUBLE_L2) ||
+	       qf_fix_found(c, QF_P_DOUBLE_TABLES) ||
+	       qf_fix_found(c, QF_P_DOUBLE_META) ||
+	       qf_fix_found(c, QF_P_REFBLOCK_SHARED);
+}
+
 /* One table, one empty entry, and no one else whose it could be. */
 static void take_only(struct qf_place *p)
 {
@@ -58,7 +70,8 @@ static void take_only(struct qf_place *p)
 	if (p->n != 1 || !p->all || p->t->how || c->img->snapshots.n ||
 	    c->img->hdr.snapshot_count || qf_fix_found(c, QF_P_L2_ERASED) ||
 	    qf_fix_found(c, QF_P_L2_ERASED_PART) ||
-	    qf_fix_found(c, QF_P_L2_GARBAGE) || !only_empty(c, &index))
+	    qf_fix_found(c, QF_P_L2_GARBAGE) || may_be_bent(c) ||
+	    !only_empty(c, &index))
 		return;
 	p->t->index = (uint32_t)index;
 	p->t->how = "it is the only table without a name, and this the only "
@@ -159,7 +172,8 @@ static enum qf_err fix_snapshots_table(struct qf_place *p, struct qf_why *why)
 	unsigned int budget = MAX_ENTRIES;
 	uint32_t i;
 
-	if (p->n != 1 || !p->all || p->t->doubt || p->t->deleted)
+	if (p->n != 1 || !p->all || p->t->doubt || p->t->deleted ||
+	    may_be_bent(c))
 		return QF_OK;
 	for (i = 0; i < c->img->snapshots.n && v.n < 2; i++)
 		look_for_vacancy(c, i, p->t, &v, &budget);

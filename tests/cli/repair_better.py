@@ -48,6 +48,8 @@ ONCE = (
     (41, 11, "l2-becomes-other-l2"),
     (41, 25, "double-metadata"),
     (41, 83, "l2-becomes-other-l2"),
+    (53, 36, "edit:l1-to-l2"),
+    (53, 40, "edit:l1-duplicate"),
     (11, 4, "l2-becomes-other-l2"),
 )
 # Here qemu-img frees the data, gives two owners its blessing, or forgets.
