@@ -130,7 +130,6 @@ static void add(struct qf_lost_list *l, uint32_t holder, uint64_t guest,
 {
 	struct qf_lost_range *r;
 
-	l->added++;
 	if (!knows(l, holder)) {
 		l->failed = true;
 		return;
@@ -156,6 +155,7 @@ void qf_lost_add(const struct qf_image *img, struct qf_lost_list *l,
 {
 	uint64_t disk = holder_disk(img, holder);
 
+	l->added++;
 	if (guest < disk)
 		add(l, holder, guest,
 		    bytes < disk - guest ? bytes : disk - guest);
