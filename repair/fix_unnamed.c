@@ -306,6 +306,7 @@ static enum qf_err fix_erased(struct qf_fix_ctx *c, struct qf_why *why)
 				"and that counts one reference "
 				"more than it has");
 	}
+	qf_ranges_free(&taken);
 	return err;
 }
 

@@ -20,7 +20,7 @@ WHOLE = 128 << 10       # larger clusters are read in three places
 PIECE = 4096
 MOST = 300              # clusters of one holder that are looked at
 UNFIT = (struct.error, ValueError, IndexError, MemoryError, OverflowError,
-         RecursionError, UnicodeDecodeError, TypeError)
+         RecursionError, UnicodeDecodeError, TypeError, OSError)
 
 
 def unique(at, length):
