@@ -15,7 +15,8 @@ static enum qf_err no_memory(struct qf_why *why)
 static enum qf_part part_state(const struct qf_image *img, uint64_t off,
 			       uint64_t bytes, uint64_t limit)
 {
-	if (off & (img->geo.cluster_bytes - 1))
+	/* at the start of the file is the header, and nothing else */
+	if (off & (img->geo.cluster_bytes - 1) || (bytes && !off))
 		return QF_PART_UNALIGNED;
 	if (bytes > limit)
 		return QF_PART_TOO_LARGE;

@@ -223,16 +223,16 @@ static bool start_table(struct qf_io *io, const struct qf_header *h,
 	t->off = h->snapshots_off;
 	t->stated = h->snapshot_count;
 	t->bad_off = h->snapshots_off;
-	if (!h->snapshot_count)
-		return false;
+	/* QEMU asks for an aligned place even of a table without entries */
 	if (h->snapshots_off & ((1ull << h->cluster_bits) - 1) ||
-	    h->snapshots_off >= io->size || !h->snapshots_off) {
+	    (h->snapshot_count &&
+	     (h->snapshots_off >= io->size || !h->snapshots_off))) {
 		t->state = QF_SNAPSHOTS_OFFSET;
 		return false;
 	}
 	if (h->snapshot_count > QF_MAX_SNAPSHOTS)
 		t->state = QF_SNAPSHOTS_COUNT;
-	return true;
+	return h->snapshot_count;
 }
 
 static void free_names(struct qf_snapshot *s)

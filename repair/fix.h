@@ -35,6 +35,7 @@ typedef enum qf_err qf_fix_fn(struct qf_fix_ctx *c, struct qf_why *why);
 qf_fix_fn qf_fix_geometry;
 qf_fix_fn qf_fix_header;
 qf_fix_fn qf_fix_fields;
+qf_fix_fn qf_fix_reftable;
 qf_fix_fn qf_fix_l1_size;
 qf_fix_fn qf_fix_snapshots;
 qf_fix_fn qf_fix_l1_place;

@@ -186,6 +186,11 @@ static enum qf_err put_name(struct qf_fix_ctx *c, const unsigned char *area,
 				     "give the backing file's name the length "
 				     "that the text at its place has");
 	}
+	if (!h->backing_name_bytes)
+		return qf_plan_put64(c->plan, QF_P_BACKING_NAME,
+				     AT(backing_file_offset), 0, why,
+				     "point to no backing file's name: it has "
+				     "no length, and nothing is there");
 	off = end + EXT_HEAD;
 	n = end && off < room ? name_bytes(area, off, room) : 0;
 	if (!n || n != h->backing_name_bytes)
@@ -343,11 +348,30 @@ static enum qf_err fix_luks_pointer(struct qf_fix_ctx *c, enum qf_problem p,
 	return find_luks(c, &x) ? put_pointer(c, p, &x, why) : QF_OK;
 }
 
+static bool is_all_else_sound(const struct qf_fix_ctx *c)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	size_t i;
+
+	for (i = 0; i < c->rep->findings.n; i++, f++)
+		if (f->problem != QF_P_CRYPTO_HEADER &&
+		    qf_problem_get(f->problem)->severity >= QF_SEV_LEAK)
+			return false;
+	return true;
+}
+
 static enum qf_err fix_crypto(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_image *img = c->img;
 	uint64_t bytes;
 
+	if (img->hdr.crypt_method == QF_CRYPT_LUKS && !img->ext.has_crypto &&
+	    !c->tally.leaked && is_all_else_sound(c))
+		return qf_plan_put32(c->plan, QF_P_CRYPTO_HEADER,
+				     AT(crypt_method), QF_CRYPT_NONE, why,
+				     "mark the disk as not encrypted: no "
+				     "cluster is left that a LUKS header could "
+				     "be in");
 	if (img->hdr.crypt_method == QF_CRYPT_LUKS)
 		return fix_luks_pointer(c, QF_P_CRYPTO_HEADER, why);
 	if (!img->ext.has_crypto || !is_luks(c, img->ext.crypto_off, &bytes))

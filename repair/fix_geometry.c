@@ -1,23 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A wrong cluster size in the header: all that is read by it is read wrongly,
- * and every other repair would make it worse. Of all sizes, one alone makes a
- * sound image of the file, and the stated one does not: then that one was it.
+ * and every other repair would make it worse. The same goes for the width of
+ * refcounts, and for the feature bits that say how L2 entries are read. Of all
+ * values, one alone makes a sound image of the file, and the stated one does
+ * not: then that one was it.
  */
 #include "repair/fix.h"
 
 #include <inttypes.h>
 #include <stddef.h>
 
-#define BITS_OFF offsetof(struct qf_wire_header, cluster_bits)
+#define AT(FIELD) offsetof(struct qf_wire_header, FIELD)
+#define MAX_ORDER 6u
 #define MIN_BITS 9u
 #define MAX_BITS 21u
 /* Where the tables can be found, so many corruptions make one doubt. */
 #define MANY_CORRUPTIONS 4u
 
-/* What makes one doubt the cluster size; NULL: nothing. */
-static const struct qf_finding *doubt(const struct qf_report *rep)
+/* True if the header speaks of an external data file and does not name it. */
+static bool names_no_data_file(const struct qf_image *img)
 {
+	return img->geo.data_file && !qf_ext_find(&img->ext, QF_EXT_DATA_FILE);
+}
+
+/* True if so much is leaked as with entries that are taken for double ones:
+ * every other one is lost. */
+static bool halves_tables(const struct qf_fix_ctx *c)
+{
+	return c->img->geo.extl2 && c->tally.leaked &&
+	       c->tally.leaked >= c->rep->fig.allocated / 2;
+}
+
+static const struct qf_finding *leaks(const struct qf_report *rep)
+{
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++)
+		if (rep->findings.at[i].problem == QF_P_REFCOUNT_LEAK)
+			return &rep->findings.at[i];
+	return NULL;
+}
+
+/* What makes one doubt the units; NULL: nothing. */
+static const struct qf_finding *doubt(const struct qf_fix_ctx *c)
+{
+	const struct qf_report *rep = c->rep;
 	const struct qf_finding *f = rep->findings.at, *first = NULL;
 	enum qf_severity s;
 	size_t i;
@@ -29,7 +57,9 @@ static const struct qf_finding *doubt(const struct qf_report *rep)
 		if (s == QF_SEV_ERROR && !first)
 			first = f;
 	}
-	return rep->corruptions >= MANY_CORRUPTIONS ? first : NULL;
+	if (rep->corruptions >= MANY_CORRUPTIONS || names_no_data_file(c->img))
+		return first;
+	return halves_tables(c) ? leaks(rep) : NULL;
 }
 
 static bool is_allocated(const struct qf_image *img, uint64_t off)
@@ -67,11 +97,30 @@ static enum qf_err judge(struct qf_image *img, bool *sound, struct qf_why *why)
 	return err;
 }
 
-/* Looks at the image as it would be with clusters of 1 << BITS. */
-static enum qf_err try_bits(const struct qf_fix_ctx *c, uint32_t bits,
-			    bool *sound, struct qf_why *why)
+/* A field of the header, and the values that it may have had. */
+struct field {
+	uint64_t off;
+	unsigned int bytes; /* 4 or 8 */
+	uint64_t value[MAX_BITS - MIN_BITS + 1];
+	unsigned int n;
+	const char *what;
+};
+
+static enum qf_err put_value(struct qf_overlay *over, const struct field *f,
+			     uint64_t value, struct qf_why *why)
 {
-	struct qf_be32 w = qf_be_put32(bits);
+	struct qf_be64 w64 = qf_be_put64(value);
+	struct qf_be32 w32 = qf_be_put32((uint32_t)value);
+
+	return f->bytes == 8
+		       ? qf_overlay_put(over, f->off, &w64, sizeof(w64), why)
+		       : qf_overlay_put(over, f->off, &w32, sizeof(w32), why);
+}
+
+/* Looks at the image as it would be with VALUE in the field. */
+static enum qf_err try_value(const struct qf_fix_ctx *c, const struct field *f,
+			     uint64_t value, bool *sound, struct qf_why *why)
+{
 	struct qf_overlay *over = NULL;
 	struct qf_image *img = NULL;
 	struct qf_io *io = NULL;
@@ -80,7 +129,7 @@ static enum qf_err try_bits(const struct qf_fix_ctx *c, uint32_t bits,
 	*sound = false;
 	err = qf_overlay_new(c->img->io, &over, why);
 	if (!err)
-		err = qf_overlay_put(over, BITS_OFF, &w, sizeof(w), why);
+		err = put_value(over, f, value, why);
 	if (!err)
 		err = qf_overlay_view(over, &io, why);
 	if (err)
@@ -99,28 +148,82 @@ out:
 	return err;
 }
 
-enum qf_err qf_fix_geometry(struct qf_fix_ctx *c, struct qf_why *why)
+/* Gives the field the only value that makes a sound image, if there is one. */
+static enum qf_err try_field(struct qf_fix_ctx *c, enum qf_problem p,
+			     const struct field *f, struct qf_why *why)
 {
-	const struct qf_finding *f = doubt(c->rep);
-	uint32_t bits, found = 0;
+	uint64_t found = 0;
 	enum qf_err err = QF_OK;
-	unsigned int n = 0;
+	unsigned int n = 0, i;
 	bool sound;
 
-	if (c->plan->n || !f || !qf_plan_allows(c->plan, f->problem))
-		return QF_OK;
-	for (bits = MIN_BITS; !err && bits <= MAX_BITS; bits++) {
-		if (bits == c->img->geo.cluster_bits)
-			continue;
-		err = try_bits(c, bits, &sound, why);
+	for (i = 0; !err && i < f->n; i++) {
+		err = try_value(c, f, f->value[i], &sound, why);
 		if (!err && sound) {
-			found = bits;
+			found = f->value[i];
 			n++;
 		}
 	}
 	if (err || n != 1)
 		return err;
-	return qf_plan_put32(c->plan, f->problem, BITS_OFF, found, why,
-			     "set the size of clusters to the only one that "
-			     "makes a sound image of the file");
+	return f->bytes == 8
+		       ? qf_plan_put64(c->plan, p, f->off, found, why, f->what)
+		       : qf_plan_put32(c->plan, p, f->off, (uint32_t)found, why,
+				       f->what);
+}
+
+static void add_range(struct field *f, uint64_t from, uint64_t to, uint64_t but)
+{
+	for (; from <= to; from++)
+		if (from != but)
+			f->value[f->n++] = from;
+}
+
+/* The feature bits by which L2 entries are read: one of them turned, where
+ * there is a reason to doubt it. */
+static void add_bits(struct field *f, const struct qf_fix_ctx *c)
+{
+	const struct qf_image *img = c->img;
+	uint64_t bits = img->hdr.incompatible;
+
+	if (img->hdr.version < 3)
+		return;
+	if (names_no_data_file(img))
+		f->value[f->n++] = bits & ~QF_INCOMPAT_DATA_FILE;
+	if (qf_fix_found(c, QF_P_L2_GARBAGE) || halves_tables(c))
+		f->value[f->n++] = bits ^ QF_INCOMPAT_EXTL2;
+}
+
+enum qf_err qf_fix_geometry(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	const struct qf_finding *f = doubt(c);
+	struct field size = { .off = AT(cluster_bits),
+			      .bytes = 4,
+			      .what = "set the size of clusters to the only "
+				      "one that makes a sound image of the "
+				      "file" };
+	struct field width = { .off = AT(refcount_order),
+			       .bytes = 4,
+			       .what = "set the width of refcounts to the only "
+				       "one that makes a sound image of the "
+				       "file" };
+	struct field bits = { .off = AT(incompatible_features),
+			      .bytes = 8,
+			      .what = "set the feature bits to the only ones "
+				      "that make a sound image of the file" };
+	struct field *field[] = { &size, &width, &bits };
+	enum qf_err err = QF_OK;
+	size_t i;
+
+	if (c->plan->n || !f || !qf_plan_allows(c->plan, f->problem))
+		return QF_OK;
+	add_range(&size, MIN_BITS, MAX_BITS, c->img->geo.cluster_bits);
+	if (qf_fix_found(c, QF_P_REFBLOCK_WRONG) ||
+	    qf_fix_found(c, QF_P_REFCOUNT_OVERFLOW))
+		add_range(&width, 0, MAX_ORDER, c->img->hdr.refcount_order);
+	add_bits(&bits, c);
+	for (i = 0; !err && !c->plan->n && i < sizeof(field) / sizeof(*field);
+	     i++)
+		err = try_field(c, f->problem, field[i], why);
+	return err;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEADER_LENGTH_OFF offsetof(struct qf_wire_header, header_length)
 #define AUTOCLEAR_OFF offsetof(struct qf_wire_header, autoclear_features)
 
 enum qf_err qf_extlist_drop(struct qf_fix_ctx *c, enum qf_problem p,
@@ -149,12 +150,62 @@ static enum qf_err fix_extension(struct qf_fix_ctx *c, const struct qf_ext *e,
 	return QF_OK;
 }
 
+/* True if a sound list of extensions, not empty, stands at START. */
+static bool is_list(const struct qf_image *img, const unsigned char *area,
+		    uint64_t start)
+{
+	struct qf_ext_list l;
+	bool sound;
+	size_t i;
+
+	if (qf_ext_parse(area, start, img->ext_area_end, &l, NULL))
+		return false;
+	sound = l.n && !l.unterminated;
+	for (i = 0; i < l.n; i++)
+		sound = sound && !l.ext[i].odd && l.ext[i].type != QF_EXT_END;
+	qf_ext_free(&l);
+	return sound;
+}
+
+/* The header's length, which says where the extensions begin: one of the two
+ * that QEMU has ever written. */
+static enum qf_err fix_own_length(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	static const uint32_t lengths[] = { 104, 112 };
+	uint64_t bytes = c->img->geo.cluster_bytes;
+	unsigned char *area = qf_mem_zalloc(1, bytes);
+	uint32_t found = 0, i, n = 0;
+	enum qf_err err;
+
+	if (!area)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the header");
+	err = qf_io_read_pad(c->img->io, area, bytes, 0, why);
+	for (i = 0; !err && i < sizeof(lengths) / sizeof(lengths[0]); i++)
+		if (is_list(c->img, area, lengths[i])) {
+			found = lengths[i];
+			n++;
+		}
+	free(area);
+	if (err || n != 1)
+		return err;
+	return qf_plan_put32(c->plan, QF_P_HEADER_LENGTH, HEADER_LENGTH_OFF,
+			     found, why,
+			     "give the header the length behind which its "
+			     "extensions stand");
+}
+
 enum qf_err qf_fix_header(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_ext_list *l = &c->img->ext;
 	size_t had = c->plan->n, i;
 	enum qf_err err = QF_OK;
 
+	if (qf_fix_found(c, QF_P_HEADER_LENGTH) &&
+	    qf_plan_allows(c->plan, QF_P_HEADER_LENGTH))
+		err = fix_own_length(c, why);
+	if (err || c->plan->n != had)
+		return err;
 	/* one at a time: what is behind it may move */
 	for (i = 0; !err && i < l->n && c->plan->n == had; i++)
 		if (l->ext[i].odd)

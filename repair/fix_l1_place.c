@@ -149,6 +149,18 @@ static int fault_of(const struct qf_fix_ctx *c, uint32_t i, uint64_t *budget)
 	return is_table ? -1 : p;
 }
 
+/* True if what stands at OFF is no L1 table at all. */
+static bool is_garbage(const struct qf_fix_ctx *c, uint64_t off)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	size_t i;
+
+	for (i = 0; i < c->rep->findings.n; i++, f++)
+		if (f->problem == QF_P_L1_GARBAGE && f->host_off == off)
+			return true;
+	return false;
+}
+
 /* Why the header's pointer cannot be true, or -1. */
 static int active_fault(const struct qf_fix_ctx *c)
 {
@@ -165,6 +177,8 @@ static int active_fault(const struct qf_fix_ctx *c)
 		return QF_P_HEADER_L1_OUTSIDE;
 	if (img->l1_state != QF_PART_OK || !here.entries)
 		return -1;
+	if (is_garbage(c, img->hdr.l1_off))
+		return QF_P_L1_GARBAGE;
 	/* a place that is free or someone else's, and no table is there */
 	if (!qf_fix_found(c, QF_P_HEADER_L1_OFFSET) &&
 	    crossing(c, img->hdr.l1_off, here.entries) < 0 &&

@@ -257,6 +257,17 @@ static enum qf_err try_table(const struct qf_image *img, uint64_t off,
 	return err;
 }
 
+/* Each cluster has its owner: there is no table, and no snapshot. */
+static enum qf_err drop_pointer(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	unsigned char none[12] = { 0 };
+
+	return qf_plan_put(c->plan, QF_P_SNAP_TABLE_OFFSET, TABLE_OFF - 4, none,
+			   sizeof(none), why,
+			   "let the header count no snapshots, and point to no "
+			   "table of them: every cluster has its owner");
+}
+
 /* The header points astray: is there one table that nobody names? */
 static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 {
@@ -268,7 +279,9 @@ static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 	bool whole;
 	size_t i;
 
-	if (count > QF_MAX_SNAPSHOTS)
+	if (!count)
+		return drop_pointer(c, why);
+	if (count > QF_MAX_SNAPSHOTS && c->tally.leaked)
 		return QF_OK;
 	for (i = 0; !err && i < c->tally.n_troubles; i++, tr++) {
 		for (cl = tr->first;
@@ -285,11 +298,24 @@ static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 			}
 		}
 	}
+	if (!err && !n && !c->tally.leaked)
+		return drop_pointer(c, why);
 	/* what was not looked at could be one as well */
 	if (err || n != 1 || left < FIRST_BYTES || qf_stop_asked())
 		return err;
 	return qf_plan_put64(c->plan, QF_P_SNAP_TABLE_OFFSET, TABLE_OFF, found,
 			     why, "point the header to the snapshot table");
+}
+
+/* True if someone else owns the cluster where the table should be. */
+static bool is_anothers(const struct qf_fix_ctx *c)
+{
+	const struct qf_snapshot_table *t = &c->img->snapshots;
+
+	return qf_fix_shared(c, t->off) ||
+	       (!t->bytes &&
+		qf_ledger_count(c->tally.ledger,
+				t->off >> c->img->geo.cluster_bits, NULL));
 }
 
 enum qf_err qf_fix_snapshots(struct qf_fix_ctx *c, struct qf_why *why)
@@ -307,7 +333,8 @@ enum qf_err qf_fix_snapshots(struct qf_fix_ctx *c, struct qf_why *why)
 	};
 	enum qf_snapshot_state state = c->img->snapshots.state;
 	enum qf_problem p = problems[state];
-	size_t i;
+	size_t had = c->plan->n, i;
+	enum qf_err err;
 
 	if (state == QF_SNAPSHOTS_UNREADABLE || c->img->geo.data_file)
 		return QF_OK;
@@ -322,6 +349,13 @@ enum qf_err qf_fix_snapshots(struct qf_fix_ctx *c, struct qf_why *why)
 	}
 	if (!qf_plan_allows(c->plan, p))
 		return QF_OK;
-	return state == QF_SNAPSHOTS_OFFSET ? find_table(c, why)
-					    : fix_table(c, p, why);
+	if (state == QF_SNAPSHOTS_OFFSET)
+		return find_table(c, why);
+	/* what stands there may be another's: then the pointer is wrong */
+	if (is_anothers(c) && qf_plan_allows(c->plan, QF_P_SNAP_TABLE_OFFSET)) {
+		err = find_table(c, why);
+		if (err || c->plan->n != had)
+			return err;
+	}
+	return fix_table(c, p, why);
 }

@@ -48,6 +48,7 @@ LAYOUTS = {
     "4k": disk(STEPS, cluster_size=4096),
     "512": disk(STEPS, cluster_size=512),
     "64k": disk(STEPS),
+    "extl2": disk(STEPS, extended_l2="on"),
     "v2": disk(STEPS, cluster_size=4096, compat="0.10"),
     "snapshot": disk(SNAP, cluster_size=4096),
     "overlay": overlay,
@@ -180,6 +181,46 @@ def names():
                         image.put("backing_file_offset", 60000)))
 
 
+def units():
+    """Fields by which all others are read."""
+    same("4k", "width of refcounts", put("refcount_order", 0))
+    for layout in ("4k", "64k", "snapshot"):
+        same(layout, "the data file bit",
+             put("incompatible_features", qimg.INCOMPAT_DATA_FILE))
+    same("64k", "the extended L2 bit", put("incompatible_features", 16))
+    same("extl2", "no extended L2 bit", put("incompatible_features", 0))
+    same("64k", "the header's length", put("header_length", 108))
+    left("4k", "a named data file is not doubted", named_data_file)
+
+
+def named_data_file(image):
+    """With its name in the list of extensions, the bit is right."""
+    image.put("incompatible_features", qimg.INCOMPAT_DATA_FILE)
+    at = image.get("header_length")
+    image.write(at, (0x44415441).to_bytes(4, "big") +
+                (8).to_bytes(4, "big") + b"data.raw" + bytes(8))
+
+
+def pointers():
+    for offset in (0, 0x200, 0x30000, 1 << 40):
+        same("4k", "refcount table at 0x%x" % offset,
+             put("refcount_table_offset", offset))
+        same("4k", "L1 table at 0x%x" % offset,
+             put("l1_table_offset", offset))
+        same("snapshot", "snapshot table at 0x%x" % offset,
+             put("snapshots_offset", offset))
+    same("snapshot", "snapshot table at the refcount table",
+         lambda image: image.put("snapshots_offset",
+                                 image.get("refcount_table_offset")))
+    same("4k", "a snapshot table of no snapshots",
+         put("snapshots_offset", 0x2200))
+    for count in (1, 3, 70000, 0xffffffff):
+        same("4k", "%d snapshots, and no table" % count,
+             put("nb_snapshots", count))
+    same("4k", "a name of no length", put("backing_file_offset", 1 << 40))
+    same("4k", "LUKS, and no header of it", put("crypt_method", 2))
+
+
 def luks():
     where = lambda image: image.extension(qimg.EXT_CRYPTO)[0]  # noqa: E731
     same("luks", "the extension's type",
@@ -234,6 +275,8 @@ def main():
     kinds()
     left("zlib", "no stream speaks for a kind", mixed_all)
     names()
+    units()
+    pointers()
     luks()
     bitmap_names()
     in_use()
