@@ -280,23 +280,41 @@ static void view_hint(struct qf_io *io, uint64_t off, uint64_t len)
 	qf_io_hint(((struct view *)io)->o->base, off, len);
 }
 
+/* True if B changes nothing, as zeros over a hole do: they are never written,
+ * and the hole stays. */
+static bool stays_hole(const struct qf_overlay *o, const struct block *b)
+{
+	uint64_t at = b->at * BLOCK, end;
+
+	if (!b->data || b->data[0] ||
+	    memcmp(b->data, b->data + 1, BLOCK - 1) != 0)
+		return false;
+	return at + BLOCK <= o->base->size &&
+	       qf_io_extent(o->base, at, at + BLOCK, &end) == QF_IO_HOLE &&
+	       end == at + BLOCK;
+}
+
 static enum qf_io_kind view_extent(struct qf_io *io, uint64_t off,
 				   uint64_t limit, uint64_t *end)
 {
 	const struct qf_overlay *o = ((struct view *)io)->o;
-	uint64_t at, len;
+	size_t i = find(o, off / BLOCK);
+	bool hole;
 
-	*end = limit;
-	if (qf_overlay_next(o, off, UINT64_MAX, &at, &len)) {
-		if (at <= off) {
-			if (at + len < limit)
-				*end = at + len;
-			return QF_IO_DATA;
-		}
-		if (at < limit)
-			limit = at;
+	if (i == o->n || o->block[i].at * BLOCK > off) {
+		if (i < o->n && o->block[i].at * BLOCK < limit)
+			limit = o->block[i].at * BLOCK;
+		return qf_io_extent(o->base, off, limit, end);
 	}
-	return qf_io_extent(o->base, off, limit, end);
+	hole = stays_hole(o, &o->block[i]);
+	while (i + 1 < o->n && o->block[i + 1].at == o->block[i].at + 1 &&
+	       o->block[i + 1].at * BLOCK < limit &&
+	       stays_hole(o, &o->block[i + 1]) == hole)
+		i++;
+	*end = (o->block[i].at + 1) * BLOCK;
+	if (*end > limit)
+		*end = limit;
+	return hole ? QF_IO_HOLE : QF_IO_DATA;
 }
 
 static void view_close(struct qf_io *io)

@@ -132,10 +132,63 @@ static void ranges_are_a_set(void **state)
 	qf_ranges_free(&r);
 }
 
+/* A file of nothing but a hole. */
+static enum qf_io_kind all_hole(struct qf_io *io, uint64_t off, uint64_t limit,
+				uint64_t *end)
+{
+	(void)io;
+	(void)off;
+	*end = limit;
+	return QF_IO_HOLE;
+}
+
+static int64_t all_zeros(struct qf_io *io, void *buf, uint64_t len,
+			 uint64_t off)
+{
+	len = off >= io->size ? 0 : len > io->size - off ? io->size - off : len;
+	memset(buf, 0, len);
+	return (int64_t)len;
+}
+
+/* What is planned and not written, as it changes nothing, is no data. */
+static void zeros_over_a_hole_stay_a_hole(void **state)
+{
+	static const struct qf_io_ops ops = { .read = all_zeros,
+					      .extent = all_hole };
+	static const unsigned char zeros[3 * QF_OVERLAY_BLOCK];
+	struct qf_io base = { .ops = &ops,
+			      .name = (char *)(uintptr_t) "base",
+			      .size = 64 * QF_OVERLAY_BLOCK };
+	const uint64_t at = 8 * QF_OVERLAY_BLOCK, block = QF_OVERLAY_BLOCK;
+	struct qf_overlay *o;
+	struct qf_io *io;
+	uint64_t end;
+
+	(void)state;
+	assert_int_equal(qf_overlay_new(&base, &o, NULL), QF_OK);
+	assert_int_equal(qf_overlay_put(o, at, zeros, 3 * block, NULL), QF_OK);
+	assert_int_equal(qf_overlay_put(o, at + 3 * block, "x", 1, NULL),
+			 QF_OK);
+	assert_int_equal(qf_overlay_view(o, &io, NULL), QF_OK);
+	assert_int_equal(qf_io_extent(io, 0, base.size, &end), QF_IO_HOLE);
+	assert_int_equal(end, at);
+	assert_int_equal(qf_io_extent(io, at, base.size, &end), QF_IO_HOLE);
+	assert_int_equal(end, at + 3 * block);
+	assert_int_equal(qf_io_extent(io, at + block, at + 2 * block, &end),
+			 QF_IO_HOLE);
+	assert_int_equal(end, at + 2 * block);
+	assert_int_equal(qf_io_extent(io, at + 3 * block, base.size, &end),
+			 QF_IO_DATA);
+	assert_int_equal(end, at + 4 * block);
+	qf_io_close(io);
+	qf_overlay_free(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(overlay_is_what_was_put),
+		cmocka_unit_test(zeros_over_a_hole_stay_a_hole),
 		cmocka_unit_test(ranges_are_a_set),
 	};
 
