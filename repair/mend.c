@@ -130,6 +130,10 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 		c->plan->no_parts = c->plan->withhold_leaks ||
 				    (c->tally.too_low &&
 				     !qf_fix_found(c, QF_P_L2_ERASED_PART));
+	if (qf_fix_found(c, QF_P_L2_COPY))
+		c->plan->table_copied = true;
+	else if (c->plan->table_copied && c->tally.leaked)
+		c->plan->withhold_leaks = true;
 	c->plan->withhold_all = c->rep->withhold || must_withhold(c->rep) ||
 				qf_plan_gives_up(c->plan);
 	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {

@@ -56,6 +56,8 @@ struct qf_plan {
 	uint64_t copied_bytes;	  /* of tables, for their second owners */
 	uint64_t grown_bytes;	  /* of data, for theirs */
 	uint64_t promised_bytes;  /* of data, for the owners of those tables */
+	bool table_copied;	  /* one stood in another's place: most of what
+				   * the other had has no owner */
 	bool copies_cut;	  /* there would have been too many */
 	bool withhold_leaks;	  /* an earlier repair gave up pointers */
 	uint64_t next_free;	  /* cluster behind all that is taken */

@@ -113,6 +113,21 @@ def guessed(sound, image, status, shown):
             back // 2 else ["status %s" % status, len(bad)])
 
 
+def become_other(image, _):
+    """The first L2 table turns into a copy of the second."""
+    image.write(image.l2_offset(0), image.read(image.l2_offset(1), CLUSTER))
+
+
+def own_kept(sound, image, status, _):
+    """What only the lost table had is not freed as a leak."""
+    with qimg.Image(sound) as was, qimg.Image(image) as now:
+        lost = [was.u64(was.l2_offset(0) + 8 * n) & OFFSET
+                for n in range(2, 8)]
+        freed = [hex(off) for off in lost
+                 if not now.refcount(off // CLUSTER)]
+    return ([] if status in (2, 3) else ["status %s" % status]) + freed
+
+
 def forget(image, index):
     """The L1 entry is zero; the table remains."""
     image.put64(image.l1_pos(index), 0)
@@ -152,6 +167,10 @@ def main():
     case("a stale copy that was overwritten since",
          freed + ["write -P 4 6m 4k"], erase, active_table, untouched,
          size="64M")
+    case("a table that became a copy of another",
+         ["write -P 1 0 32k", "write -P 2 2M 8k", ("snap", "one"),
+          ("snap", "two"), "write -P 3 8k 24k"], become_other, None, own_kept,
+         size="8M")
     # the places of what was discarded are used again
     reused = freed + ["discard 4k 40k", "write -P 6 1m 128k"]
     case("a stale copy of which clusters were used again", reused, erase,
