@@ -8,6 +8,8 @@
 
 #define SEVERAL_TABLES 3u
 #define SEVERAL_LEAKS 8u
+#define MAX_BLOCKS 64u
+#define MAX_TABLES 4096u
 #define HOLE_UNIT 4096u /* of file systems */
 
 /* The first cluster behind a table, but for a refcount block that QEMU may
@@ -171,12 +173,53 @@ static enum emptied judge_far(struct qf_search *s, const struct qf_l2_table *t,
 		       : EMPTY_WITH_LEAKS;
 }
 
+/*
+ * True if T holds what a refcount block of 64-bit counts holds: its ones read
+ * as entries of zeros, which map nothing and are not odd. A block that is full
+ * of ones is left out: a table of a disk that was zeroed is so too.
+ */
+static bool is_refblock_copy(struct qf_search *s, const struct qf_l2_table *t)
+{
+	uint64_t bytes = s->img->geo.cluster_bytes;
+	size_t i;
+
+	if (s->img->hdr.refcount_order != 6 || s->img->geo.extl2 ||
+	    t->repeated || t->unread ||
+	    qf_io_read_pad(s->img->io, s->buf, bytes, t->off, NULL) ||
+	    !memcmp(s->buf, s->buf + 8, bytes - 8))
+		return false;
+	for (i = 0; i < s->n_refblocks && i < MAX_BLOCKS; i++)
+		if (s->refblock[i] != t->off &&
+		    !qf_io_read_pad(s->img->io, s->other, bytes, s->refblock[i],
+				    NULL) &&
+		    !memcmp(s->buf, s->other, bytes))
+			return true;
+	return false;
+}
+
+/* The same, asked only of tables that map nothing. */
+static bool looks_like_refblock(struct qf_search *s,
+				const struct qf_l2_table *t)
+{
+	struct qf_be64 w;
+
+	if (!t->filled || t->odd || !t->off ||
+	    s->img->hdr.refcount_order != 6 || s->blocks_read >= MAX_TABLES ||
+	    qf_io_read_pad(s->img->io, &w, sizeof(w), t->off, NULL) ||
+	    qf_be_get64(w) > 0xffff)
+		return false;
+	s->blocks_read++;
+	return is_refblock_copy(s, t);
+}
+
 static enum emptied judge(struct qf_search *s, const struct qf_group *g,
 			  const struct qf_l2_table *t,
 			  const struct all_leaks *a)
 {
 	uint64_t table = t->off >> s->img->geo.cluster_bits, first;
 
+	if (looks_like_refblock(s, t))
+		return EMPTIED;
 	if (t->filled || t->unread || t->odd || !t->off)
 		return NOT_EMPTIED;
 	if (g->n > 1 && sibling_is_high(s, g))

@@ -27,6 +27,7 @@ struct qf_search {
 	 * took or deleted a snapshot */
 	unsigned int old_tables, old_snapshots;
 	unsigned int reads, sectors;
+	unsigned int blocks_read; /* tables compared with refcount blocks */
 	/* the file's last clusters: what lies from each to the end */
 	struct tail {
 		uint32_t used, leaked;

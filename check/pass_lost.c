@@ -38,10 +38,13 @@ static const struct qf_group *group_of(const struct qf_walk *w, uint64_t table)
 }
 
 /* What fills the erased table's file range: zeros on disk, or a hole. */
-static const char *erased_how(struct qf_pass_ctx *c, uint64_t off)
+static const char *erased_how(struct qf_pass_ctx *c,
+			      const struct qf_l2_table *t)
 {
-	uint64_t end, bytes = c->img->geo.cluster_bytes;
+	uint64_t end, off = t->off, bytes = c->img->geo.cluster_bytes;
 
+	if (t->filled)
+		return "holds a copy of a refcount block";
 	if (qf_io_extent(c->img->io, off, off + bytes, &end) == QF_IO_HOLE &&
 	    end >= off + bytes)
 		return "lies in a hole of the file";
@@ -66,7 +69,7 @@ static void erased_tables(struct qf_pass_ctx *c)
 		qf_finding_say(f,
 			       "the table at 0x%" PRIx64 " %s; it mapped %s of "
 			       "the disk from guest offset 0x%" PRIx64 " on",
-			       t->off, erased_how(c, t->off),
+			       t->off, erased_how(c, t),
 			       qf_text_bytes(span_bytes(c->img), span,
 					     sizeof(span)),
 			       f->guest_off);

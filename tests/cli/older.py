@@ -48,11 +48,12 @@ def keep_one(image, place):
     image.write(place(image) + 128, entry)
 
 
-def case(name, steps, damage, place, check, size="2M", options=("-y",)):
+def case(name, steps, damage, place, check, size="2M", options=("-y",),
+         **layout):
     # a name of its own: what the guest sees is remembered by it
     sound = os.path.join(work, "sound-%d" % len(os.listdir(work)))
     image = os.path.join(work, "image")
-    qimg.build(sound, size, steps, cluster_size=CLUSTER)
+    qimg.build(sound, size, steps, cluster_size=CLUSTER, **layout)
     shutil.copy(sound, image)
     with qimg.Image(image) as damaged:
         damage(damaged, place)
@@ -118,6 +119,12 @@ def become_other(image, _):
     image.write(image.l2_offset(0), image.read(image.l2_offset(1), CLUSTER))
 
 
+def become_block(image, _):
+    """The first L2 table turns into a copy of a refcount block."""
+    block = image.u64(image.reftable_offset()) & OFFSET
+    image.write(image.l2_offset(0), image.read(block, CLUSTER))
+
+
 def own_kept(sound, image, status, _):
     """What only the lost table had is not freed as a leak."""
     with qimg.Image(sound) as was, qimg.Image(image) as now:
@@ -171,6 +178,9 @@ def main():
          ["write -P 1 0 32k", "write -P 2 2M 8k", ("snap", "one"),
           ("snap", "two"), "write -P 3 8k 24k"], become_other, None, own_kept,
          size="8M")
+    # its counts of one are sound entries of zeros
+    case("a table that became a refcount block", ["write -P 1 0 900k"],
+         become_block, None, own_kept, size="8M", refcount_bits=64)
     # the places of what was discarded are used again
     reused = freed + ["discard 4k 40k", "write -P 6 1m 128k"]
     case("a stale copy of which clusters were used again", reused, erase,
