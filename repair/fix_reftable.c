@@ -34,7 +34,7 @@ static bool is_unnamed(const struct qf_fix_ctx *c, uint64_t off)
 				off >> c->img->geo.cluster_bits, NULL);
 }
 
-/* True if the block at OFF, number I, counts all that is in use. TABLE, where
+/* True if the block at OFF (0: none), number I, counts all in use. TABLE, where
  * it lies in the block's part of the file, must be counted once. */
 static bool counts_all(struct search *s, uint64_t i, uint64_t off,
 		       uint64_t table)
@@ -45,8 +45,12 @@ static bool counts_all(struct search *s, uint64_t i, uint64_t off,
 			    off >> img->geo.cluster_bits };
 	uint64_t k, counted;
 
-	if (!s->left-- || qf_io_read_pad(img->io, s->block,
-					 img->geo.cluster_bytes, off, NULL))
+	if (!s->left)
+		return false;
+	s->left--;
+	memset(s->block, 0, img->geo.cluster_bytes);
+	if (off && qf_io_read_pad(img->io, s->block, img->geo.cluster_bytes,
+				  off, NULL))
 		return false;
 	n = 1ull << img->geo.refblock_bits;
 	for (k = 0; k < n && first + k < s->c->tally.clusters; k++) {
@@ -54,7 +58,7 @@ static bool counts_all(struct search *s, uint64_t i, uint64_t off,
 		counted = qf_refblock_get(s->block, img->hdr.refcount_order, k);
 		if (!counted && qf_ledger_count(s->c->tally.ledger, cl, NULL))
 			return false;
-		if ((cl == own[0] || cl == own[1]) && counted != 1)
+		if (off && (cl == own[0] || cl == own[1]) && counted != 1)
 			return false;
 	}
 	return true;
@@ -74,12 +78,10 @@ static bool is_table(struct search *s, uint64_t off, const struct qf_be64 *buf)
 		    (entry && !is_unnamed(s->c, entry)) || (!i && !entry))
 			return false;
 	}
-	for (i = 0; i < n && i < blocks; i++) {
-		entry = qf_be_get64(buf[i]);
-		if (entry && !counts_all(s, i, entry, off))
+	for (i = 0; i < n && i < blocks; i++)
+		if (!counts_all(s, i, qf_be_get64(buf[i]), off))
 			return false;
-	}
-	return true;
+	return blocks <= n;
 }
 
 static bool see_cluster(void *ctx, uint64_t off, const struct qf_be64 *buf)
