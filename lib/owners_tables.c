@@ -35,23 +35,6 @@ static int by_place(const void *pa, const void *pb)
 	return a->holder < b->holder ? -1 : a->holder > b->holder;
 }
 
-/* The walk's number of the table at OFF in group G; UINT64_MAX: none. */
-static uint64_t find_table(const struct qf_walk *w, const struct qf_group *g,
-			   uint64_t off)
-{
-	uint64_t lo = g->first, hi = g->first + g->n, mid;
-
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (w->table[mid].off < off)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < g->first + g->n && w->table[lo].off == off ? lo
-							       : UINT64_MAX;
-}
-
 static uint32_t holders_in_reach(struct reading *r)
 {
 	uint32_t i;
@@ -69,6 +52,7 @@ static bool read_entry(void *ctx, uint64_t index, uint64_t entry)
 {
 	struct reading *r = ctx;
 	const struct qf_walk *w = r->w;
+	const struct qf_l2_table *table;
 	uint32_t pair[2];
 	uint64_t t;
 
@@ -79,9 +63,11 @@ static bool read_entry(void *ctx, uint64_t index, uint64_t entry)
 	/* not there: the image was changed since the walk was gathered */
 	if (r->group == w->n_groups || w->group[r->group].l1_index != index)
 		return true;
-	t = find_table(w, &w->group[r->group], entry & QF_ENTRY_OFFSET_MASK);
-	if (t == UINT64_MAX)
+	table = qf_walk_find_in(w, &w->group[r->group],
+				entry & QF_ENTRY_OFFSET_MASK);
+	if (!table)
 		return true;
+	t = (uint64_t)(table - w->table);
 	pair[0] = r->table_set[t];
 	pair[1] = holders_in_reach(r);
 	if (pair[1] == QF_SETS_FAILED)

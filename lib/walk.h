@@ -205,6 +205,11 @@ const struct qf_group *qf_walk_group(const struct qf_walk *w,
 const struct qf_l2_table *qf_walk_find(const struct qf_walk *w,
 				       uint32_t l1_index, uint64_t off);
 
+/* The same for one who has the group G of W. */
+const struct qf_l2_table *qf_walk_find_in(const struct qf_walk *w,
+					  const struct qf_group *g,
+					  uint64_t off);
+
 /*
  * Calls FN for each holder whose L1 table is followed and has an entry at
  * L1_INDEX, with the offset that this names; in no promised order. The entries

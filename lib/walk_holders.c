@@ -37,16 +37,11 @@ const struct qf_group *qf_walk_group(const struct qf_walk *w, uint32_t l1_index)
 		       : NULL;
 }
 
-const struct qf_l2_table *qf_walk_find(const struct qf_walk *w,
-				       uint32_t l1_index, uint64_t off)
+const struct qf_l2_table *
+qf_walk_find_in(const struct qf_walk *w, const struct qf_group *g, uint64_t off)
 {
-	const struct qf_group *g = qf_walk_group(w, l1_index);
-	uint64_t lo, end, hi, mid;
+	uint64_t lo = g->first, end = g->first + g->n, hi = end, mid;
 
-	if (!g)
-		return NULL;
-	lo = g->first;
-	hi = end = g->first + g->n;
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
 		if (w->table[mid].off < off)
@@ -55,6 +50,14 @@ const struct qf_l2_table *qf_walk_find(const struct qf_walk *w,
 			hi = mid;
 	}
 	return lo < end && w->table[lo].off == off ? &w->table[lo] : NULL;
+}
+
+const struct qf_l2_table *qf_walk_find(const struct qf_walk *w,
+				       uint32_t l1_index, uint64_t off)
+{
+	const struct qf_group *g = qf_walk_group(w, l1_index);
+
+	return g ? qf_walk_find_in(w, g, off) : NULL;
 }
 
 struct qf_walk_columns *qf_walk_columns_new(void)
