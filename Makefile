@@ -38,8 +38,8 @@ PROBLEMS_MAN := $(O)/qfsck-problems.7
 
 # --- sources, by wildcard: a new file needs no line here ---
 
-LIB_SRC := $(wildcard lib/*.c)
-PROG_SRC := $(wildcard check/*.c repair/*.c viz/*.c)
+LIB_SRC := $(wildcard lib/*/*.c)
+PROG_SRC := $(wildcard $(foreach d,check repair viz,$(d)/*.c $(d)/*/*.c))
 MAIN_SRC := $(wildcard qfsck.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 # What several unit tests share: any other C file beside them.
@@ -60,7 +60,7 @@ PROG_A := $(O)/libprogram.a
 # --- flags ---
 
 PKGS := zlib libzstd jansson ncursesw
-# Only their headers are asked: lib/late loads them when they are needed.
+# Only their headers are asked: lib/base/dynload loads them when they are needed.
 LATE_PKGS := libmagic libcrypto cairo
 # Asked once, and only when something is compiled: pkg-config may not be
 # there yet when `make check` starts on a bare machine.
@@ -82,8 +82,8 @@ DEFS = -D_GNU_SOURCE -DQFSCK_VERSION='"$(VERSION)"' \
 QF_CFLAGS = -std=c11 -I. $(DEFS) $(CFLAGS) $(WARN) -fopenmp -fPIC \
 	-fno-semantic-interposition $(PKG_CFLAGS)
 # The floor has no worse a compiler than what is measured against it.
-HOT := $(call obj,$(wildcard lib/walk*.c lib/ledger*.c lib/tally*.c \
-	tests/bench/floor.c))
+HOT := $(call obj,$(wildcard lib/walk/walk*.c lib/walk/ledger*.c \
+	lib/walk/recount*.c tests/bench/floor.c))
 $(HOT): OPT := -O3
 LINK = $(CC) $(CFLAGS) $(LDFLAGS) -fopenmp -Wl,--as-needed
 
@@ -237,7 +237,7 @@ fuzz: $(FUZZ_BIN) ## run each fuzzer for FUZZ_SECONDS
 			$$f.corpus $(O)/fuzz/seeds || exit 1; \
 	done
 $(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(PROG_SRC) \
-		$(wildcard lib/*.h check/*.h repair/*.h viz/*.h tests/fuzz/loop.c)
+		$(wildcard */*.h */*/*.h tests/fuzz/loop.c)
 	$(call say,FUZZ,$@)
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) -std=c11 -I. $(DEFS) -O1 -g -fopenmp \
@@ -253,8 +253,7 @@ pictures: all ## draw the README's pictures anew
 		QFSCK=$(abspath $(QFSCK)) tests/pictures.sh; \
 	else echo 'no tests/pictures.sh yet'; fi
 
-FMT_FILES = $(wildcard *.[ch] lib/*.[ch] check/*.[ch] repair/*.[ch] viz/*.[ch] \
-	tests/*/*.[ch])
+FMT_FILES = $(wildcard *.[ch] */*.[ch] */*/*.[ch])
 fmt: ## let clang-format lay out every C file
 	$(Q)clang-format -i $(FMT_FILES)
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Runs the passes and sums up. */
 #include "check/check.h"
-#include "check/pass.h"
-#include "lib/mem.h"
+#include "check/passes/pass.h"
+#include "lib/base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +17,11 @@ static const struct {
 	const char *title;
 } passes[] = {
 #define QF_PASS(NAME, fn, title) { fn, title },
-#include "check/passes.def"
+#include "check/catalogue/passes.def"
 #undef QF_PASS
 };
 
-static bool needs_detail(const struct qf_tally *t)
+static bool needs_detail(const struct qf_recount *t)
 {
 	size_t i;
 
@@ -42,15 +42,15 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
 	enum qf_err err = qf_walk_gather(c->img, &c->walk, why);
 
 	if (!err)
-		err = qf_tally_make(&c->walk, c->opts->jobs,
-				    c->opts->max_memory, &c->tally, why);
+		err = qf_recount_make(&c->walk, c->opts->jobs,
+				      c->opts->max_memory, &c->recount, why);
 	if (!err)
-		err = qf_blocks_judge(&c->tally, &c->blocks, why);
-	if (!err && needs_detail(&c->tally))
-		err = qf_detail_make(&c->tally, limit, c->opts->all, &c->detail,
-				     why);
+		err = qf_blocks_judge(&c->recount, &c->blocks, why);
+	if (!err && needs_detail(&c->recount))
+		err = qf_detail_make(&c->recount, limit, c->opts->all,
+				     &c->detail, why);
 	if (!err)
-		err = qf_lost_find(&c->walk, &c->tally, &c->lost, why);
+		err = qf_lost_find(&c->walk, &c->recount, &c->lost, why);
 	return err;
 }
 
@@ -58,20 +58,20 @@ static void take_figures(struct qf_pass_ctx *c, struct qf_report *rep)
 {
 	const struct qf_geometry *g = &c->img->geo;
 	struct qf_report_figures *fig = &rep->fig;
-	uint64_t end = c->tally.counted_end;
+	uint64_t end = c->recount.counted_end;
 
-	if (c->tally.stated_end > end)
-		end = c->tally.stated_end;
+	if (c->recount.stated_end > end)
+		end = c->recount.stated_end;
 	fig->image_end_bytes = (end ? end : 1) << g->cluster_bits;
 	fig->total = qf_mem_div_up(c->img->hdr.disk_bytes & ~511ull,
 				   g->cluster_bytes);
-	fig->allocated = c->tally.fig.allocated;
-	fig->fragmented = c->tally.fig.fragmented;
-	fig->compressed = c->tally.fig.compressed;
-	fig->file_clusters = c->tally.clusters;
-	fig->used = c->tally.used;
-	if (fig->file_clusters > fig->used + c->tally.leaked)
-		fig->free = fig->file_clusters - fig->used - c->tally.leaked;
+	fig->allocated = c->recount.fig.allocated;
+	fig->fragmented = c->recount.fig.fragmented;
+	fig->compressed = c->recount.fig.compressed;
+	fig->file_clusters = c->recount.clusters;
+	fig->used = c->recount.used;
+	if (fig->file_clusters > fig->used + c->recount.leaked)
+		fig->free = fig->file_clusters - fig->used - c->recount.leaked;
 }
 
 void qf_check_sum(struct qf_report *rep)
@@ -138,7 +138,7 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 	qf_lost_free(&c.lost);
 	qf_detail_free(&c.detail);
 	qf_blocks_free(&c.blocks);
-	qf_tally_free(&c.tally);
+	qf_recount_free(&c.recount);
 	qf_walk_free(&c.walk);
 	return err;
 }

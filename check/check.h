@@ -3,9 +3,9 @@
 #ifndef QF_CHECK_H
 #define QF_CHECK_H
 
-#include "check/diagnose.h"
-#include "check/finding.h"
-#include "lib/image.h"
+#include "check/judge/diagnose.h"
+#include "check/catalogue/finding.h"
+#include "lib/model/image.h"
 
 struct qf_check_opts {
 	unsigned int jobs;   /* 0: one a processor */
@@ -113,6 +113,6 @@ void qf_progress_stop(void);
 void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
 
 /* How a report is told, for the folders that enter here. */
-#include "check/report.h"
+#include "check/report/report.h"
 
 #endif

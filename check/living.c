@@ -5,7 +5,7 @@
  * sees a state that never was. So what is wrong must be wrong at every look.
  */
 #include "check/check.h"
-#include "lib/open.h"
+#include "lib/model/open.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include "check/check.h"
 #include "cmd.h"
 #include "repair/repair.h"
-#include "repair/run.h"
+#include "repair/tell/run.h"
 
 #include <getopt.h>
 #include <string.h>
@@ -72,7 +72,7 @@ static uint64_t fixed(uint64_t before, uint64_t after)
 }
 
 static void report(const struct qf_run_opts *opts, struct qf_image *img,
-		   const struct qf_mend *m, const struct qf_outcome *o)
+		   const struct qf_planner *m, const struct qf_outcome *o)
 {
 	const struct args *a = (const struct args *)opts;
 	struct qf_report_style style = { .quiet = a->quiet };

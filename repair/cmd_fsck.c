@@ -2,8 +2,8 @@
 /* fsck.qcow2: qfsck repair with the flags and the exit codes of fsck(8). */
 #include "repair/repair.h"
 #include "cmd.h"
-#include "repair/run.h"
-#include "repair/stop.h"
+#include "repair/tell/run.h"
+#include "repair/write/stop.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +23,7 @@ struct args {
 };
 
 static void report(const struct qf_run_opts *opts, struct qf_image *img,
-		   const struct qf_mend *m, const struct qf_outcome *o)
+		   const struct qf_planner *m, const struct qf_outcome *o)
 {
 	struct args *a = (struct args *)opts;
 

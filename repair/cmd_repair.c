@@ -3,7 +3,7 @@
 #include "check/check.h"
 #include "cmd.h"
 #include "repair/repair.h"
-#include "repair/run.h"
+#include "repair/tell/run.h"
 
 #include <getopt.h>
 #include <stdio.h>

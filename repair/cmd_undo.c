@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* qfsck undo. */
 #include "cmd.h"
-#include "lib/open.h"
-#include "repair/journal.h"
+#include "lib/model/open.h"
+#include "repair/write/journal.h"
 #include "repair/repair.h"
 
 #include <getopt.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Any bytes as a compressed cluster, of either kind and any cluster size. */
-#include "lib/codec.h"
+#include "lib/format/codec.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * Any bytes as an undo file, beside a small image: with checksums that are
  * right, or nothing behind them would ever be looked at.
  */
-#include "lib/undofind.h"
-#include "repair/verify.h"
+#include "lib/undofile/undofind.h"
+#include "repair/write/verify.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -12,8 +12,10 @@ FOLDERS = (".", "lib", "check", "repair", "viz")
 
 
 def c_files(ext="[ch]", folders=FOLDERS):
-    return sorted(f.removeprefix("./")
-                  for d in folders for f in glob.glob(f"{d}/*.{ext}"))
+    """The C files of the folders and of their rooms."""
+    return sorted(f.removeprefix("./") for d in folders
+                  for room in (("",) if d == "." else ("", "*/"))
+                  for f in glob.glob(f"{d}/{room}*.{ext}"))
 
 
 def finish(tap, nothing="nothing to look at"):

@@ -7,7 +7,7 @@
 #ifndef QF_TEST_MINI_H
 #define QF_TEST_MINI_H
 
-#include "lib/image.h"
+#include "lib/model/image.h"
 
 #define MINI_COPIED (1ull << 63)
 #define MINI_COMPRESSED (1ull << 62)

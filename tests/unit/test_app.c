@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The browser without memory, and over bytes that cannot be read. */
-#include "lib/mem.h"
+#include "lib/base/mem.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
-#include "viz/app.h"
+#include "viz/browse/app.h"
 
 #include <locale.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/be.h"
+#include "lib/base/be.h"
 #include "tests/unit/unit.h"
 
 static void the_first_byte_weighs_most(void **state)

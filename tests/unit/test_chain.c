@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/chain.h"
+#include "lib/model/chain.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
 
@@ -189,7 +189,7 @@ static void data_file_names(void **state)
 		const char *name, *path;
 	} rows[] = {
 		{ "no-such-data", "/images/no-such-data" },
-		{ "lib/chain.h", "lib/chain.h" },
+		{ "lib/model/chain.h", "lib/model/chain.h" },
 		{ "/d/data", "/d/data" },
 		{ "file:data", "data" },
 		{ "json:{\"filename\":\"data\"}", "data" },

@@ -5,7 +5,7 @@
  * could not be looked at is said.
  */
 #include "check/check.h"
-#include "lib/mem.h"
+#include "lib/base/mem.h"
 #include "tests/unit/tangle.h"
 #include "tests/unit/unit.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Compressed clusters: whole, and damaged in every way that has a name. */
-#include "lib/codec.h"
+#include "lib/format/codec.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

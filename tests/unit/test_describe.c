@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/describe.h"
+#include "lib/walk/describe.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
 

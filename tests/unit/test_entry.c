@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/entry.h"
+#include "lib/format/entry.h"
 #include "tests/unit/unit.h"
 
 #define FILE_BYTES (100ull << 16)

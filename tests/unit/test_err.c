@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/err.h"
+#include "lib/base/err.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/ext.h"
-#include "lib/mem.h"
+#include "lib/format/ext.h"
+#include "lib/base/mem.h"
 #include "tests/unit/unit.h"
 
 #define AREA 512

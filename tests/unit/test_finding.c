@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "check/finding.h"
-#include "lib/mem.h"
+#include "check/catalogue/finding.h"
+#include "lib/base/mem.h"
 #include "tests/unit/unit.h"
 
 static struct qf_finding *add(struct qf_findings *l, enum qf_problem p,

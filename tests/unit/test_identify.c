@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/identify.h"
+#include "lib/base/identify.h"
 #include "tests/unit/unit.h"
 
 static void known_and_unknown_bytes(void **state)

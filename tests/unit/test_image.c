@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/image.h"
-#include "lib/mem.h"
+#include "lib/model/image.h"
+#include "lib/base/mem.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
 

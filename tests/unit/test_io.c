@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* io, io_mem and io_file: the same rules, whatever the bytes come from. */
-#include "lib/io.h"
-#include "lib/mem.h"
+#include "lib/io/io.h"
+#include "lib/base/mem.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
 

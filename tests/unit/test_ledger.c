@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The ledger against a plain array of counts. */
-#include "lib/ledger.h"
-#include "lib/mem.h"
-#include "lib/pool.h"
+#include "lib/walk/ledger.h"
+#include "lib/base/mem.h"
+#include "lib/base/pool.h"
 #include "tests/unit/unit.h"
 
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Locks between two open descriptions of one file, and against a child. */
-#include "lib/lock.h"
+#include "lib/io/lock.h"
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The LUKS header, written by hand here, and every word of it damaged. */
-#include "lib/luks.h"
+#include "lib/format/luks.h"
 #include "tests/unit/unit.h"
 
 #define ROOM (8ull << 20)

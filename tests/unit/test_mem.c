@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/mem.h"
+#include "lib/base/mem.h"
 #include "tests/unit/unit.h"
 
 static void sums_and_products_do_not_wrap(void **state)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* From a name to an image, or to words that say what to do next. */
-#include "lib/open.h"
+#include "lib/model/open.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
 

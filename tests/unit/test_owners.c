@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Against owners found by following every pointer of every holder by hand. */
-#include "lib/mem.h"
-#include "lib/owners.h"
+#include "lib/base/mem.h"
+#include "lib/walk/owners.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
 
@@ -124,8 +124,8 @@ static void check_clusters(const struct qf_owners *o, const struct byhand *b,
 		c = qf_owners_class(o, qf_owners_at(o, i, UINT64_MAX, NULL));
 		assert_int_equal(c->kinds, b->kinds[i]);
 		for (h = 0; h < qf_image_holders(img); h++)
-			assert_int_equal(qf_sets_has(qf_owners_sets(o), c->set,
-						     h),
+			assert_int_equal(qf_spanset_has(qf_owners_sets(o),
+							c->set, h),
 					 b->needs[i][h]);
 		assert_int_equal(qf_image_refcount(img, i, &refcount, NULL),
 				 QF_OK);
@@ -285,10 +285,10 @@ static void shared_l1(void **state)
 	c = qf_owners_class(o,
 			    qf_owners_at(o, m.l1_off >> 16, UINT64_MAX, NULL));
 	assert_int_equal(c->flags, QF_OWNERS_TWICE);
-	assert_int_equal(qf_sets_size(qf_owners_sets(o), c->set), 2);
+	assert_int_equal(qf_spanset_size(qf_owners_sets(o), c->set), 2);
 	c = qf_owners_class(o, qf_owners_at(o, data >> 16, UINT64_MAX, NULL));
 	assert_int_equal(c->flags, 0);
-	assert_int_equal(qf_sets_size(qf_owners_sets(o), c->set), 2);
+	assert_int_equal(qf_spanset_size(qf_owners_sets(o), c->set), 2);
 	qf_owners_free(o);
 	qf_walk_free(&w);
 	qf_image_close(img);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Looks that can be told apart, keys that mean something, cells that clip. */
 #include "tests/unit/unit.h"
-#include "viz/cells.h"
-#include "viz/keys.h"
-#include "viz/outbuf.h"
+#include "viz/draw/cells.h"
+#include "viz/browse/keys.h"
+#include "viz/show/outbuf.h"
 
 #include <locale.h>
 

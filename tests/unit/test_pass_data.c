@@ -4,7 +4,7 @@
 #include "tests/unit/unit.h"
 
 #include "check/check.h"
-#include "lib/mem.h"
+#include "lib/base/mem.h"
 
 #include <zlib.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/pool.h"
+#include "lib/base/pool.h"
 #include "tests/unit/unit.h"
 
 #include <pthread.h>

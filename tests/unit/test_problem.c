@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "check/problem.h"
+#include "check/catalogue/problem.h"
 #include "tests/unit/unit.h"
 
 static void rows_are_found_by_number_and_name(void **state)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/refblock.h"
+#include "lib/format/refblock.h"
 #include "tests/unit/unit.h"
 
 #define BYTES 512

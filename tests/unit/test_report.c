@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "check/report.h"
+#include "check/report/report.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
 

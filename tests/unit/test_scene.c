@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The scene: cells, bars and marks against counting cluster by cluster. */
 #include "tests/unit/unit.h"
-#include "viz/scene.h"
+#include "viz/draw/scene.h"
 
 #define CLUSTERS 1000
 #define HOLDERS 5

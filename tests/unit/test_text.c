@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "lib/text.h"
+#include "lib/base/text.h"
 #include "tests/unit/unit.h"
 
 static void hostile_names(void **state)

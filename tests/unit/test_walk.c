@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The walker: gathering L1 tables, visiting, metadata, and what fails. */
-#include "lib/mem.h"
-#include "lib/walk.h"
+#include "lib/base/mem.h"
+#include "lib/walk/walk.h"
 #include "tests/unit/tangle.h"
 #include "tests/unit/unit.h"
 

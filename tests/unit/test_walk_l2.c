@@ -3,7 +3,7 @@
  * The decoding of L2 tables into runs, and the merging of many versions of
  * one table, against a slot-by-slot reading of the same bytes.
  */
-#include "lib/walk.h"
+#include "lib/walk/walk.h"
 #include "tests/unit/tangle.h"
 #include "tests/unit/unit.h"
 

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the guest has lost: tables that were erased, orphaned, overwritten or
+ * cannot be reached. Names each holder's guest ranges, and withholds the
+ * clusters without an owner from the leak fix where they may be the lost
+ * data.
+ */
+#include "check/passes/pass.h"
+#include "check/passes/whatis.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#include <inttypes.h>
+
+static uint64_t span_bytes(const struct qf_image *img)
+{
+	return img->geo.cluster_bytes << img->geo.l2_bits;
+}
+
+static void lose_span(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off)
+{
+	qf_lost_for_table(c, l1_index, off, l1_index * span_bytes(c->img),
+			  span_bytes(c->img));
+}
+
+static const struct qf_group *group_of(const struct qf_walk *w, uint64_t table)
+{
+	uint32_t lo = 0, hi = w->n_groups, mid;
+
+	while (hi - lo > 1) {
+		mid = lo + (hi - lo) / 2;
+		if (w->group[mid].first <= table)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return &w->group[lo];
+}
+
+/* What fills the erased table's file range: zeros on disk, or a hole. */
+static const char *erased_how(struct qf_pass_ctx *c,
+			      const struct qf_l2_table *t)
+{
+	uint64_t end, off = t->off, bytes = c->img->geo.cluster_bytes;
+
+	if (t->filled)
+		return "holds a copy of a refcount block";
+	if (qf_io_extent(c->img->io, off, off + bytes, &end) == QF_IO_HOLE &&
+	    end >= off + bytes)
+		return "lies in a hole of the file";
+	return "holds nothing but zeros";
+}
+
+static void erased_tables(struct qf_pass_ctx *c)
+{
+	const struct qf_group *g;
+	struct qf_finding *f;
+	char span[32];
+	size_t i;
+
+	for (i = 0; i < c->lost.n_erased; i++) {
+		const struct qf_l2_table *t = &c->walk.table[c->lost.erased[i]];
+
+		g = group_of(&c->walk, c->lost.erased[i]);
+		f = qf_pass_at(c, QF_P_L2_ERASED, t->off,
+			       c->img->geo.cluster_bytes);
+		qf_finding_unseen(f);
+		f->guest_off = qf_pass_guest(c->img, g->l1_index, 0);
+		qf_finding_say(f,
+			       "the table at 0x%" PRIx64 " %s; it mapped %s of "
+			       "the disk from guest offset 0x%" PRIx64 " on",
+			       t->off, erased_how(c, t),
+			       qf_text_bytes(span_bytes(c->img), span,
+					     sizeof(span)),
+			       f->guest_off);
+		qf_pass_own_table(c, f, g->l1_index, t);
+		lose_span(c, g->l1_index, t->off);
+	}
+}
+
+static void erased_parts(struct qf_pass_ctx *c)
+{
+	const struct qf_geometry *geo = &c->img->geo;
+	const struct qf_lost_part *p = c->lost.part;
+	const struct qf_l2_table *t;
+	const struct qf_group *g;
+	struct qf_finding *f;
+	size_t i;
+
+	for (i = 0; i < c->lost.n_parts; i++, p++) {
+		g = group_of(&c->walk, p->table);
+		t = &c->walk.table[p->table];
+		f = qf_pass_at(c, QF_P_L2_ERASED_PART,
+			       t->off +
+				       (uint64_t)p->index * geo->l2_entry_bytes,
+			       (uint64_t)p->n * geo->l2_entry_bytes);
+		qf_finding_unseen(f);
+		f->guest_off = qf_pass_guest(c->img, g->l1_index, p->index);
+		qf_finding_say(f,
+			       "%" PRIu32 " entries of the table at 0x%" PRIx64
+			       ", from index %" PRIu32
+			       " on, hold nothing but zeros; they stand for "
+			       "guest offset 0x%" PRIx64 " and on",
+			       p->n, t->off, p->index, f->guest_off);
+		qf_pass_own_table(c, f, g->l1_index, t);
+		qf_lost_for_table(c, g->l1_index, t->off, f->guest_off,
+				  (uint64_t)p->n << geo->cluster_bits);
+	}
+}
+
+static void orphan_snapshots(struct qf_pass_ctx *c)
+{
+	const struct qf_orphan_snapshots *o = &c->lost.snapshots;
+	struct qf_finding *f;
+	size_t i;
+
+	if (!o->n)
+		return;
+	f = qf_pass_at(c, QF_P_SNAP_ORPHANS, o->off, c->img->geo.cluster_bytes);
+	f->count = o->n;
+	qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "the table at 0x%" PRIx64 " has %zu snapshot%s, the "
+		       "first is %s (\"%s\"); the header counts %" PRIu32,
+		       o->off, o->n, o->n == 1 ? "" : "s", o->at[0].id,
+		       o->at[0].name, c->img->hdr.snapshot_count);
+	for (i = 0; i < o->n; i++)
+		qf_lost_add_id(c->lost_ranges, o->at[i].id,
+			       o->at[i].disk_bytes);
+}
+
+/* L1 entries that lead nowhere, and tables that cannot be read. */
+static void lost_entries(struct qf_pass_ctx *c)
+{
+	const unsigned int nowhere = QF_ODD_UNALIGNED | QF_ODD_PAST_END;
+	const struct qf_group *g;
+	uint32_t i, v;
+
+	for (i = 0; i < c->walk.n_groups; i++) {
+		g = &c->walk.group[i];
+		for (v = 0; v < g->n; v++) {
+			const struct qf_l2_table *t =
+				&c->walk.table[g->first + v];
+
+			if (t->odd & nowhere || t->unread || !t->off)
+				lose_span(c, g->l1_index, t->off);
+		}
+	}
+}
+
+/* Parts of L1 tables that could not be read. */
+static void lost_gaps(struct qf_pass_ctx *c)
+{
+	const struct qf_walk_gap *g = c->walk.gap;
+	uint64_t off, first, end;
+	uint32_t h, last, entries;
+	size_t i;
+
+	for (i = 0; i < c->walk.n_gaps; i++, g++) {
+		/* of tables that cross each other there may be very many */
+		h = g->crossing ? g->holder : 0;
+		last = g->crossing ? h : qf_image_holders(c->img) - 1;
+		for (; h <= last; h++) {
+			if (!qf_image_l1(c->img, h, &off, &entries) ||
+			    g->off < off || g->off >= off + entries * 8ull)
+				continue;
+			first = (g->off - off) / 8;
+			end = (g->off + g->bytes - off) / 8;
+			qf_lost_add(c->img, c->lost_ranges, h,
+				    first * span_bytes(c->img),
+				    (end - first) * span_bytes(c->img));
+		}
+	}
+}
+
+/* Single entries that lead nowhere; a garbage table loses its whole span. */
+static void lost_damage(struct qf_pass_ctx *c)
+{
+	const unsigned int nowhere =
+		QF_ODD_UNALIGNED | QF_ODD_PAST_END | QF_ODD_COPIED_NOTHING |
+		QF_ODD_COMPRESSED_DATA_FILE | QF_ODD_SUB_NO_CLUSTER;
+	const struct qf_odd_entry *e = c->detail.odd;
+	const struct qf_damage *d = c->detail.damage;
+	size_t i, k = 0;
+
+	for (i = 0; i < c->detail.n_damages; i++, d++) {
+		uint64_t off = c->walk.table[d->table].off;
+
+		if (qf_detail_is_garbage(d) || d->more) {
+			lose_span(c, d->l1_index, off);
+			continue;
+		}
+		while (k < c->detail.n_odd && e[k].table < d->table)
+			k++;
+		for (; k < c->detail.n_odd && e[k].table == d->table; k++)
+			if (e[k].odd & nowhere)
+				qf_lost_for_table(
+					c, d->l1_index, off,
+					qf_pass_guest(c->img, d->l1_index,
+						      e[k].index),
+					c->img->geo.cluster_bytes * e[k].n);
+	}
+}
+
+/* Disks whose whole L1 table is out of reach. */
+static void lost_disks(struct qf_pass_ctx *c)
+{
+	const struct qf_image *img = c->img;
+	uint64_t off, kept, end;
+	uint32_t h, entries;
+
+	end = qf_mem_round_up(img->io->size, img->geo.cluster_bytes);
+	for (h = 0; h < qf_image_holders(img); h++) {
+		if (!qf_image_l1(img, h, &off, &entries)) {
+			if (h || img->l1_state != QF_PART_ABSENT)
+				qf_lost_add(c->img, c->lost_ranges, h, 0,
+					    UINT64_MAX);
+			continue;
+		}
+		kept = off < end ? (end - off) / 8 : 0;
+		if (kept < entries)
+			qf_lost_add(c->img, c->lost_ranges, h,
+				    kept * span_bytes(img), UINT64_MAX);
+	}
+}
+
+/* The disk looks empty, and is not: see lost_l1.c. */
+static void astray_l1(struct qf_pass_ctx *c)
+{
+	const struct qf_header *h = &c->img->hdr;
+	struct qf_finding *f;
+
+	if (c->lost.l1_blank) {
+		f = qf_pass_at(c, QF_P_L1_ERASED, h->l1_off,
+			       h->l1_entries * 8ull);
+		qf_finding_unseen(f);
+		qf_finding_say(f,
+			       "all %" PRIu32 " entries of the L1 table at "
+			       "0x%" PRIx64 " are zero, and clusters without "
+			       "an owner hold data",
+			       h->l1_entries, h->l1_off);
+		qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE, 0,
+			    UINT64_MAX);
+	}
+	if (!c->lost.l1_leads)
+		return;
+	f = qf_pass_at(c, QF_P_HEADER_L1_OFFSET, h->l1_off,
+		       h->l1_entries * 8ull);
+	qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "at 0x%" PRIx64 " is an L2 table, which leads to "
+		       "%" PRIu64 " of the clusters without an owner",
+		       h->l1_off, c->lost.l1_leads);
+	qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE, 0, UINT64_MAX);
+}
+
+enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
+{
+	size_t before = c->out->n;
+
+	astray_l1(c);
+	orphan_snapshots(c);
+	qf_lost_shared(c);
+	qf_lost_unnamed(c);
+	c->withhold = c->out->n > before;
+	lost_entries(c);
+	lost_gaps(c);
+	lost_damage(c);
+	lost_disks(c);
+	/* the leaks that speak for an erased part are those of a table, or of
+	 * a snapshot, that is known to be lost */
+	if (c->lost_ranges->n || c->withhold ||
+	    c->img->snapshots.n < c->img->snapshots.stated)
+		c->lost.n_parts = 0;
+	before = c->out->n;
+	erased_tables(c);
+	erased_parts(c);
+	/* where a map is lost, what has no owner may be what it mapped */
+	c->withhold |= c->out->n > before || c->lost_ranges->n ||
+		       c->img->snapshots.n < c->img->snapshots.stated;
+	(void)why;
+	return QF_OK;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A report in words and as JSON. */
+#ifndef QF_REPORT_H
+#define QF_REPORT_H
+
+#include "check/check.h"
+#include "check/report/json.h"
+
+#include <stdio.h>
+
+struct qf_report_style {
+	bool colour;
+	bool all;   /* no limit on the findings of one problem */
+	bool quiet; /* only what is wrong, no figures */
+};
+
+/* Prints the report on IMG for a person. NAME is the image as given. */
+void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
+		     const struct qf_report *rep,
+		     const struct qf_report_style *style);
+
+/* The report as one JSON object, owned by the caller. */
+json_t *qf_report_json(const struct qf_image *img, const char *name,
+		       const struct qf_report *rep);
+
+/* The findings alone, as a JSON array. */
+json_t *qf_report_findings(const struct qf_findings *l);
+
+/* The exit code of check for a verdict. */
+int qf_report_exit(enum qf_verdict v);
+
+#endif

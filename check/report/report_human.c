@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The report for a person at 3 a.m.: the verdict first, what is at risk,
+ * what to type next; then the findings; then the figures.
+ */
+#include "check/report/report.h"
+#include "lib/walk/describe.h"
+#include "lib/base/text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Findings of one problem that are shown before "... and N more". */
+#define SHOWN 3
+
+static const char *paint(const struct qf_report_style *st, const char *code)
+{
+	return st->colour ? code : "";
+}
+
+static const char *severity_paint(const struct qf_report_style *st,
+				  enum qf_severity s)
+{
+	static const char *const codes[] = { "\033[2m",	   "\033[33m",
+					     "\033[36m",   "\033[1;31m",
+					     "\033[1;31m", "\033[1;31m" };
+
+	return paint(st, codes[s]);
+}
+
+static bool has(const struct qf_report *rep, enum qf_problem p)
+{
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++)
+		if (rep->findings.at[i].problem == p)
+			return true;
+	return false;
+}
+
+static uint64_t count_severity(const struct qf_report *rep, enum qf_severity s)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++)
+		if (qf_problem_get(rep->findings.at[i].problem)->severity == s)
+			n += rep->findings.at[i].collated;
+	return n;
+}
+
+static void verdict_corrupt(FILE *out, const char *name,
+			    const struct qf_report *rep)
+{
+	enum qf_risk worst = QF_RISK_NONE;
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++) {
+		const struct qf_problem_row *row =
+			qf_problem_get(rep->findings.at[i].problem);
+
+		if (row->severity >= QF_SEV_ERROR && row->risk > worst)
+			worst = row->risk;
+	}
+	fprintf(out, "  %s\n",
+		worst == QF_RISK_DATA
+			? "Guest data are lost or in danger; the findings say "
+			  "which."
+			: "The guest's data can still be read, but writing to "
+			  "this image may destroy some.");
+	if (has(rep, QF_P_REFCOUNT_ZERO))
+		fprintf(out, "  Do not open this image for writing: clusters "
+			     "in use count as free.\n");
+	fprintf(out,
+		"  Next: stop every writer, keep a copy of the file, "
+		"then \"qfsck repair -n %s\"\n"
+		"  shows what a repair would do.\n",
+		name);
+}
+
+static void verdict(FILE *out, const struct qf_image *img, const char *name,
+		    const struct qf_report *rep,
+		    const struct qf_report_style *st)
+{
+	uint64_t n;
+	char bytes[32];
+
+	switch (rep->verdict) {
+	case QF_VERDICT_CLEAN:
+		fprintf(out, "%s: %sclean%s%s\n", name, paint(st, "\033[32m"),
+			paint(st, "\033[0m"),
+			rep->warnings ? ", with warnings" : "");
+		break;
+	case QF_VERDICT_LEAKS:
+		qf_text_bytes(rep->leaks << img->geo.cluster_bits, bytes,
+			      sizeof(bytes));
+		fprintf(out,
+			"%s: %sleaks%s: no data are lost. Up to %s of the file "
+			"are wasted.\n"
+			"  Next: \"qfsck repair %s\" frees them, when it "
+			"suits you.\n",
+			name, paint(st, "\033[36m"), paint(st, "\033[0m"),
+			bytes, name);
+		break;
+	case QF_VERDICT_CORRUPT:
+		n = count_severity(rep, QF_SEV_ERROR) +
+		    count_severity(rep, QF_SEV_FATAL);
+		fprintf(out, "%s: %scorrupt%s: %" PRIu64 " error%s\n", name,
+			paint(st, "\033[1;31m"), paint(st, "\033[0m"), n,
+			n == 1 ? "" : "s");
+		verdict_corrupt(out, name, rep);
+		break;
+	case QF_VERDICT_UNCHECKED:
+		fprintf(out,
+			"%s: %snot checked in full%s: a part of the file could "
+			"not be read.\n"
+			"  What could be read is in order. Next: look into the "
+			"kernel's log for disk\n"
+			"  errors, and copy the file to a sound disk "
+			"(ddrescue) before anything else.\n",
+			name, paint(st, "\033[1;31m"), paint(st, "\033[0m"));
+		break;
+	}
+}
+
+static const char *name_holder(const struct qf_image *img,
+			       const struct qf_lost_range *r, char *buf,
+			       size_t room)
+{
+	if (!r->id[0])
+		return qf_describe_holder(img, r->holder, buf, room);
+	snprintf(buf, room, "snapshot %s", r->id);
+	return buf;
+}
+
+/* Which parts of which disk are out of reach. */
+static void lost(FILE *out, const struct qf_image *img,
+		 const struct qf_report *rep, const struct qf_report_style *st)
+{
+	const struct qf_lost_range *r = rep->lost.at;
+	size_t i, shown = st->all ? rep->lost.n : SHOWN;
+	char who[400], bytes[32];
+
+	if (!rep->lost.n)
+		return;
+	fprintf(out, "\n  Lost, or out of reach until repaired:\n");
+	for (i = 0; i < rep->lost.n && i < shown; i++, r++)
+		fprintf(out,
+			"    %s: up to %s from guest offset 0x%" PRIx64
+			" to 0x%" PRIx64 "\n",
+			name_holder(img, r, who, sizeof(who)),
+			qf_text_bytes(r->bytes, bytes, sizeof(bytes)),
+			r->guest_off, r->guest_off + r->bytes);
+	if (i < rep->lost.n)
+		fprintf(out, "    ... and %zu more ranges; --all lists them\n",
+			rep->lost.n - i);
+	if (rep->lost.coarse)
+		fprintf(out, "    (so many that these cover what lies between, "
+			     "too)\n");
+	if (rep->lost.cut)
+		fprintf(out, "    (so many that not every snapshot is "
+			     "named)\n");
+}
+
+/* TEXT in lines of at most 76 columns, each after INDENT spaces. */
+static void wrap(FILE *out, const char *text, int indent)
+{
+	size_t room = (size_t)(76 - indent), n;
+
+	while (*text) {
+		n = strlen(text);
+		if (n > room) {
+			for (n = room; n && text[n] != ' '; n--)
+				;
+			if (!n)
+				n = room;
+		}
+		fprintf(out, "%*s%.*s\n", indent, "", (int)n, text);
+		text += n;
+		while (*text == ' ')
+			text++;
+	}
+}
+
+static void diagnoses(FILE *out, const struct qf_report *rep)
+{
+	const struct qf_diagnosis *d;
+	unsigned int i, k;
+
+	for (i = 0; i < rep->n_diagnoses; i++) {
+		d = &rep->diagnosis[i];
+		fprintf(out, "\n  What happened (%s; see",
+			qf_diagnose_name(d->cause));
+		for (k = 0; k < d->n; k++)
+			fprintf(out, "%s %u", k ? "," : "",
+				qf_problem_get(d->evidence[k])->id);
+		fprintf(out, " below):\n");
+		wrap(out, qf_diagnose_story(d->cause), 4);
+		wrap(out, qf_diagnose_advice(d->cause), 4);
+	}
+}
+
+static void one_finding(FILE *out, const struct qf_finding *f)
+{
+	fprintf(out, "    %s\n", f->text ? f->text : "(no memory)");
+	if (f->owner)
+		fprintf(out, "      %s: %s\n", f->other ? "one owner" : "owner",
+			f->owner);
+	if (f->other)
+		fprintf(out, "      another: %s\n", f->other);
+}
+
+/* All findings of one problem, which stand together. Returns how many. */
+static size_t one_problem(FILE *out, const struct qf_finding *f, size_t n,
+			  const struct qf_report_style *st)
+{
+	const struct qf_problem_row *row = qf_problem_get(f->problem);
+	uint64_t rest = 0, count = 0;
+	size_t same, i;
+
+	for (same = 0; same < n && f[same].problem == f->problem; same++)
+		;
+	fprintf(out, "\n  %s%s%s %u %s: %s\n",
+		severity_paint(st, row->severity),
+		qf_problem_severity(row->severity), paint(st, "\033[0m"),
+		row->id, row->name, row->message);
+	for (i = 0; i < same; i++) {
+		if (i < SHOWN || st->all || same <= SHOWN + 1) {
+			one_finding(out, &f[i]);
+			continue;
+		}
+		rest += f[i].collated;
+		count += f[i].count;
+	}
+	if (rest)
+		fprintf(out,
+			"    ... and %" PRIu64 " more places, %" PRIu64
+			" together; --all lists them\n",
+			rest, count);
+	return same;
+}
+
+static void figures(FILE *out, const struct qf_image *img,
+		    const struct qf_report *rep)
+{
+	const struct qf_report_figures *fig = &rep->fig;
+	uint64_t all = fig->total ? fig->total : 1;
+	uint64_t some = fig->allocated ? fig->allocated : 1;
+	char disk[32], file[32], cl[32];
+
+	fprintf(out,
+		"\n  disk %s, %" PRIu64 "/%" PRIu64
+		" clusters allocated (%.2f%%), %.2f%% fragmented, %.2f%% "
+		"compressed\n",
+		qf_text_bytes(img->hdr.disk_bytes, disk, sizeof(disk)),
+		fig->allocated, fig->total,
+		(double)fig->allocated * 100 / (double)all,
+		(double)fig->fragmented * 100 / (double)some,
+		(double)fig->compressed * 100 / (double)some);
+	fprintf(out,
+		"  file %s in clusters of %s, %" PRIu64 " in use, %" PRIu64
+		" free inside; image end offset %" PRIu64 "\n",
+		qf_text_bytes(img->io->size, file, sizeof(file)),
+		qf_text_bytes(img->geo.cluster_bytes, cl, sizeof(cl)),
+		fig->used, fig->free, fig->image_end_bytes);
+}
+
+void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
+		     const struct qf_report *rep,
+		     const struct qf_report_style *st)
+{
+	const struct qf_finding *f = rep->findings.at;
+	size_t n = rep->findings.n, same;
+
+	if (st->quiet && rep->verdict == QF_VERDICT_CLEAN)
+		return;
+	verdict(out, img, name, rep, st);
+	diagnoses(out, rep);
+	lost(out, img, rep, st);
+	while (n) {
+		same = one_problem(out, f, n, st);
+		f += same;
+		n -= same;
+	}
+	if (!st->quiet)
+		figures(out, img, rep);
+	if (rep->findings.n && !st->quiet)
+		fprintf(out, "  \"qfsck explain NUMBER\" tells more about a "
+			     "finding.\n");
+}

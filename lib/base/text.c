@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lib/base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The length of the well-formed UTF-8 sequence at S, 0 if there is none. */
+static size_t utf8_len(const unsigned char *s)
+{
+	static const struct {
+		unsigned char mask, lead, len;
+		uint32_t min;
+	} forms[] = { { 0xe0, 0xc0, 2, 0x80 },
+		      { 0xf0, 0xe0, 3, 0x800 },
+		      { 0xf8, 0xf0, 4, 0x10000 } };
+	uint32_t c;
+	size_t f, i;
+
+	for (f = 0; f < sizeof(forms) / sizeof(forms[0]); f++) {
+		if ((s[0] & forms[f].mask) != forms[f].lead)
+			continue;
+		c = s[0] & (unsigned char)~forms[f].mask;
+		for (i = 1; i < forms[f].len; i++) {
+			if ((s[i] & 0xc0) != 0x80)
+				return 0;
+			c = c << 6 | (s[i] & 0x3fu);
+		}
+		/* no overlong forms, surrogates, C1 controls */
+		if (c < forms[f].min || c > 0x10ffff || c < 0xa0 ||
+		    (c >= 0xd800 && c < 0xe000))
+			return 0;
+		return forms[f].len;
+	}
+	return 0;
+}
+
+char *qf_text_safe(const char *s, char *buf, size_t room)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	size_t n = 0, len;
+
+	while (*p && n + 5 < room) {
+		len = *p >= 0x20 && *p < 0x7f ? 1 : utf8_len(p);
+		if (len && n + len < room) {
+			memcpy(buf + n, p, len);
+			n += len;
+			p += len;
+		} else {
+			n += (size_t)snprintf(buf + n, room - n, "\\x%02x",
+					      *p++);
+		}
+	}
+	if (room)
+		buf[n < room ? n : room - 1] = '\0';
+	return buf;
+}
+
+char *qf_text_shell(const char *s, char *buf, size_t room)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno"
+				    "pqrstuvwxyz0123456789_./:@%+,=-";
+	char safe[1200];
+	size_t n = 0;
+	const char *p;
+
+	qf_text_safe(s, safe, sizeof(safe));
+	if (*safe && safe[strspn(safe, plain)] == '\0') {
+		snprintf(buf, room, "%s", safe);
+		return buf;
+	}
+	if (room < 8) {
+		snprintf(buf, room, "''");
+		return buf;
+	}
+	buf[n++] = '\'';
+	for (p = safe; *p && n + 6 < room; p++) {
+		if (*p == '\'')
+			n += (size_t)snprintf(buf + n, room - n, "'\\''");
+		else
+			buf[n++] = *p;
+	}
+	buf[n++] = '\'';
+	buf[n] = '\0';
+	return buf;
+}
+
+char *qf_text_bytes(uint64_t bytes, char *buf, size_t room)
+{
+	static const char *const units[] = { "B",   "KiB", "MiB", "GiB",
+					     "TiB", "PiB", "EiB" };
+	double v = (double)bytes;
+	unsigned int u = 0;
+
+	while (v >= 1024 && u < 6) {
+		v /= 1024;
+		u++;
+	}
+	if (!u || v >= 100 || v == (double)(uint64_t)v)
+		snprintf(buf, room, "%.0f %s", v, units[u]);
+	else
+		snprintf(buf, room, v >= 10 ? "%.1f %s" : "%.2f %s", v,
+			 units[u]);
+	return buf;
+}

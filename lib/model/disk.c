@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lib/model/disk.h"
+#include "lib/model/disk_layer.h"
+#include "lib/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum qf_err no_memory(struct qf_why *why)
+{
+	return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+			  "no memory to read the disk");
+}
+
+enum qf_err qf_disk_open(const struct qf_chain *chain, uint32_t holder,
+			 struct qf_disk **out, struct qf_why *why)
+{
+	struct qf_disk *g = qf_mem_zalloc(1, sizeof(*g));
+	const struct qf_image *last = chain->node[chain->n - 1].img;
+	enum qf_err err = QF_OK;
+	struct qf_why below;
+	uint32_t i;
+
+	if (g)
+		g->layer = qf_mem_zalloc(chain->n, sizeof(*g->layer));
+	if (!g || !g->layer) {
+		qf_disk_close(g);
+		return no_memory(why);
+	}
+	g->incomplete = last && (last->backing_name || last->backing_name_bad);
+	for (i = 0; !err && i < chain->n; i++) {
+		err = qf_layer_open(&g->layer[i], &chain->node[i],
+				    i ? QF_HOLDER_ACTIVE : holder,
+				    i ? &below : why);
+		if (!err)
+			g->n++;
+	}
+	/* a backing file without a mapping is as good as missing */
+	if (err == QF_ERR_FORMAT && i > 1) {
+		g->incomplete = true;
+		err = QF_OK;
+	}
+	if (err) {
+		qf_disk_close(g);
+		return err == QF_ERR_NOMEM ? no_memory(why) : err;
+	}
+	*out = g;
+	return QF_OK;
+}
+
+void qf_disk_close(struct qf_disk *g)
+{
+	uint32_t i;
+
+	if (!g)
+		return;
+	for (i = 0; i < g->n; i++)
+		qf_layer_close(&g->layer[i]);
+	free(g->layer);
+	free(g);
+}
+
+uint64_t qf_disk_bytes(const struct qf_disk *g)
+{
+	return g->layer[0].disk_bytes;
+}
+
+void qf_disk_look_into_holes(struct qf_disk *g)
+{
+	g->holes = true;
+}
+
+/* What the data file's holes add to a stretch of data: QEMU's "recurse". */
+static void look_into_holes(const struct qf_layer *l, struct qf_disk_extent *e)
+{
+	struct qf_io *io = l->node->data;
+	enum qf_io_kind kind;
+	uint64_t end = 0, bytes;
+
+	if (e->kind != QF_DISK_DATA || !io || !l->node->img)
+		return;
+	if (e->host_off >= io->size) {
+		e->zero = true;
+		return;
+	}
+	kind = qf_io_extent(io, e->host_off, e->host_off + e->bytes, &end);
+	e->zero = kind == QF_IO_HOLE;
+	if (end >= io->size && e->zero)
+		return; /* past the end there are zeros as well */
+	if (end > io->size)
+		end = qf_mem_round_up(io->size, 512);
+	bytes = end - e->host_off;
+	if (bytes < e->bytes)
+		e->bytes = bytes;
+}
+
+static void tell_flags(struct qf_disk_extent *e)
+{
+	e->zero = e->kind == QF_DISK_ZERO || e->kind == QF_DISK_ZERO_ALLOC;
+	e->data = e->kind == QF_DISK_DATA || e->kind == QF_DISK_COMPRESSED;
+	e->present = e->zero || e->data;
+}
+
+enum qf_err qf_disk_layer_at(struct qf_disk *g, uint32_t depth, uint64_t off,
+			     uint64_t limit, struct qf_disk_extent *e,
+			     struct qf_why *why)
+{
+	struct qf_layer *l = &g->layer[depth];
+	enum qf_err err = qf_layer_at(l, off, limit, e, why);
+
+	if (err)
+		return err;
+	e->depth = depth;
+	tell_flags(e);
+	/* QEMU does not tell the place of encrypted data, nor looks at it */
+	if (l->node->img && l->node->img->hdr.crypt_method)
+		return QF_OK;
+	if (g->holes && qf_layer_preallocated(l))
+		look_into_holes(l, e);
+	return QF_OK;
+}
+
+enum qf_err qf_disk_at(struct qf_disk *g, uint64_t off, uint64_t limit,
+		       struct qf_disk_extent *e, struct qf_why *why)
+{
+	enum qf_err err;
+	uint32_t depth;
+
+	for (depth = 0;; depth++) {
+		err = qf_disk_layer_at(g, depth, off, limit, e, why);
+		if (err)
+			return err;
+		if (e->kind != QF_DISK_NONE && e->kind != QF_DISK_NONE_ALLOC)
+			return QF_OK;
+		limit = e->bytes;
+		if (depth + 1 == g->n)
+			break;
+		/* zeros where the file behind is shorter */
+		if (off >= g->layer[depth + 1].disk_bytes) {
+			e->zero = true;
+			return QF_OK;
+		}
+	}
+	e->zero = !g->incomplete;
+	if (g->incomplete) {
+		e->kind = QF_DISK_BAD;
+		e->host_off = QF_NOWHERE;
+		e->bad = "the backing file is missing";
+	}
+	return QF_OK;
+}
+
+bool qf_disk_extends(const struct qf_disk_extent *e,
+		     const struct qf_disk_extent *next)
+{
+	if (e->start + e->bytes != next->start || e->depth != next->depth ||
+	    e->present != next->present || e->zero != next->zero ||
+	    e->data != next->data || e->bad != next->bad ||
+	    (e->kind == QF_DISK_COMPRESSED) !=
+		    (next->kind == QF_DISK_COMPRESSED) ||
+	    (e->host_off == QF_NOWHERE) != (next->host_off == QF_NOWHERE))
+		return false;
+	return e->host_off == QF_NOWHERE ||
+	       e->host_off + e->bytes == next->host_off;
+}
+
+/* Where reading goes on. */
+struct reading {
+	struct qf_disk *g;
+	qf_disk_lost *lost;
+	void *ctx;
+};
+
+static enum qf_err lose(const struct reading *r, uint64_t start, uint64_t bytes,
+			const char *reason)
+{
+	if (r->lost && !r->lost(r->ctx, start, bytes, reason))
+		return QF_ERR_STOPPED;
+	return QF_OK;
+}
+
+/* After a failed read: sector by sector, zeros for what fails. */
+static enum qf_err read_sectors(const struct reading *r, struct qf_io *io,
+				unsigned char *buf, uint64_t bytes,
+				uint64_t off, uint64_t guest)
+{
+	enum qf_err err = QF_OK;
+	uint64_t at, n;
+
+	for (at = 0; !err && at < bytes; at += n) {
+		/* to the next sector of the file */
+		n = 512 - ((off + at) & 511);
+		if (n > bytes - at)
+			n = bytes - at;
+		if (!qf_io_read_pad(io, buf + at, n, off + at, NULL))
+			continue;
+		memset(buf + at, 0, n);
+		err = lose(r, guest + at, n, "the data cannot be read");
+	}
+	return err;
+}
+
+static enum qf_err read_data(const struct reading *r,
+			     const struct qf_disk_extent *e, unsigned char *buf)
+{
+	struct qf_io *io = r->g->layer[e->depth].node->data;
+
+	if (!io) {
+		memset(buf, 0, e->bytes);
+		return lose(r, e->start, e->bytes, "the data file is missing");
+	}
+	if (!qf_io_read_pad(io, buf, e->bytes, e->host_off, NULL))
+		return QF_OK;
+	return read_sectors(r, io, buf, e->bytes, e->host_off, e->start);
+}
+
+static enum qf_err read_packed(const struct reading *r,
+			       const struct qf_disk_extent *e,
+			       unsigned char *buf, struct qf_why *why)
+{
+	struct qf_layer *l = &r->g->layer[e->depth];
+	uint64_t in = e->start & (l->node->img->geo.cluster_bytes - 1);
+	const unsigned char *plain;
+	const char *bad;
+	enum qf_err err;
+
+	err = qf_layer_inflate(l, e->entry, &plain, &bad, why);
+	if (err == QF_ERR_UNSUPPORTED) {
+		memset(buf, 0, e->bytes);
+		return lose(r, e->start, e->bytes,
+			    "the kind of compression is not known");
+	}
+	if (err)
+		return err;
+	/* what came out before the damage is better than nothing */
+	memcpy(buf, plain + in, e->bytes);
+	return bad ? lose(r, e->start, e->bytes, bad) : QF_OK;
+}
+
+static bool is_encrypted(const struct qf_disk *g,
+			 const struct qf_disk_extent *e)
+{
+	const struct qf_image *img = g->layer[e->depth].node->img;
+
+	return e->data && img && img->hdr.crypt_method;
+}
+
+static enum qf_err read_extent(const struct reading *r,
+			       const struct qf_disk_extent *e,
+			       unsigned char *buf, struct qf_why *why)
+{
+	if (is_encrypted(r->g, e))
+		return qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
+				  "the disk is encrypted, and there is no "
+				  "key here");
+	switch (e->kind) {
+	case QF_DISK_DATA:
+		return read_data(r, e, buf);
+	case QF_DISK_COMPRESSED:
+		return read_packed(r, e, buf, why);
+	case QF_DISK_BAD:
+		memset(buf, 0, e->bytes);
+		return lose(r, e->start, e->bytes, e->bad);
+	default:
+		memset(buf, 0, e->bytes);
+		return QF_OK;
+	}
+}
+
+enum qf_err qf_disk_read(struct qf_disk *g, void *buf, uint64_t len,
+			 uint64_t off, qf_disk_lost *lost, void *ctx,
+			 struct qf_why *why)
+{
+	struct reading r = { g, lost, ctx };
+	struct qf_disk_extent e;
+	enum qf_err err = QF_OK;
+	uint64_t at;
+
+	for (at = 0; !err && at < len; at += e.bytes) {
+		err = qf_disk_at(g, off + at, len - at, &e, why);
+		if (!err)
+			err = read_extent(&r, &e, (unsigned char *)buf + at,
+					  why);
+	}
+	return err;
+}

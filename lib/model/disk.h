@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The disk as a guest sees it, in any of its states: the active one or a
+ * snapshot, through the backing files. Which bytes lie where, and the bytes
+ * themselves. What is damaged is a stretch of kind QF_DISK_BAD, and the
+ * rest is there all the same.
+ *
+ * Sections "Cluster mapping" and "Extended L2 Entries". Where the format
+ * leaves a choice, this reads as QEMU does: past the end of a shorter
+ * backing file there are zeros, and a cluster's missing end in a file that
+ * ends within it is zeros too.
+ */
+#ifndef QF_DISK_H
+#define QF_DISK_H
+
+#include "lib/model/chain.h"
+
+enum qf_disk_kind {
+	QF_DISK_NONE,	    /* no mapping here: what lies behind shows */
+	QF_DISK_NONE_ALLOC, /* the same, though it has a place in the file */
+	QF_DISK_ZERO,
+	QF_DISK_ZERO_ALLOC, /* zeros that have a place in the file */
+	QF_DISK_DATA,
+	QF_DISK_COMPRESSED,
+	QF_DISK_BAD, /* nobody knows: see bad */
+};
+
+struct qf_disk_extent {
+	uint64_t start, bytes; /* guest range */
+	uint32_t depth;	       /* the node of the chain that answers */
+	enum qf_disk_kind kind;
+	/* as `qemu-img map` tells: */
+	bool present; /* mapped at that depth, if only to zeros */
+	bool zero;    /* reads as zeros */
+	bool data;
+	uint64_t host_off;    /* of the first byte, or QF_NOWHERE */
+	uint64_t pointer_off; /* of the L2 entry of the first cluster, in the
+				 file at depth; QF_NOWHERE if it has none */
+	uint64_t entry;	      /* that entry; 0 if it has none */
+	const char *bad;      /* why, for QF_DISK_BAD; a fixed text */
+};
+
+struct qf_disk;
+
+/*
+ * The state that HOLDER of the chain's first image has; the chain stays the
+ * caller's and must live as long. With a chain of one node, what the image
+ * does not map reads as zeros, if it names no backing file, and is bad if it
+ * does. For one thread at a time. Errors: QF_ERR_NOMEM; QF_ERR_FORMAT if the
+ * holder has no L1 table that can be followed. Free with qf_disk_close
+ * (NULL-safe).
+ */
+enum qf_err qf_disk_open(const struct qf_chain *chain, uint32_t holder,
+			 struct qf_disk **out, struct qf_why *why);
+void qf_disk_close(struct qf_disk *g);
+
+/* The disk's size in this state. */
+uint64_t qf_disk_bytes(const struct qf_disk *g);
+
+/*
+ * Also look into the file's holes where it seems to have been preallocated,
+ * as `qemu-img map` does: such data are said to be zero.
+ */
+void qf_disk_look_into_holes(struct qf_disk *g);
+
+/*
+ * The stretch that begins at OFF (below qf_disk_bytes()), at most LIMIT
+ * bytes of it. Neighbours can be alike: see qf_disk_extends. Errors: _NOMEM.
+ */
+enum qf_err qf_disk_at(struct qf_disk *g, uint64_t off, uint64_t limit,
+		       struct qf_disk_extent *e, struct qf_why *why);
+
+/* The same, but only what the image at DEPTH itself says. */
+enum qf_err qf_disk_layer_at(struct qf_disk *g, uint32_t depth, uint64_t off,
+			     uint64_t limit, struct qf_disk_extent *e,
+			     struct qf_why *why);
+
+/* True if NEXT goes on where E ends in every respect that map shows. */
+bool qf_disk_extends(const struct qf_disk_extent *e,
+		     const struct qf_disk_extent *next);
+
+/*
+ * What could not be read, in stretches of whole sectors: the guest range and
+ * the reason. False stops the reading.
+ */
+typedef bool qf_disk_lost(void *ctx, uint64_t start, uint64_t bytes,
+			  const char *reason);
+
+/*
+ * Reads LEN bytes at OFF, which must lie within the disk. What cannot be
+ * read is zeros and goes to LOST (may be NULL). Errors: QF_ERR_NOMEM,
+ * QF_ERR_STOPPED if LOST said so, QF_ERR_UNSUPPORTED for encrypted data.
+ */
+enum qf_err qf_disk_read(struct qf_disk *g, void *buf, uint64_t len,
+			 uint64_t off, qf_disk_lost *lost, void *ctx,
+			 struct qf_why *why);
+
+#endif

@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Host clusters with two owners. One keeps the place; each other one is
+ * pointed back to the cluster that it lost, if that is found, or gets a copy
+ * of its own. A higher refcount, which would bless the sharing, is no answer.
+ */
+#include "lib/base/mem.h"
+#include "lib/walk/owners.h"
+#include "repair/plan/orphan.h"
+#include "repair/plan/place.h"
+#include "repair/plan/space.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CLUSTERS 8192u	/* a round; the next one takes the rest */
+#define MAX_OWNERS 4096u	/* of one cluster that are looked at */
+#define MAX_TOGETHER (1u << 20) /* owners of all clusters of a round */
+/* So many clusters with two owners at the most are taken for bent pointers. */
+#define MANY_BENT 8u
+/* A plan's copies of tables take as much memory as the file has bytes, within
+ * these bounds. */
+#define MIN_COPIED (64ull << 20)
+#define MAX_COPIED (1ull << 30)
+/* So many clusters of data are copied at the most: each is an edit. */
+#define MAX_COPIES (1ull << 18)
+
+/* The references of one owner: one place of the disk, in all its states. */
+struct group {
+	const struct qf_owner *at;
+	size_t n;
+};
+
+struct work {
+	struct qf_fix_ctx *c;
+	uint64_t *cluster;
+	struct qf_owner_list *list;
+	size_t n;
+	bool tables_only;      /* shared tables come first */
+	struct qf_place place; /* tables that nobody names */
+};
+
+static bool is_data(enum qf_ref_kind k)
+{
+	return k == QF_REF_DATA || k == QF_REF_COMPRESSED;
+}
+
+/* What the refcount's fix moves to another place. */
+static bool is_rebuilt(enum qf_ref_kind k)
+{
+	return k == QF_REF_REFBLOCK || k == QF_REF_REFTABLE;
+}
+
+static bool same_owner(const struct qf_owner *a, const struct qf_owner *b)
+{
+	return a->kind == b->kind && a->guest_off == b->guest_off &&
+	       (a->guest_off != QF_NOWHERE ||
+		(a->holder == b->holder && a->host_off == b->host_off &&
+		 a->pointer_off == b->pointer_off));
+}
+
+/* Splits a list, which is sorted by kind and guest offset. */
+static size_t split(const struct qf_owner_list *l, struct group *g, size_t room)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < l->n; i++) {
+		if (n && same_owner(g[n - 1].at, &l->at[i])) {
+			g[n - 1].n++;
+			continue;
+		}
+		if (n == room)
+			break;
+		g[n++] = (struct group){ &l->at[i], 1 };
+	}
+	return n;
+}
+
+/* The cluster that the entry STEP entries further points to, or 0. */
+static uint64_t neighbour(const struct qf_fix_ctx *c, const struct qf_owner *o,
+			  int step)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	uint64_t in = o->pointer_off & (g->cluster_bytes - 1), at, e;
+	struct qf_be64 w;
+
+	if (step < 0 && in < g->l2_entry_bytes)
+		return 0;
+	if (step > 0 && in + g->l2_entry_bytes >= g->cluster_bytes)
+		return 0;
+	at = step < 0 ? o->pointer_off - g->l2_entry_bytes
+		      : o->pointer_off + g->l2_entry_bytes;
+	if (qf_io_read_pad(c->img->io, &w, sizeof(w), at, NULL))
+		return 0;
+	e = qf_be_get64(w);
+	return e & (QF_ENTRY_COMPRESSED | QF_L2_RESERVED_MASK)
+		       ? 0
+		       : e & QF_ENTRY_OFFSET_MASK;
+}
+
+/* The table without a name that the L1 entry of G had, by evidence; or 0. */
+static uint64_t own_table(const struct work *w, const struct group *g)
+{
+	const struct qf_geometry *geo = &w->c->img->geo;
+	const struct qf_place_table *t;
+	uint64_t index, found = 0;
+	size_t i;
+
+	if (g->at->kind != QF_REF_L2 || g->n != 1)
+		return 0;
+	index = g->at->guest_off >> (geo->l2_bits + geo->cluster_bits);
+	for (i = 0; i < w->place.n; i++) {
+		t = &w->place.t[i];
+		if (!t->how || t->doubt || t->index != index ||
+		    !qf_orphan_suits(w->c, t->off, index,
+				     g->at->holder == QF_HOLDER_ACTIVE))
+			continue;
+		if (found)
+			return 0;
+		found = t->off;
+	}
+	return found;
+}
+
+/*
+ * Who of two owners was bent: writers fill the file in order, so an innocent
+ * owner's neighbours run on with the shared cluster, and a bent one's with
+ * the cluster that it lost. The higher, the more innocent; 4 says nothing.
+ */
+static unsigned int innocence(const struct qf_fix_ctx *c, const struct group *g)
+{
+	uint64_t size = c->img->geo.cluster_bytes, host = g->at->host_off;
+	uint64_t prev = neighbour(c, g->at, -1), next = neighbour(c, g->at, 1);
+	unsigned int score = 4;
+
+	score += prev && prev + size == host;
+	score += next == host + size;
+	score -= prev && qf_orphan_is(c, prev + size);
+	score -= next > size && qf_orphan_is(c, next - size);
+	return score;
+}
+
+/* How well the place suits the owner. */
+static unsigned int suits(const struct work *w, const struct group *g)
+{
+	const struct qf_fix_ctx *c = w->c;
+	unsigned int score;
+	size_t i;
+
+	if (is_rebuilt(g->at->kind))
+		return 0;
+	if (!is_data(g->at->kind))
+		return own_table(w, g) ? 99 : 100;
+	if (g->at->kind == QF_REF_COMPRESSED)
+		return 50; /* cannot be moved */
+	score = 4 * innocence(c, g);
+	for (i = 0; i < g->n; i++)
+		if (g->at[i].pointer & QF_ENTRY_COPIED)
+			score |= 2;
+	return score + (g->at->holder == QF_HOLDER_ACTIVE) + 1;
+}
+
+/* Points all of a group's pointers to OFF. */
+static enum qf_err point_to(struct qf_fix_ctx *c, const struct group *g,
+			    enum qf_problem p, uint64_t off, const char *what,
+			    struct qf_why *why)
+{
+	const uint64_t keep = ~(QF_ENTRY_OFFSET_MASK | QF_ENTRY_COPIED);
+	enum qf_err err = QF_OK;
+	size_t i;
+
+	for (i = 0; !err && i < g->n; i++) {
+		const struct qf_owner *o = &g->at[i];
+		uint64_t entry = (o->pointer & keep) | off;
+
+		err = qf_plan_put64(c->plan, p, o->pointer_off,
+				    g->at->kind == QF_REF_L1 ? off : entry, why,
+				    what);
+	}
+	return err;
+}
+
+/* True if the pointers stand where they can be changed. */
+static bool is_free(const struct qf_fix_ctx *c, const struct group *g)
+{
+	size_t i;
+
+	for (i = 0; i < g->n; i++)
+		if (g->at[i].pointer_off == QF_NOWHERE ||
+		    qf_fix_shared(c, g->at[i].pointer_off) ||
+		    qf_fix_garbage(c, g->at[i].pointer_off))
+			return false;
+	return true;
+}
+
+/* True if the plan may copy BYTES more of tables; many owners of one large
+ * table would take memory out of all proportion. */
+static bool may_copy(struct qf_plan *p, uint64_t bytes)
+{
+	uint64_t most = p->base->size;
+
+	most = most < MIN_COPIED ? MIN_COPIED : most;
+	most = most > MAX_COPIED ? MAX_COPIED : most;
+	if (p->copied_bytes > most || bytes > most - p->copied_bytes) {
+		p->copies_cut = true;
+		return false;
+	}
+	p->copied_bytes += bytes;
+	return true;
+}
+
+/* So much may the image grow by copies of data, with TAKEN of it gone. */
+static bool may_grow(const struct work *w, uint64_t taken, uint64_t bytes)
+{
+	uint64_t most = w->c->plan->base->size;
+	uint64_t many = w->c->img->geo.cluster_bytes * MAX_COPIES;
+
+	most = most < MIN_COPIED ? MIN_COPIED : most;
+	most = most > many ? many : most;
+	return taken <= most && bytes <= most - taken;
+}
+
+/* The bytes of data that the L2 table at OFF maps, one owner's. */
+static uint64_t mapped_by(const struct qf_fix_ctx *c, uint64_t off)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	struct qf_be64 *buf = qf_mem_zalloc(1, g->cluster_bytes);
+	uint64_t n = 0, i;
+
+	if (buf &&
+	    !qf_io_read_pad(c->img->io, buf, g->cluster_bytes, off, NULL))
+		for (i = 0; i < g->l2_entries; i++)
+			n += (qf_be_get64(buf[i * (g->l2_entry_bytes / 8)]) &
+			      QF_ENTRY_OFFSET_MASK) != 0;
+	free(buf);
+	return n << g->cluster_bits;
+}
+
+/*
+ * True if there is room for all of the cluster's N owners who shall get a copy;
+ * else none gets one, as sharing among fewer is no better. L1 entries that
+ * share a table share all that it maps as well: *BYTES of data.
+ */
+static bool is_affordable(const struct work *w, const struct group *g, size_t n,
+			  size_t keeper, uint64_t *bytes)
+{
+	const struct qf_plan *p = w->c->plan;
+	uint64_t data = 0, tables = 0;
+	size_t i;
+
+	*bytes = 0;
+	for (i = 0; i < n; i++) {
+		data += i != keeper && g[i].at->kind == QF_REF_DATA;
+		tables += i != keeper && g[i].at->kind == QF_REF_L2;
+	}
+	if (!w->tables_only && data &&
+	    !may_grow(w, p->grown_bytes, data * w->c->img->geo.cluster_bytes))
+		return false;
+	if (!tables || g[keeper].at->kind != QF_REF_L2)
+		return true;
+	return !__builtin_mul_overflow(mapped_by(w->c, g->at->host_off), tables,
+				       bytes) &&
+	       may_grow(w, p->promised_bytes, *bytes);
+}
+
+/* A copy of a table, as it is planned so far. */
+static enum qf_err copy_table(struct qf_fix_ctx *c, const struct group *g,
+			      enum qf_problem p, struct qf_why *why)
+{
+	uint64_t bytes =
+		qf_mem_round_up(g->at->bytes, c->img->geo.cluster_bytes);
+	unsigned char *buf;
+	enum qf_err err;
+	uint64_t off;
+
+	if (!may_copy(c->plan, bytes))
+		return QF_OK;
+	buf = qf_mem_zalloc(1, bytes);
+	if (!buf)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for a table");
+	err = qf_io_read_pad(c->img->io, buf, g->at->bytes, g->at->host_off,
+			     NULL);
+	if (err) { /* a finding, and left alone */
+		free(buf);
+		return QF_OK;
+	}
+	err = qf_space_take(c, bytes >> c->img->geo.cluster_bits, &off, why);
+	if (!err)
+		err = qf_plan_put(c->plan, p, off, buf, bytes, why,
+				  "copy the table at 0x%" PRIx64
+				  " for its second owner",
+				  g->at->host_off);
+	free(buf);
+	c->plan->cloned_beside_leaks |= c->recount.leaked > 0;
+	return err ? err : point_to(c, g, p, off, "point to the copy", why);
+}
+
+static enum qf_err copy_data(struct qf_fix_ctx *c, const struct group *g,
+			     enum qf_problem p, struct qf_why *why)
+{
+	uint64_t size = c->img->geo.cluster_bytes, off;
+	unsigned char *buf = qf_mem_zalloc(1, size);
+	enum qf_err err;
+
+	if (!buf)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for a cluster");
+	err = qf_io_read_pad(c->img->io, buf, size, g->at->host_off, NULL);
+	free(buf);
+	if (err) /* what cannot be read cannot be given to both */
+		return QF_OK;
+	c->plan->grown_bytes += size;
+	err = qf_space_take(c, 1, &off, why);
+	if (!err)
+		err = qf_plan_copy(c->plan, p, off, g->at->host_off, size, why,
+				   "copy the cluster at 0x%" PRIx64
+				   " for guest offset 0x%" PRIx64,
+				   g->at->host_off, g->at->guest_off);
+	/* what is allocated without an owner may be what stood here before */
+	if (c->recount.leaked)
+		c->plan->cloned_beside_leaks = true;
+	return err ? err : point_to(c, g, p, off, "point to the copy", why);
+}
+
+/* True if what lacks an owner may be what one entry here or there lost by a
+ * bent pointer. Of many, and of a table that was written over another one, a
+ * cluster that fits would be found for some entries by mere chance. */
+static bool may_be_bent(const struct work *w)
+{
+	/* what a lost table maps is none that an owner lost here */
+	return !w->place.n && w->n <= MANY_BENT &&
+	       !qf_fix_found(w->c, QF_P_L2_COPY);
+}
+
+static enum qf_err part_data(struct work *w, const struct group *keeper,
+			     const struct group *g, enum qf_problem p,
+			     struct qf_why *why)
+{
+	struct qf_fix_ctx *c = w->c;
+	/* if it cannot be told who lost the orphan, neither one gets it */
+	bool told = keeper->at->kind != QF_REF_DATA ||
+		    innocence(c, keeper) > innocence(c, g);
+	bool zero = g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2;
+	uint64_t found;
+
+	if (zero) /* reads as zeros: it needs no cluster */
+		return point_to(c, g, p, 0, "let go of the shared cluster",
+				why);
+	if (told && p != QF_P_DOUBLE_TABLES && may_be_bent(w) &&
+	    (qf_orphan_data(c, g->at->host_off, neighbour(c, g->at, -1),
+			    neighbour(c, g->at, 1),
+			    &found) == QF_ORPHAN_FOUND ||
+	     (w->n == 1 && qf_orphan_only(c, &found))))
+		return point_to(c, g, p, found,
+				"point back to the one cluster without an "
+				"owner that fits",
+				why);
+	return copy_data(c, g, p, why);
+}
+
+static enum qf_problem problem_of(const struct group *keeper,
+				  const struct group *g)
+{
+	if (is_data(keeper->at->kind) && is_data(g->at->kind))
+		return QF_P_DOUBLE_DATA;
+	if (is_data(keeper->at->kind) || is_data(g->at->kind))
+		return QF_P_DOUBLE_META;
+	return g->at->kind == QF_REF_L2 ? QF_P_DOUBLE_L2 : QF_P_DOUBLE_TABLES;
+}
+
+/* An owner of an L2 table gets its own back, or else a copy. */
+static enum qf_err part_table(struct work *w, const struct group *g,
+			      enum qf_problem p, struct qf_why *why)
+{
+	uint64_t own = own_table(w, g);
+
+	if (own)
+		return point_to(w->c, g, p, own,
+				"point back to the table without an owner for "
+				"whose place there is evidence",
+				why);
+	return copy_table(w->c, g, p, why);
+}
+
+/* One owner that does not keep the place. */
+static enum qf_err part(struct work *w, const struct group *keeper,
+			const struct group *g, struct qf_why *why)
+{
+	enum qf_problem p = problem_of(keeper, g);
+
+	if (!qf_plan_allows(w->c->plan, p) || !is_free(w->c, g))
+		return QF_OK;
+	switch (g->at->kind) {
+	case QF_REF_DATA:
+		/* the other one moves by itself */
+		if (w->tables_only || is_rebuilt(keeper->at->kind))
+			return QF_OK;
+		return part_data(w, keeper, g, p, why);
+	case QF_REF_L2:
+		return keeper->at->kind == QF_REF_L2 ? part_table(w, g, p, why)
+						     : QF_OK;
+	case QF_REF_L1:
+		/* without an owner may be what the one pointed to before */
+		return keeper->at->kind == QF_REF_L1 && !w->c->recount.leaked &&
+				       g->at->holder != QF_HOLDER_ACTIVE
+			       ? copy_table(w->c, g, p, why)
+			       : QF_OK;
+	default:
+		return QF_OK;
+	}
+}
+
+/* The cluster that the entry of G had before it was bent to this one, as
+ * another version of its table tells, or, of metadata's, what lies next to
+ * it; or 0. */
+static uint64_t own_cluster(const struct work *w, const struct group *g,
+			    bool of_metadata)
+{
+	const struct qf_fix_ctx *c = w->c;
+	uint64_t found;
+
+	if (g->at->kind != QF_REF_DATA || g->n != 1 || !c->recount.leaked ||
+	    (g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2))
+		return 0;
+	found = qf_orphan_of_version(c, g->at->guest_off, g->at->pointer_off);
+	if (found || !of_metadata || !may_be_bent(w) || innocence(c, g) >= 4)
+		return found;
+	return qf_orphan_data(c, g->at->host_off, neighbour(c, g->at, -1),
+			      neighbour(c, g->at, 1), &found) == QF_ORPHAN_FOUND
+		       ? found
+		       : 0;
+}
+
+/* Points an entry back that was bent; *DONE: there was one. */
+static enum qf_err straighten(struct work *w, const struct group *g, size_t n,
+			      bool *done, struct qf_why *why)
+{
+	uint64_t found;
+	size_t i, data = 0;
+
+	for (i = 0; i < n; i++)
+		data += is_data(g[i].at->kind);
+	for (i = 0; i < n && n > 1 && !w->tables_only; i++) {
+		enum qf_problem p = problem_of(&g[i ? 0 : 1], &g[i]);
+
+		found = own_cluster(w, &g[i], data == 1);
+		if (!found || !qf_plan_allows(w->c->plan, p) ||
+		    !is_free(w->c, &g[i]))
+			continue;
+		*done = true;
+		return point_to(w->c, &g[i], p, found,
+				"point back to the cluster that the entry had "
+				"and that lacks an owner",
+				why);
+	}
+	return QF_OK;
+}
+
+/* True if cluster number K is the first of the table that O names: of a table
+ * with many clusters, each one is shared, and the table is copied once. */
+static bool begins(const struct work *w, const struct qf_owner *o, size_t k)
+{
+	return o->host_off >> w->c->img->geo.cluster_bits == w->cluster[k];
+}
+
+static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
+{
+	struct group *g = qf_mem_zalloc(w->list[k].n + 1, sizeof(*g));
+	size_t n, i, best = 0, had = w->c->plan->n;
+	enum qf_err err = QF_OK;
+	uint64_t bytes = 0;
+	bool done = false;
+
+	if (!g)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	n = split(&w->list[k], g, w->list[k].n);
+	for (i = 1; i < n; i++)
+		if (suits(w, &g[i]) > suits(w, &g[best]))
+			best = i;
+	if (w->list[k].total == w->list[k].n)
+		err = straighten(w, g, n, &done, why);
+	if (done)
+		n = 0;
+	if (n && !is_affordable(w, g, n, best, &bytes)) {
+		w->c->plan->copies_cut = true;
+		n = 0;
+	}
+	for (i = 0; !err && i < n; i++)
+		if (i != best && w->list[k].total == w->list[k].n &&
+		    (is_data(g[i].at->kind) || begins(w, g[i].at, k)))
+			err = part(w, &g[best], &g[i], why);
+	if (w->c->plan->n > had && !done)
+		w->c->plan->promised_bytes += bytes;
+	free(g);
+	return err;
+}
+
+/* The clusters in trouble; and whether tables are among those that share. */
+static bool collect(struct work *w)
+{
+	const struct qf_trouble *tr = w->c->recount.trouble;
+	uint64_t cl, owners = 0;
+	unsigned int flags;
+	size_t i, room = 0;
+
+	for (i = 0; i < w->c->recount.n_troubles; i++, tr++) {
+		if (!(tr->why & QF_TROUBLE_DOUBLE))
+			continue;
+		for (cl = tr->first;
+		     cl < tr->first + tr->n && w->n < MAX_CLUSTERS &&
+		     owners < MAX_TOGETHER;
+		     cl++) {
+			qf_ledger_count(w->c->recount.ledger, cl, &flags);
+			if (!(flags & QF_LEDGER_DOUBLE))
+				continue;
+			if (!qf_mem_grow((void **)&w->cluster, w->n, &room,
+					 sizeof(*w->cluster)))
+				return false;
+			w->cluster[w->n++] = cl;
+			owners += tr->counted < MAX_OWNERS ? tr->counted
+							   : MAX_OWNERS;
+		}
+	}
+	return true;
+}
+
+static void look_for_tables(struct work *w)
+{
+	size_t k, i, tables;
+
+	for (k = 0; k < w->n; k++) {
+		struct qf_owner_list *l = &w->list[k];
+
+		for (tables = i = 0; i < l->n; i++)
+			if ((l->at[i].kind == QF_REF_L2 ||
+			     l->at[i].kind == QF_REF_L1) &&
+			    (!i || !same_owner(&l->at[i - 1], &l->at[i])))
+				tables++;
+		w->tables_only |= tables > 1;
+	}
+}
+
+enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	struct work w = { .c = c };
+	enum qf_err err = QF_OK;
+	size_t k;
+
+	/* L1 tables across each other make owners of everyone, and one that
+	 * is none names anything */
+	if (!qf_plan_allows(c->plan, QF_P_DOUBLE_DATA) ||
+	    qf_fix_found(c, QF_P_L1_CROSSING) ||
+	    qf_fix_found(c, QF_P_L1_GARBAGE) || !qf_fix_can_take(c))
+		return QF_OK;
+	if (!collect(&w))
+		err = QF_ERR_NOMEM;
+	if (!err && w.n) {
+		w.list = qf_mem_zalloc(w.n, sizeof(*w.list));
+		if (!w.list)
+			err = QF_ERR_NOMEM;
+	}
+	if (err) {
+		free(w.cluster);
+		return qf_err_set(why, err, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	}
+	if (w.n && c->recount.leaked)
+		err = qf_place_find(c, &w.place, why);
+	if (!err && w.n)
+		err = qf_owners_find_all(&c->walk, 1, w.cluster, w.n,
+					 MAX_OWNERS, w.list, why);
+	if (!err)
+		look_for_tables(&w);
+	for (k = 0; !err && k < w.n; k++)
+		err = one_cluster(&w, k, why);
+	for (k = 0; k < w.n; k++)
+		qf_owners_list_free(&w.list[k]);
+	qf_place_free(&w.place);
+	free(w.list);
+	free(w.cluster);
+	return err;
+}

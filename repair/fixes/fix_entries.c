@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * L2 entries that break the format's rules. What can be understood is put
+ * right; a pointer that leads nowhere is restored if one cluster fits, given
+ * up if there is nothing that it could have meant, and else left alone.
+ * Tables that hold no L2 entries at all are not touched.
+ */
+#include "lib/base/mem.h"
+#include "repair/plan/orphan.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUB_ALLOC 0xffffffffull
+#define SUB_ZERO (SUB_ALLOC << 32)
+
+/* An odd entry of one table. */
+struct odd_entry {
+	uint64_t table_off;
+	uint32_t l1_index, index;
+	uint64_t entry, bitmap;
+	unsigned int odd;
+	/* what becomes of it */
+	const char *what;
+	bool lost;
+};
+
+struct work {
+	struct qf_fix_ctx *c;
+	struct odd_entry *e;
+	size_t n, room;
+};
+
+static const struct {
+	unsigned int odd;
+	enum qf_problem problem;
+} problems[] = {
+	{ QF_ODD_RESERVED, QF_P_L2_RESERVED },
+	{ QF_ODD_UNALIGNED, QF_P_L2_UNALIGNED },
+	{ QF_ODD_PAST_END, QF_P_L2_OUTSIDE },
+	{ QF_ODD_COMPRESSED_COPIED, QF_P_L2_COMPRESSED_COPIED },
+	{ QF_ODD_COMPRESSED_DATA_FILE, QF_P_L2_COMPRESSED_DATA_FILE },
+	{ QF_ODD_COMPRESSED_BITMAP, QF_P_L2_COMPRESSED_BITMAP },
+	{ QF_ODD_SUB_BOTH, QF_P_L2_SUB_BOTH },
+	{ QF_ODD_SUB_NO_CLUSTER, QF_P_L2_SUB_NO_CLUSTER },
+	{ QF_ODD_ZERO_V2, QF_P_L2_ZERO_V2 },
+	{ QF_ODD_ZERO_EXTL2, QF_P_L2_ZERO_EXTL2 },
+	{ QF_ODD_NOT_GUEST_OFF, QF_P_L2_NOT_GUEST_OFFSET },
+	{ QF_ODD_DATA_FILE_PLAIN, QF_P_COPIED_L2 },
+	{ QF_ODD_COPIED_NOTHING, QF_P_L2_COPIED_NOTHING },
+};
+
+#define N_PROBLEMS (sizeof(problems) / sizeof(problems[0]))
+
+/* The gravest of the entry's problems; -1 if one of them is not allowed. */
+static int problem_of(const struct qf_plan *p, unsigned int odd)
+{
+	int found = -1;
+	size_t i;
+
+	for (i = 0; i < N_PROBLEMS; i++) {
+		if (!(odd & problems[i].odd))
+			continue;
+		if (!qf_plan_allows(p, problems[i].problem))
+			return -1;
+		if (found < 0 ||
+		    qf_problem_get(problems[i].problem)->risk >
+			    qf_problem_get((enum qf_problem)found)->risk)
+			found = (int)problems[i].problem;
+	}
+	return found;
+}
+
+static bool keep(struct work *w, const struct qf_group *grp,
+		 const struct qf_run *r, uint32_t v)
+{
+	const struct qf_l2_table *t = &w->c->walk.table[grp->first + v];
+	struct odd_entry *e;
+
+	if (qf_fix_shared(w->c, t->off) || t->odd)
+		return true;
+	if (!qf_mem_grow((void **)&w->e, w->n, &w->room, sizeof(*e)))
+		return false;
+	e = &w->e[w->n++];
+	memset(e, 0, sizeof(*e));
+	e->table_off = t->off;
+	e->l1_index = grp->l1_index;
+	e->index = r->index;
+	e->entry = r->entry;
+	e->bitmap = r->bitmap;
+	e->odd = r->odd;
+	return true;
+}
+
+static bool see_runs(void *ctx, unsigned int me, const struct qf_group *grp,
+		     const struct qf_run *r, size_t n)
+{
+	struct work *w = ctx;
+	bool ok = true;
+	uint32_t v;
+
+	(void)me;
+	for (; ok && n; n--, r++)
+		for (v = 0; r->odd && ok && v < grp->n; v++)
+			if (!r->members || r->members[v / 64] >> (v % 64) & 1)
+				ok = keep(w, grp, r, v);
+	return ok;
+}
+
+/* The cluster that entry INDEX of the table points to, or 0. */
+static uint64_t neighbour(const struct qf_image *img, uint64_t table_off,
+			  uint32_t index)
+{
+	struct qf_be64 e;
+	uint64_t entry;
+
+	if (index >= img->geo.l2_entries ||
+	    qf_io_read_pad(img->io, &e, sizeof(e),
+			   table_off +
+				   (uint64_t)index * img->geo.l2_entry_bytes,
+			   NULL))
+		return 0;
+	entry = qf_be_get64(e);
+	if (entry & (QF_ENTRY_COMPRESSED | QF_L2_RESERVED_MASK))
+		return 0;
+	return entry & QF_ENTRY_OFFSET_MASK;
+}
+
+static uint64_t guest_off(const struct qf_image *img, const struct odd_entry *e)
+{
+	return (((uint64_t)e->l1_index << img->geo.l2_bits) + e->index)
+	       << img->geo.cluster_bits;
+}
+
+/* The flags that can be understood without looking elsewhere. */
+static void mend_flags(const struct qf_fix_ctx *c, struct odd_entry *e)
+{
+	const struct qf_image *img = c->img;
+
+	if (e->odd & QF_ODD_COMPRESSED_BITMAP) {
+		/* no one else has the cluster: the flag is what is wrong */
+		if (qf_orphan_is(c, e->entry & QF_ENTRY_OFFSET_MASK))
+			e->entry &= ~QF_ENTRY_COMPRESSED;
+		else
+			e->bitmap = 0;
+	}
+	if (e->odd & QF_ODD_COMPRESSED_COPIED)
+		e->entry &= ~QF_ENTRY_COPIED;
+	if (e->odd & QF_ODD_RESERVED)
+		e->entry &= ~QF_L2_RESERVED_MASK;
+	if (e->odd & (QF_ODD_ZERO_V2 | QF_ODD_ZERO_EXTL2))
+		e->entry &= ~QF_ENTRY_ZERO;
+	if (e->odd & QF_ODD_SUB_BOTH)
+		e->bitmap &= ~((e->bitmap & SUB_ALLOC) << 32);
+	if (e->odd & QF_ODD_NOT_GUEST_OFF)
+		e->entry = (e->entry & ~QF_ENTRY_OFFSET_MASK) |
+			   guest_off(img, e);
+	if (e->odd & (QF_ODD_NOT_GUEST_OFF | QF_ODD_DATA_FILE_PLAIN))
+		e->entry |= QF_ENTRY_COPIED;
+	e->what = "put the flags of the L2 entry right";
+}
+
+/* The cluster behind the end was allocated once: the file was cut. */
+static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
+{
+	uint64_t stated;
+
+	return off >= c->img->io->size &&
+	       !(off & (c->img->geo.cluster_bytes - 1)) &&
+	       !qf_fix_refcount(c, off >> c->img->geo.cluster_bits, &stated) &&
+	       stated;
+}
+
+/* What the guest read there before was zeros, or an error. */
+static void give_up(const struct qf_fix_ctx *c, struct odd_entry *e)
+{
+	bool v3 = c->img->hdr.version >= 3;
+
+	e->lost = true;
+	e->what = "give up an L2 entry whose cluster is gone; the guest reads "
+		  "zeros there";
+	e->entry = v3 && !c->img->geo.extl2 ? QF_ENTRY_ZERO : 0;
+	e->bitmap = c->img->geo.extl2 ? SUB_ZERO : 0;
+}
+
+/* True if a single entry of the image leads nowhere. */
+static bool is_single(const struct qf_fix_ctx *c)
+{
+	uint64_t sum = 0;
+	unsigned int k;
+
+	for (k = 0; k < QF_ODD_KINDS; k++)
+		sum += c->recount.odd[k];
+	return sum == 1;
+}
+
+/* False: it is left as it is. */
+static bool mend_pointer(const struct qf_fix_ctx *c, struct odd_entry *e)
+{
+	uint64_t off = e->entry & QF_ENTRY_OFFSET_MASK, found, prev, next;
+
+	if (e->entry & QF_ENTRY_COMPRESSED) {
+		if (c->recount.leaked &&
+		    !(e->odd & QF_ODD_COMPRESSED_DATA_FILE))
+			return false;
+		give_up(c, e);
+		return true;
+	}
+	prev = neighbour(c->img, e->table_off, e->index - 1);
+	next = neighbour(c->img, e->table_off, e->index + 1);
+	switch (was_cut_off(c, off)
+			? QF_ORPHAN_NONE
+			: qf_orphan_data(c, off, prev, next, &found)) {
+	case QF_ORPHAN_FOUND:
+		e->entry = (e->entry & ~QF_ENTRY_OFFSET_MASK) | found;
+		e->what = "point the L2 entry to the one cluster without an "
+			  "owner that fits";
+		return true;
+	case QF_ORPHAN_NONE:
+		give_up(c, e);
+		return true;
+	default:
+		/* one pointer is lost, and one cluster has no owner */
+		if (is_single(c) && qf_orphan_only(c, &found)) {
+			e->entry = (e->entry & ~QF_ENTRY_OFFSET_MASK) | found;
+			e->what = "point the L2 entry to the only cluster "
+				  "without an owner";
+			return true;
+		}
+		return false;
+	}
+}
+
+/* Finds what is to become of E; false: nothing. */
+static bool decide(const struct qf_fix_ctx *c, struct odd_entry *e)
+{
+	const unsigned int dead = QF_ODD_UNALIGNED | QF_ODD_PAST_END |
+				  QF_ODD_COMPRESSED_DATA_FILE |
+				  QF_ODD_SUB_NO_CLUSTER | QF_ODD_COPIED_NOTHING;
+	const struct qf_image *img = c->img;
+	uint64_t bitmap;
+	unsigned int odd;
+
+	mend_flags(c, e);
+	bitmap = e->bitmap;
+	odd = qf_entry_l2_odd(&img->geo, img->hdr.version, img->io->size,
+			      e->entry, e->bitmap) |
+	      (e->odd & QF_ODD_COMPRESSED_DATA_FILE);
+	if (odd & dead && !mend_pointer(c, e))
+		return false;
+	/* what shows the backing file, or zeros, goes on doing so */
+	if (e->lost && odd & (QF_ODD_SUB_NO_CLUSTER | QF_ODD_COPIED_NOTHING)) {
+		e->entry = 0;
+		e->bitmap = bitmap & ~SUB_ALLOC;
+	}
+	return !qf_entry_l2_odd(&img->geo, img->hdr.version, img->io->size,
+				e->entry, e->bitmap);
+}
+
+static enum qf_err plan_entry(struct qf_fix_ctx *c, struct odd_entry *e,
+			      struct qf_why *why)
+{
+	const struct qf_image *img = c->img;
+	uint64_t was = e->entry, was_bitmap = e->bitmap, size, bytes;
+	int problem = problem_of(c->plan, e->odd);
+	struct qf_be64 w[2];
+	uint32_t holder = QF_HOLDER_ACTIVE;
+
+	if (problem < 0 || !decide(c, e) ||
+	    (e->entry == was && e->bitmap == was_bitmap))
+		return QF_OK;
+	w[0] = qf_be_put64(e->entry);
+	w[1] = qf_be_put64(e->bitmap);
+	bytes = img->geo.cluster_bytes;
+	size = img->geo.l2_entry_bytes;
+	if (e->lost) {
+		qf_walk_holders(&c->walk, e->l1_index, e->table_off, &holder,
+				1);
+		if (!qf_plan_lose(c->plan, holder, guest_off(img, e), bytes))
+			return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+					  "no memory for the plan");
+	}
+	return qf_plan_put(c->plan, (enum qf_problem)problem,
+			   e->table_off + e->index * size, w, size, why,
+			   "%s (guest offset 0x%" PRIx64 ")", e->what,
+			   guest_off(img, e));
+}
+
+static bool any_odd(const struct qf_fix_ctx *c)
+{
+	unsigned int k;
+
+	for (k = 0; k < QF_ODD_KINDS; k++)
+		if (c->recount.odd[k])
+			return true;
+	return false;
+}
+
+enum qf_err qf_fix_entries(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	struct work w = { .c = c };
+	struct qf_visitor v = { .ctx = &w, .runs = see_runs };
+	uint64_t last = QF_NOWHERE;
+	enum qf_err err = QF_OK;
+	bool skip = false;
+	size_t i;
+
+	if (any_odd(c))
+		err = qf_walk_run(&c->walk, 1, &v, why);
+	if (err == QF_ERR_STOPPED)
+		err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				 "no memory for the plan");
+	for (i = 0; !err && i < w.n; i++) {
+		if (w.e[i].table_off != last)
+			skip = qf_fix_garbage(c, w.e[i].table_off);
+		last = w.e[i].table_off;
+		if (!skip)
+			err = plan_entry(c, &w.e[i], why);
+	}
+	free(w.e);
+	return err;
+}

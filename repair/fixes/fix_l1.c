@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * L1 entries that break the format's rules. A pointer to a lost table is
+ * restored if the table is found; it is given up only if the file was cut
+ * before it. Else the entry stays: it is the evidence that something is
+ * missing.
+ */
+#include "repair/plan/orphan.h"
+#include "repair/plan/place.h"
+
+#include <inttypes.h>
+
+#define MAX_HOLDERS 64u
+/* With more damaged entries, evidence is not looked for. */
+#define MAX_PLACED 4096u
+
+struct l1_fix {
+	struct qf_fix_ctx *c;
+	const struct qf_group *g;
+	const struct qf_l2_table *t;
+	enum qf_problem problem;
+	uint64_t off; /* that the entries shall have */
+	const char *what;
+	bool lost;
+	/* for all entries */
+	unsigned int damaged;	/* entries that lead nowhere */
+	struct qf_ranges taken; /* tables that were given to one */
+	struct qf_place place;
+	bool placed;
+};
+
+/* Sets the entry of one holder. */
+static enum qf_err one_holder(struct l1_fix *f, uint32_t holder,
+			      struct qf_why *why)
+{
+	const struct qf_image *img = f->c->img;
+	uint64_t l1_off, at, entry, span;
+	struct qf_be64 w;
+	uint32_t entries;
+	enum qf_err err;
+
+	if (!qf_image_l1(img, holder, &l1_off, &entries) ||
+	    f->g->l1_index >= entries)
+		return QF_OK;
+	at = l1_off + f->g->l1_index * 8ull;
+	/* an entry that makes the header a table claims all it points to */
+	if (f->t->off && qf_fix_shared(f->c, at))
+		return QF_OK;
+	err = qf_io_read_pad(img->io, &w, sizeof(w), at, why);
+	if (err)
+		return err;
+	entry = f->off ? f->off | (qf_be_get64(w) & QF_ENTRY_COPIED) : 0;
+	span = img->geo.cluster_bytes << img->geo.l2_bits;
+	if (f->lost &&
+	    !qf_plan_lose(f->c->plan, holder, f->g->l1_index * span, span))
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	return qf_plan_put64(f->c->plan, f->problem, at, entry, why, f->what);
+}
+
+static enum qf_err all_holders(struct l1_fix *f, struct qf_why *why)
+{
+	uint32_t holder[MAX_HOLDERS], n, i;
+	enum qf_err err = QF_OK;
+
+	n = qf_walk_holders(&f->c->walk, f->g->l1_index, f->t->off, holder,
+			    MAX_HOLDERS);
+	/* more of them: the next round takes them */
+	for (i = 0; !err && i < n && i < MAX_HOLDERS; i++)
+		err = one_holder(f, holder[i], why);
+	return err;
+}
+
+/* The table behind the end was allocated once: the file was cut. */
+static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
+{
+	uint64_t stated;
+
+	return off >= c->img->io->size &&
+	       !(off & (c->img->geo.cluster_bytes - 1)) &&
+	       !qf_fix_refcount(c, off >> c->img->geo.cluster_bits, &stated) &&
+	       stated;
+}
+
+static bool leads_nowhere(const struct qf_l2_table *t)
+{
+	return !t->off || t->odd & (QF_ODD_PAST_END | QF_ODD_UNALIGNED);
+}
+
+/* True if the table at OFF can be the one of the entry. */
+static bool suits(const struct l1_fix *f, uint64_t off)
+{
+	const struct qf_l2_table *t = f->t;
+	uint64_t stated;
+
+	return !qf_fix_refcount(f->c, off >> f->c->img->geo.cluster_bits,
+				&stated) &&
+	       stated == t->weight &&
+	       qf_orphan_suits(f->c, off, f->g->l1_index,
+			       t->active && t->weight == 1);
+}
+
+/* A table that nobody names, with evidence for the entry's index. */
+static bool find_placed(struct l1_fix *f)
+{
+	const struct qf_place_table *t;
+	unsigned int n = 0;
+	size_t i;
+
+	for (i = 0; i < f->place.n; i++) {
+		t = &f->place.t[i];
+		if (!t->how || t->doubt || t->index != f->g->l1_index ||
+		    !suits(f, t->off))
+			continue;
+		f->off = t->off;
+		n++;
+	}
+	f->what = "point the L1 entry to the one table without an owner for "
+		  "whose place there is evidence";
+	return n == 1;
+}
+
+/* The table that the entry named: f->off. *FOUND is false if it is not
+ * known. */
+static enum qf_err find_table(struct l1_fix *f, bool *found, struct qf_why *why)
+{
+	enum qf_err err = QF_OK;
+
+	*found = qf_orphan_like(f->c, f->t->off, &f->off);
+	f->what = "point the L1 entry to the one table without an owner that "
+		  "fits";
+	if (*found)
+		return QF_OK;
+	f->off = qf_place_lacking(f->c, f->g, f->t->weight);
+	f->what = "point the L1 entry to the table that others have there, "
+		  "which counts one owner more";
+	*found = f->off;
+	if (*found || !f->c->recount.leaked || f->damaged > MAX_PLACED)
+		return QF_OK;
+	if (!f->placed)
+		err = qf_place_find(f->c, &f->place, why);
+	f->placed = true;
+	if (err)
+		return err;
+	*found = find_placed(f);
+	if (*found || f->damaged != 1)
+		return QF_OK;
+	f->what = "point the only damaged L1 entry to the only table without "
+		  "an owner";
+	*found = qf_orphan_only_table(f->c, &f->off) && suits(f, f->off);
+	return QF_OK;
+}
+
+static enum qf_err restore(struct l1_fix *f, struct qf_why *why)
+{
+	enum qf_err err;
+	bool found;
+
+	err = find_table(f, &found, why);
+	if (err || !found || qf_ranges_has(&f->taken, f->off))
+		return err;
+	if (!qf_ranges_add(&f->taken, f->off, 1))
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	return all_holders(f, why);
+}
+
+static enum qf_err one_table(struct l1_fix *f, struct qf_why *why)
+{
+	const struct qf_l2_table *t = f->t;
+
+	f->off = t->off;
+	f->lost = false;
+	f->problem = t->odd & QF_ODD_PAST_END	 ? QF_P_L1_OUTSIDE
+		     : t->odd & QF_ODD_UNALIGNED ? QF_P_L1_UNALIGNED
+						 : QF_P_L1_RESERVED;
+	if (!t->off)
+		f->problem = QF_P_L1_NOTHING;
+	if (!qf_plan_allows(f->c->plan, f->problem))
+		return QF_OK;
+	f->what = "clear the reserved bits of the L1 entry";
+	if (!leads_nowhere(t))
+		return all_holders(f, why);
+	if (t->odd & QF_ODD_PAST_END && was_cut_off(f->c, t->off)) {
+		f->off = 0;
+		f->lost = true;
+		f->what = "give up an L1 entry whose table was cut off with "
+			  "the file";
+		return all_holders(f, why);
+	}
+	return restore(f, why);
+}
+
+enum qf_err qf_fix_l1(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	struct l1_fix f = { .c = c };
+	enum qf_err err = QF_OK;
+	uint32_t i, v;
+	uint64_t k;
+
+	for (k = 0; k < c->walk.n_tables; k++)
+		f.damaged += leads_nowhere(&c->walk.table[k]);
+	for (i = 0; !err && i < c->walk.n_groups; i++) {
+		f.g = &c->walk.group[i];
+		for (v = 0; !err && v < f.g->n; v++) {
+			f.t = &c->walk.table[f.g->first + v];
+			if (f.t->odd || !f.t->off)
+				err = one_table(&f, why);
+		}
+	}
+	qf_place_free(&f.place);
+	qf_ranges_free(&f.taken);
+	return err;
+}

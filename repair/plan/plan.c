@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "repair/plan/plan.h"
+#include "lib/base/be.h"
+#include "lib/base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum qf_err no_memory(struct qf_why *why)
+{
+	return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+			  "no memory for the plan");
+}
+
+enum qf_err qf_plan_new(struct qf_io *base, struct qf_plan **out,
+			struct qf_why *why)
+{
+	struct qf_plan *p = qf_mem_zalloc(1, sizeof(*p));
+	enum qf_err err;
+
+	if (!p)
+		return no_memory(why);
+	p->base = base;
+	p->limit = QF_RISK_DATA;
+	err = qf_overlay_new(base, &p->over, why);
+	if (err) {
+		free(p);
+		return err;
+	}
+	*out = p;
+	return QF_OK;
+}
+
+void qf_plan_free(struct qf_plan *p)
+{
+	size_t i;
+
+	if (!p)
+		return;
+	for (i = 0; i < p->n; i++)
+		free(p->edit[i].what);
+	free(p->edit);
+	free(p->lost);
+	free(p->offer);
+	qf_ranges_free(&p->fresh);
+	qf_ranges_free(&p->released);
+	qf_ranges_free(&p->withheld);
+	qf_overlay_free(p->over);
+	free(p);
+}
+
+bool qf_plan_allows(const struct qf_plan *p, enum qf_problem problem)
+{
+	if (p->leaks_only && problem != QF_P_REFCOUNT_LEAK &&
+	    problem != QF_P_REFCOUNT_HIGH)
+		return false;
+	return qf_problem_get(problem)->risk <= p->limit &&
+	       !p->refused[problem];
+}
+
+/* Notes the edit; the bytes are put by the caller. */
+static enum qf_err note(struct qf_plan *p, enum qf_problem problem,
+			uint64_t off, uint64_t len, struct qf_why *why,
+			const char *what, va_list ap, struct qf_edit **out)
+{
+	struct qf_edit *e;
+
+	if (!qf_mem_grow((void **)&p->edit, p->n, &p->room, sizeof(*e)))
+		return no_memory(why);
+	e = &p->edit[p->n];
+	memset(e, 0, sizeof(*e));
+	e->host_off = off;
+	e->length = len;
+	e->problem = problem;
+	e->risk = qf_problem_get(problem)->risk;
+	if (vasprintf(&e->what, what, ap) < 0) {
+		e->what = NULL;
+		return no_memory(why);
+	}
+	p->n++;
+	*out = e;
+	return QF_OK;
+}
+
+/* Reads what the plan shows at present. */
+static enum qf_err read_now(struct qf_plan *p, void *buf, uint64_t len,
+			    uint64_t off, struct qf_why *why)
+{
+	struct qf_io *io;
+	enum qf_err err = qf_overlay_view(p->over, &io, why);
+
+	if (err)
+		return err;
+	err = qf_io_read_pad(io, buf, len, off, why);
+	qf_io_close(io);
+	return err;
+}
+
+enum qf_err qf_plan_put(struct qf_plan *p, enum qf_problem problem,
+			uint64_t off, const void *bytes, uint64_t len,
+			struct qf_why *why, const char *what, ...)
+{
+	unsigned char before[QF_EDIT_SHOWN];
+	struct qf_edit *e;
+	enum qf_err err;
+	va_list ap;
+
+	if (len <= QF_EDIT_SHOWN) {
+		err = read_now(p, before, len, off, why);
+		if (err || !memcmp(before, bytes, (size_t)len))
+			return err;
+	}
+	va_start(ap, what);
+	err = note(p, problem, off, len, why, what, ap, &e);
+	va_end(ap);
+	if (err)
+		return err;
+	if (len <= QF_EDIT_SHOWN) {
+		e->shown = true;
+		memcpy(e->before, before, (size_t)len);
+		memcpy(e->after, bytes, (size_t)len);
+	}
+	return qf_overlay_put(p->over, off, bytes, len, why);
+}
+
+enum qf_err qf_plan_copy(struct qf_plan *p, enum qf_problem problem,
+			 uint64_t off, uint64_t src, uint64_t len,
+			 struct qf_why *why, const char *what, ...)
+{
+	struct qf_edit *e;
+	enum qf_err err;
+	va_list ap;
+
+	va_start(ap, what);
+	err = note(p, problem, off, len, why, what, ap, &e);
+	va_end(ap);
+	return err ? err : qf_overlay_copy(p->over, off, src, len, why);
+}
+
+enum qf_err qf_plan_put32(struct qf_plan *p, enum qf_problem problem,
+			  uint64_t off, uint32_t value, struct qf_why *why,
+			  const char *what)
+{
+	struct qf_be32 w = qf_be_put32(value);
+
+	return qf_plan_put(p, problem, off, &w, sizeof(w), why, "%s", what);
+}
+
+enum qf_err qf_plan_put64(struct qf_plan *p, enum qf_problem problem,
+			  uint64_t off, uint64_t value, struct qf_why *why,
+			  const char *what)
+{
+	struct qf_be64 w = qf_be_put64(value);
+
+	return qf_plan_put(p, problem, off, &w, sizeof(w), why, "%s", what);
+}
+
+bool qf_plan_lose(struct qf_plan *p, uint32_t holder, uint64_t guest_off,
+		  uint64_t length)
+{
+	struct qf_lost *l;
+
+	if (p->n_lost) {
+		l = &p->lost[p->n_lost - 1];
+		if (l->holder == holder &&
+		    l->guest_off + l->length == guest_off) {
+			l->length += length;
+			return true;
+		}
+	}
+	if (!qf_mem_grow((void **)&p->lost, p->n_lost, &p->lost_room,
+			 sizeof(*l)))
+		return false;
+	p->lost[p->n_lost++] = (struct qf_lost){ holder, guest_off, length };
+	return true;
+}
+
+bool qf_plan_gives_up(const struct qf_plan *p)
+{
+	return p->n_lost || p->snapshots_cut || p->withhold_leaks ||
+	       p->cloned_beside_leaks || p->kept_unowned;
+}
+
+enum qf_phase qf_plan_phase(const struct qf_plan *p, uint64_t off,
+			    uint64_t cluster_bytes)
+{
+	if (off < cluster_bytes)
+		return QF_PHASE_HEADER;
+	return qf_ranges_has(&p->fresh, off) ? QF_PHASE_FRESH : QF_PHASE_TABLES;
+}

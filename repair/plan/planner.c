@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The rounds of planning. Each round opens the image on the plan's overlay,
+ * checks it, and lets the first fix that finds something to do plan its
+ * edits; then image and facts are read anew. It ends when no fix has anything
+ * left to do. The last check is the proof: if it is not strictly better than
+ * the first, the plan is refused.
+ */
+#include "repair/plan/planner.h"
+#include "repair/fixes/fix.h"
+#include "repair/write/stop.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* More rounds than there are fixes that can follow from one another. */
+#define MAX_ROUNDS 40
+
+/* In this order: what others build upon first. */
+static qf_fix_fn *const fixes[] = {
+	qf_fix_geometry,  /* in which units it is read */
+	qf_fix_header,	  /* what the image says of itself */
+	qf_fix_fields,	  /* and what others say of it */
+	qf_fix_l1_size,	  /* how long its table is */
+	qf_fix_bitmaps,	  /* who else there is */
+	qf_fix_snapshots, /* who there is at all */
+	qf_fix_l1_place,  /* where their tables are */
+	qf_fix_l1,	  /* which tables there are */
+	qf_fix_unnamed,	  /* and which have no entry any more */
+	qf_fix_older,	  /* what stood in those that are gone */
+	qf_fix_stale,	  /* or in older copies of them */
+	qf_fix_entries,	  /* where they lead */
+	qf_fix_doubles,	  /* whose each cluster is */
+	qf_fix_reftable,  /* where it is counted */
+	qf_fix_refcounts, /* how many make use of each cluster */
+	qf_fix_copied,	  /* what follows from that */
+	qf_fix_leaks,	  /* what then is left over */
+	qf_fix_bits,	  /* whether all is well */
+};
+
+/* Problems that leave no doubt about who uses which cluster. */
+static bool is_counting(enum qf_problem p)
+{
+	switch (p) {
+	case QF_P_REFCOUNT_LEAK:
+	case QF_P_REFCOUNT_HIGH:
+	case QF_P_REFCOUNT_LOW:
+	case QF_P_REFCOUNT_ZERO:
+	case QF_P_REFTABLE_RESERVED:
+	case QF_P_REFTABLE_UNALIGNED:
+	case QF_P_REFTABLE_OUTSIDE:
+	case QF_P_REFBLOCK_SHARED:
+	case QF_P_REFBLOCK_WRONG:
+	case QF_P_HEADER_REFTABLE_OFFSET:
+	case QF_P_HEADER_REFTABLE_OUTSIDE:
+	case QF_P_COPIED_L1:
+	case QF_P_COPIED_L2:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * While anything else is wrong, an allocated cluster without an owner may be
+ * what a lost pointer led to: it is not freed.
+ */
+static bool must_withhold(const struct qf_report *rep)
+{
+	const struct qf_finding *f = rep->findings.at;
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++, f++)
+		if (qf_problem_get(f->problem)->severity >= QF_SEV_UNREAD &&
+		    !is_counting(f->problem))
+			return true;
+	return false;
+}
+
+static void free_facts(struct qf_fix_ctx *c)
+{
+	qf_ledger_free(c->beyond);
+	c->beyond = NULL;
+	qf_recount_free(&c->recount);
+	qf_walk_free(&c->walk);
+	qf_image_close(c->img);
+	c->img = NULL;
+}
+
+/* Opens the image as planned so far and gathers the facts. */
+static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
+			struct qf_report *rep, struct qf_why *why)
+{
+	struct qf_io *io;
+	enum qf_err err = qf_overlay_view(c->plan->over, &io, why);
+
+	if (err)
+		return err;
+	err = qf_image_open(io, &c->img, why);
+	if (err)
+		return err;
+	c->near->held = false;
+	qf_check_free(rep);
+	err = qf_check_run(c->img, o, rep, why);
+	if (!err)
+		err = qf_walk_gather(c->img, &c->walk, why);
+	if (!err)
+		err = qf_recount_make(&c->walk, o->jobs, 0, &c->recount, why);
+	c->rep = rep;
+	return err;
+}
+
+/* True if it is the size of clusters that is wrong: nothing can be made of
+ * such an image but worse. */
+static bool is_misread(const struct qf_image *img)
+{
+	return img->reftable_state == QF_PART_UNALIGNED &&
+	       img->l1_state == QF_PART_UNALIGNED;
+}
+
+/* Lets the first fix that has something to do plan it. */
+static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
+			     struct qf_why *why)
+{
+	size_t had = c->plan->n, i;
+	enum qf_err err = QF_OK;
+
+	if (!had)
+		c->plan->no_parts = c->plan->withhold_leaks ||
+				    (c->recount.too_low &&
+				     !qf_fix_found(c, QF_P_L2_ERASED_PART));
+	if (qf_fix_found(c, QF_P_L2_COPY))
+		c->plan->table_copied = true;
+	else if (c->plan->table_copied && c->recount.leaked)
+		c->plan->withhold_leaks = true;
+	c->plan->withhold_all = c->rep->withhold || must_withhold(c->rep) ||
+				qf_plan_gives_up(c->plan);
+	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {
+		err = fixes[i](c, why);
+		if (c->plan->n != had || is_misread(c->img))
+			break;
+	}
+	*changed = c->plan->n != had;
+	return err;
+}
+
+/*
+ * All that is wrong and not merely wasted. Data behind the disk's end are
+ * neither made nor moved by a repair: they only come to light where a VM state
+ * has lost its snapshot.
+ */
+static uint64_t gravity(const struct qf_report *rep)
+{
+	const struct qf_finding *f = rep->findings.at;
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++, f++)
+		if (qf_problem_get(f->problem)->severity >= QF_SEV_UNREAD &&
+		    f->problem != QF_P_BEYOND_DISK)
+			sum += f->count ? f->count : 1;
+	return sum;
+}
+
+/* The proof: why the plan must not be carried out, or nothing. */
+static void compare(struct qf_planner *m)
+{
+	const struct qf_report *a = &m->before, *b = &m->after;
+	uint64_t ga = gravity(a), gb = gravity(b);
+
+	m->refused = true;
+	if (b->errors > a->errors) {
+		snprintf(m->reason, sizeof(m->reason),
+			 "more of the image could not be read afterwards");
+	} else if (gb > ga || b->corruptions > a->corruptions) {
+		snprintf(m->reason, sizeof(m->reason),
+			 "the image would have %" PRIu64
+			 " corruptions afterwards, and has %" PRIu64 " now",
+			 gb, ga);
+	} else if (gb == ga && b->leaks > a->leaks) {
+		snprintf(m->reason, sizeof(m->reason),
+			 "the image would have %" PRIu64
+			 " leaks afterwards, and has %" PRIu64 " now",
+			 b->leaks, a->leaks);
+	} else if (gb == ga && b->leaks == a->leaks &&
+		   b->warnings >= a->warnings) {
+		snprintf(m->reason, sizeof(m->reason),
+			 "the recheck finds as much wrong as before");
+	} else {
+		m->refused = false;
+	}
+}
+
+static void take_opts(struct qf_plan *p, const struct qf_planner_opts *opts)
+{
+	p->limit = opts->limit;
+	p->leaks_only = opts->leaks_only;
+	p->withhold_leaks = opts->withhold_leaks;
+	p->guess = opts->guess;
+	p->drop_in_use = opts->drop_in_use;
+	if (opts->refused)
+		memcpy(p->refused, opts->refused, sizeof(p->refused));
+}
+
+/* How the rounds went: what was wrong when each began. */
+struct course {
+	struct {
+		uint64_t gravity, leaks;
+	} at[MAX_ROUNDS + 1];
+	unsigned int n;
+	unsigned int most; /* rounds that may plan something */
+};
+
+static bool less(const struct course *co, unsigned int a, unsigned int b)
+{
+	if (co->at[a].gravity != co->at[b].gravity)
+		return co->at[a].gravity < co->at[b].gravity;
+	return co->at[a].leaks < co->at[b].leaks;
+}
+
+/* The round after which the image was best; 0: it never was better. */
+static unsigned int best_round(const struct course *co)
+{
+	unsigned int i, best = 0;
+
+	for (i = 1; i < co->n; i++)
+		if (less(co, i, best))
+			best = i;
+	return best;
+}
+
+static enum qf_err rounds(struct qf_planner *m,
+			  const struct qf_planner_opts *opts, struct course *co,
+			  struct qf_why *why)
+{
+	struct qf_check_opts check = { .jobs = opts->jobs };
+	struct qf_refcount_piece near = { 0 };
+	struct qf_fix_ctx c = { .plan = m->plan, .near = &near };
+	enum qf_err err = QF_OK;
+	bool changed = true;
+
+	for (co->n = 0; !err && changed && co->n <= co->most; co->n++) {
+		struct qf_report *rep = co->n ? &m->after : &m->before;
+
+		if (qf_stop_asked())
+			return qf_err_set(why, QF_ERR_STOPPED, 0, QF_NOWHERE,
+					  "stopped; nothing was written");
+		err = look(&c, &check, rep, why);
+		if (!err) {
+			m->cluster_bytes = c.img->geo.cluster_bytes;
+			m->version = c.img->hdr.version;
+			co->at[co->n].gravity = gravity(rep);
+			co->at[co->n].leaks = rep->leaks;
+		}
+		changed = false;
+		if (!err && co->n < co->most)
+			err = one_round(&c, &changed, why);
+		m->withheld = m->plan->withhold_all;
+		free_facts(&c);
+	}
+	if (!err && co->n == 1) /* nothing planned: after is before */
+		err = look(&c, &check, &m->after, why);
+	free_facts(&c);
+	return err;
+}
+
+static enum qf_err attempt(struct qf_io *io, const struct qf_planner_opts *opts,
+			   struct qf_planner *m, struct course *co,
+			   struct qf_why *why)
+{
+	enum qf_err err = qf_plan_new(io, &m->plan, why);
+
+	if (err)
+		return err;
+	take_opts(m->plan, opts);
+	err = rounds(m, opts, co, why);
+	/* all that was kept has found its owner */
+	if (!err && m->after.verdict == QF_VERDICT_CLEAN)
+		m->plan->kept_unowned = false;
+	if (!err && m->plan->n)
+		compare(m);
+	return err;
+}
+
+/*
+ * If all that can be planned does not make the image better, what was planned
+ * first may: the fixes that others build upon come first.
+ */
+enum qf_err qf_planner_plan(struct qf_io *io,
+			    const struct qf_planner_opts *opts,
+			    struct qf_planner *m, struct qf_why *why)
+{
+	struct course co = { .most = MAX_ROUNDS };
+	enum qf_err err;
+
+	memset(m, 0, sizeof(*m));
+	err = attempt(io, opts, m, &co, why);
+	if (err || !m->plan->n)
+		return err;
+	co.most = best_round(&co);
+	if (!co.most || (!m->refused && co.n <= co.most + 2))
+		return QF_OK;
+	if (!m->refused && !less(&co, co.most, co.n - 1))
+		return QF_OK;
+	qf_planner_free(m);
+	return attempt(io, opts, m, &co, why);
+}
+
+void qf_planner_free(struct qf_planner *m)
+{
+	qf_plan_free(m->plan);
+	qf_trim_free(&m->trim);
+	qf_check_free(&m->before);
+	qf_check_free(&m->after);
+	memset(m, 0, sizeof(*m));
+}

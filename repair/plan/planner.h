@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From an image to a plan that is proven to make it better. */
+#ifndef QF_PLANNER_H
+#define QF_PLANNER_H
+
+#include "repair/plan/plan.h"
+#include "repair/write/trim.h"
+
+struct qf_planner {
+	struct qf_plan *plan;
+	struct qf_report before, after; /* as found, and as planned */
+	uint64_t cluster_bytes;
+	uint32_t version;
+	bool withheld; /* leaks are kept: they may be what is lost */
+	bool refused;  /* the plan is not better: nothing must be written */
+	char reason[256];
+	struct qf_trim trim; /* by qf_trim_plan, where it is wanted */
+};
+
+/*
+ * Plans the repair of the image behind IO, which stays the caller's. LIMIT,
+ * REFUSED (QF_PROBLEMS of them, or NULL) and LEAKS_ONLY bound what is
+ * planned. *M is freed with qf_planner_free, also after an error. Errors:
+ * QF_ERR_NOMEM, QF_ERR_IO, those of qf_image_open.
+ */
+struct qf_planner_opts {
+	enum qf_risk limit;
+	const bool *refused;
+	bool leaks_only;
+	bool withhold_leaks; /* none is to be freed */
+	bool drop_in_use;    /* bitmaps that may have missed writes go */
+	bool guess;	     /* restore what the evidence does not prove */
+	unsigned int jobs;
+};
+
+enum qf_err qf_planner_plan(struct qf_io *io,
+			    const struct qf_planner_opts *opts,
+			    struct qf_planner *m, struct qf_why *why);
+void qf_planner_free(struct qf_planner *m);
+
+#endif

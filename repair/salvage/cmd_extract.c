@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* qfsck extract. */
+#include "check/check.h"
+#include "cmd.h"
+#include "lib/model/open.h"
+#include "lib/base/text.h"
+#include "repair/salvage/extract.h"
+#include "repair/repair.h"
+#include "repair/write/sink.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Lost stretches that are told before "... and N more". */
+#define SHOWN 10
+
+static const char help[] =
+	"Usage: qfsck extract [OPTION]... IMAGE OUT|-\n"
+	"Writes the disk as a guest sees it to the new raw file OUT (with holes\n"
+	"for zeros), or to standard output: the active disk or a snapshot,\n"
+	"through the backing files, past damage. What cannot be read is zero and\n"
+	"is listed. The image is not changed.\n\n"
+	"  -s, --snapshot=S       the disk as snapshot S (id or name) has it\n"
+	"      --hash             also tell the SHA-256 of the bytes written\n"
+	"      --map=FILE         write what was read and what was not, in the\n"
+	"                         format of GNU ddrescue, to the new FILE; without\n"
+	"                         this, to OUT.map, if something was not read\n"
+	"      --output=FORMAT    what is told: human (the default) or json\n"
+	"  -p, --progress         show progress on standard error\n"
+	"  -U, --force-share      read an image that another program writes\n"
+	"      --help             this text\n\n"
+	"Exit codes: 0 all was read, 1 failed, or a part could not be read, 63\n"
+	"not a qcow2 image.\n";
+
+static const struct option options[] = {
+	{ "snapshot", required_argument, NULL, 's' },
+	{ "hash", no_argument, NULL, 'H' },
+	{ "map", required_argument, NULL, 'M' },
+	{ "output", required_argument, NULL, 'O' },
+	{ "progress", no_argument, NULL, 'p' },
+	{ "force-share", no_argument, NULL, 'U' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 }
+};
+
+struct args {
+	const char *snapshot, *map, *image, *out;
+	bool hash, json, progress, share;
+};
+
+struct job {
+	const struct args *a;
+	struct qf_image *img;
+	struct qf_chain chain;
+	struct qf_extract x;
+	struct qf_sink sink; /* unless to standard output */
+	bool to_stdout;
+	char *map_name; /* owned; NULL: none was written */
+};
+
+static int wrong_use(const char *text)
+{
+	fprintf(stderr, "qfsck extract: %s; see qfsck extract --help\n", text);
+	return QF_EXIT_FAILED;
+}
+
+static int failed(const char *name, const struct qf_why *why)
+{
+	fprintf(stderr, "qfsck: %s: %s%s%s\n", name, why->text,
+		why->next[0] ? "\n  Next: " : "", why->next);
+	return why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED;
+}
+
+static enum qf_err to_stream(void *ctx, const void *buf, uint64_t len,
+			     struct qf_why *why)
+{
+	static const char zeros[4096];
+	uint64_t n;
+
+	(void)ctx;
+	for (; len; len -= n) {
+		n = buf || len < sizeof(zeros) ? len : sizeof(zeros);
+		if (fwrite(buf ? buf : zeros, 1, n, stdout) != n)
+			return qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
+					  "cannot write to standard output");
+	}
+	return QF_OK;
+}
+
+static enum qf_err to_file(void *ctx, const void *buf, uint64_t len,
+			   struct qf_why *why)
+{
+	struct job *j = ctx;
+
+	if (buf)
+		return qf_sink_write(&j->sink, buf, len, why);
+	qf_sink_skip(&j->sink, len);
+	return QF_OK;
+}
+
+static enum qf_err find_holder(const struct job *j, uint32_t *holder,
+			       struct qf_why *why)
+{
+	const char *name = j->a->snapshot;
+	char safe[200];
+	int64_t i;
+
+	*holder = QF_HOLDER_ACTIVE;
+	if (!name)
+		return QF_OK;
+	i = qf_snapshot_find(&j->img->snapshots, name);
+	if (i >= 0)
+		*holder = QF_HOLDER_SNAPSHOT(i);
+	if (i >= 0 || !strcmp(name, "active"))
+		return QF_OK;
+	qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
+		   "has no snapshot with the id or name \"%s\"",
+		   qf_text_safe(name, safe, sizeof(safe)));
+	qf_err_next(why, "qfsck info tells which there are");
+	return QF_ERR_USAGE;
+}
+
+/* The new file lets in whom the image lets in: it has the same data. */
+static enum qf_err create_out(struct job *j, struct qf_why *why)
+{
+	unsigned int mode = 0600;
+	struct stat st;
+	enum qf_err err;
+
+	if (!fstat(j->img->io->fd, &st) && S_ISREG(st.st_mode))
+		mode = st.st_mode & 0666;
+	err = qf_sink_create(&j->sink, j->a->out, mode | 0600, why);
+	if (err)
+		qf_sink_close(&j->sink, false);
+	if (err && why->sys == EEXIST)
+		qf_err_next(why, "name a new file: nothing is overwritten");
+	return err;
+}
+
+/* Encrypted data would be found late, with the file half written. */
+static enum qf_err refuse_encrypted(const struct job *j, struct qf_why *why)
+{
+	uint32_t i;
+
+	for (i = 0; i < j->chain.n; i++) {
+		if (!j->chain.node[i].img ||
+		    !j->chain.node[i].img->hdr.crypt_method)
+			continue;
+		qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
+			   "the disk is encrypted, and there is no key here");
+		qf_err_next(why, "qemu-img convert can be given the key");
+		return QF_ERR_UNSUPPORTED;
+	}
+	return QF_OK;
+}
+
+/* Names the map before hours of reading: it must not be there yet. */
+static enum qf_err name_map(struct job *j, struct qf_why *why)
+{
+	int n = 0;
+
+	if (j->a->map)
+		j->map_name = strdup(j->a->map);
+	else if (!j->to_stdout)
+		n = asprintf(&j->map_name, "%s.map", j->a->out);
+	else
+		return QF_OK;
+	if (n < 0 || !j->map_name) {
+		j->map_name = NULL;
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory");
+	}
+	if (access(j->map_name, F_OK))
+		return QF_OK;
+	qf_err_set(why, QF_ERR_IO, EEXIST, QF_NOWHERE,
+		   "cannot create the map \"%s\"", j->map_name);
+	qf_err_next(why, "name a new file: nothing is overwritten");
+	return QF_ERR_IO;
+}
+
+static enum qf_err prepare(struct job *j, struct qf_why *why)
+{
+	enum qf_err err;
+	uint32_t holder;
+
+	err = find_holder(j, &holder, why);
+	if (!err)
+		err = qf_chain_open(j->img, true, &j->chain, why);
+	if (!err)
+		err = refuse_encrypted(j, why);
+	if (!err)
+		err = qf_disk_open(&j->chain, holder, &j->x.guest, why);
+	if (!err)
+		err = name_map(j, why);
+	if (!err && !j->to_stdout)
+		err = create_out(j, why);
+	return err;
+}
+
+/* A map that nobody asked for is written only if it has news. */
+static enum qf_err write_map(struct job *j, struct qf_why *why)
+{
+	if (j->a->map || (j->x.n_lost && j->map_name))
+		return qf_extract_map(&j->x, j->map_name, why);
+	free(j->map_name);
+	j->map_name = NULL;
+	return QF_OK;
+}
+
+/* A file system that cannot hold the length says so before the reading. */
+static enum qf_err set_length(struct job *j, struct qf_why *why)
+{
+	enum qf_err err;
+
+	qf_sink_skip(&j->sink, qf_disk_bytes(j->x.guest));
+	err = qf_sink_end(&j->sink, why);
+	j->sink.at = 0;
+	return err;
+}
+
+static enum qf_err extract(struct job *j, struct qf_why *why)
+{
+	enum qf_err err;
+
+	j->x.hash = j->a->hash;
+	j->x.out = j->to_stdout ? to_stream : to_file;
+	j->x.ctx = j;
+	err = j->to_stdout ? QF_OK : set_length(j, why);
+	qf_progress_start(j->a->image, j->a->progress);
+	if (!err)
+		err = qf_extract_run(&j->x, why);
+	qf_progress_stop();
+	if (!err && j->to_stdout && (fflush(stdout) || ferror(stdout)))
+		err = qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
+				 "cannot write to standard output");
+	if (!err && !j->to_stdout)
+		err = qf_sink_end(&j->sink, why);
+	if (!err && !j->to_stdout)
+		err = qf_sink_sync(&j->sink, why);
+	if (!j->to_stdout)
+		qf_sink_close(&j->sink, err != QF_OK);
+	return err ? err : write_map(j, why);
+}
+
+static void tell_json(const struct job *j)
+{
+	json_t *o = json_object(), *list = json_array(), *r;
+	size_t i;
+
+	qf_json_text(o, "filename", j->a->image);
+	qf_json_text(o, "out", j->a->out);
+	qf_json_int(o, "length", qf_disk_bytes(j->x.guest));
+	if (j->a->hash)
+		json_object_set_new(o, "sha256", json_string(j->x.sha256));
+	for (i = 0; i < j->x.n_lost; i++) {
+		r = json_object();
+		qf_json_int(r, "start", j->x.lost[i].start);
+		qf_json_int(r, "length", j->x.lost[i].bytes);
+		qf_json_text(r, "reason", j->x.lost[i].reason);
+		json_array_append_new(list, r);
+	}
+	json_object_set_new(o, "lost", list);
+	json_object_set_new(
+		o, "map", j->map_name ? json_string(j->map_name) : json_null());
+	json_dumpf(o, stdout, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
+	putchar('\n');
+	json_decref(o);
+}
+
+static void tell_lost(const struct job *j)
+{
+	char size[32];
+	size_t i;
+
+	fprintf(stderr,
+		"qfsck: %s: %s of the disk could not be read and %s zeros:\n",
+		j->a->image, qf_text_bytes(j->x.lost_bytes, size, sizeof(size)),
+		j->x.n_lost == 1 ? "is" : "are");
+	for (i = 0; i < j->x.n_lost && i < SHOWN; i++)
+		fprintf(stderr, "  0x%" PRIx64 " to 0x%" PRIx64 ": %s\n",
+			j->x.lost[i].start,
+			j->x.lost[i].start + j->x.lost[i].bytes,
+			j->x.lost[i].reason);
+	if (j->x.n_lost > SHOWN)
+		fprintf(stderr, "  ... and %zu more\n", j->x.n_lost - SHOWN);
+	if (j->map_name)
+		fprintf(stderr, "  All of it is listed in %s\n", j->map_name);
+	fprintf(stderr, "  Next: qfsck check %s tells what is wrong\n",
+		j->a->image);
+}
+
+static int tell(const struct job *j)
+{
+	if (j->a->json)
+		tell_json(j);
+	else if (j->a->hash) /* as sha256sum has it */
+		fprintf(j->to_stdout ? stderr : stdout, "%s  %s\n", j->x.sha256,
+			j->a->out);
+	if (j->x.n_lost)
+		tell_lost(j);
+	fflush(stdout);
+	return j->x.n_lost ? QF_EXIT_FAILED : QF_EXIT_CLEAN;
+}
+
+/* Takes one option; -1 to go on, else the exit code. */
+static int take(struct args *a, int opt)
+{
+	switch (opt) {
+	case 's':
+		a->snapshot = optarg;
+		return -1;
+	case 'H':
+		a->hash = true;
+		return -1;
+	case 'M':
+		a->map = optarg;
+		return -1;
+	case 'O':
+		a->json = !strcmp(optarg, "json");
+		return a->json || !strcmp(optarg, "human")
+			       ? -1
+			       : wrong_use("unknown output format");
+	case 'p':
+		a->progress = true;
+		return -1;
+	case 'U':
+		a->share = true;
+		return -1;
+	case 'h':
+		fputs(help, stdout);
+		return QF_EXIT_CLEAN;
+	default:
+		return wrong_use("wrong use");
+	}
+}
+
+static int parse(struct args *a, int argc, char **argv)
+{
+	int opt, code;
+
+	optind = 1;
+	while ((opt = getopt_long(argc, argv, "s:pUh", options, NULL)) != -1) {
+		code = take(a, opt);
+		if (code >= 0)
+			return code;
+	}
+	if (argc - optind != 2)
+		return wrong_use("an image and a new file are needed");
+	a->image = argv[optind];
+	a->out = argv[optind + 1];
+	if (strcmp(a->out, "-"))
+		return -1;
+	if (a->json)
+		return wrong_use("--output=json and the disk cannot both go "
+				 "to standard output");
+	if (isatty(STDOUT_FILENO))
+		return wrong_use("a disk is not for a terminal");
+	return -1;
+}
+
+int qf_cmd_extract(int argc, char **argv)
+{
+	struct args a = { 0 };
+	struct job j = { .a = &a, .sink = { .fd = -1 } };
+	struct qf_why why = { 0 };
+	int code = parse(&a, argc, argv);
+	enum qf_err err;
+
+	if (code >= 0)
+		return code;
+	j.to_stdout = !strcmp(a.out, "-");
+	err = qf_open_image(a.image, QF_LOCK_READ, a.share, &j.img, &why);
+	if (!err)
+		err = prepare(&j, &why);
+	if (!err)
+		err = extract(&j, &why);
+	code = err ? failed(a.image, &why) : tell(&j);
+	qf_disk_close(j.x.guest);
+	qf_extract_free(&j.x);
+	qf_chain_close(&j.chain);
+	qf_image_close(j.img);
+	free(j.map_name);
+	return code;
+}

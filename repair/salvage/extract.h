@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The disk as a guest sees it, in any of its states, as a stream of bytes:
+ * past damage, with a list of what is not known and therefore zero.
+ */
+#ifndef QF_EXTRACT_H
+#define QF_EXTRACT_H
+
+#include "lib/model/disk.h"
+
+#include <stddef.h>
+
+/* A stretch of the disk that could not be read. */
+struct qf_extract_lost {
+	uint64_t start, bytes;
+	const char *reason; /* a fixed text */
+};
+
+struct qf_extract {
+	struct qf_disk *guest; /* the caller's */
+	bool hash;	       /* SHA-256 of all bytes, zeros included */
+	/* Gets the disk's bytes from first to last; BUF is NULL for zeros. */
+	enum qf_err (*out)(void *ctx, const void *buf, uint64_t len,
+			   struct qf_why *why);
+	void *ctx;
+	/* set: */
+	char sha256[65];
+	struct qf_extract_lost *lost; /* ascending, merged */
+	size_t n_lost, room;
+	uint64_t lost_bytes;
+	/* private */
+	void *digest;
+	unsigned char *buf;
+	enum qf_err err;
+	struct qf_why why;
+};
+
+/*
+ * Reads the whole disk. Progress can be watched by qf_pool_watch: it counts
+ * MiB. Errors: what OUT returns, QF_ERR_NOMEM, QF_ERR_UNSUPPORTED for an
+ * encrypted disk. Free with qf_extract_free.
+ */
+enum qf_err qf_extract_run(struct qf_extract *x, struct qf_why *why);
+void qf_extract_free(struct qf_extract *x);
+
+/*
+ * Writes the new file NAME, with what was read and what was not, in the
+ * format of GNU ddrescue's map files. Errors: QF_ERR_IO, QF_ERR_NOMEM.
+ */
+enum qf_err qf_extract_map(const struct qf_extract *x, const char *name,
+			   struct qf_why *why);
+
+#endif

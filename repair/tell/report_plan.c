@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "repair/tell/report_plan.h"
+#include "lib/walk/describe.h"
+#include "lib/base/text.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+/* Findings of one problem that are told of what is left. */
+#define SHOWN 3
+
+static void say_state(FILE *out, const struct qf_report *rep)
+{
+	fprintf(out, "%s", qf_check_verdict(rep->verdict));
+	if (rep->corruptions)
+		fprintf(out, ", %" PRIu64 " corruption%s", rep->corruptions,
+			rep->corruptions == 1 ? "" : "s");
+	if (rep->leaks)
+		fprintf(out, ", %" PRIu64 " leaked cluster%s", rep->leaks,
+			rep->leaks == 1 ? "" : "s");
+	if (rep->errors)
+		fprintf(out, ", %" PRIu64 " part%s not readable", rep->errors,
+			rep->errors == 1 ? "" : "s");
+}
+
+static void say_bytes(FILE *out, const unsigned char *b, uint64_t n)
+{
+	uint64_t i;
+
+	for (i = 0; i < n; i++)
+		fprintf(out, "%02x", b[i]);
+}
+
+static void say_edit(FILE *out, size_t n, const struct qf_edit *e)
+{
+	const struct qf_problem_row *row = qf_problem_get(e->problem);
+
+	fprintf(out,
+		"%4zu. %s\n"
+		"      %" PRIu64 " byte%s at host offset 0x%" PRIx64
+		"; for %u %s; risk: %s\n",
+		n, e->what, e->length, e->length == 1 ? "" : "s", e->host_off,
+		row->id, row->name, qf_problem_risk(e->risk));
+	if (!e->shown)
+		return;
+	fprintf(out, "      ");
+	say_bytes(out, e->before, e->length);
+	fprintf(out, " becomes ");
+	say_bytes(out, e->after, e->length);
+	fprintf(out, "\n");
+}
+
+static void say_lost(FILE *out, const struct qf_image *img,
+		     const struct qf_planner *m)
+{
+	const struct qf_lost *l = m->plan->lost;
+	char who[400], size[32];
+	size_t i;
+
+	if (m->plan->n_lost)
+		fprintf(out, "What the plan gives up, because nothing of it "
+			     "was found:\n");
+	for (i = 0; i < m->plan->n_lost; i++, l++)
+		fprintf(out, "      %s, guest offset 0x%" PRIx64 ", %s\n",
+			qf_describe_holder(img, l->holder, who, sizeof(who)),
+			l->guest_off,
+			qf_text_bytes(l->length, size, sizeof(size)));
+}
+
+/* TEXT in lines of at most 78 columns, each after eight spaces. */
+static void wrap(FILE *out, const char *text)
+{
+	const size_t room = 70;
+	size_t n;
+
+	while (*text) {
+		n = strlen(text);
+		if (n > room) {
+			for (n = room; n && text[n] != ' '; n--)
+				;
+			if (!n)
+				n = strcspn(text, " ");
+		}
+		fprintf(out, "        %.*s\n", (int)n, text);
+		text += n;
+		while (*text == ' ')
+			text++;
+	}
+}
+
+static bool keeps_bitmaps(const struct qf_planner *m)
+{
+	const struct qf_findings *l = m->plan && m->plan->n
+					      ? &m->after.findings
+					      : &m->before.findings;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (l->at[i].problem == QF_P_BITMAP_IN_USE)
+			return true;
+	return false;
+}
+
+/* What only a user's word would do. */
+static void say_offer(FILE *out, const struct qf_planner *m)
+{
+	if (keeps_bitmaps(m))
+		fprintf(out, "Kept: bitmaps that were left in use; "
+			     "--in-use-bitmaps=remove takes them out.\n");
+	if (!m->plan || !m->plan->offer)
+		return;
+	fprintf(out, "Not done without --guess:\n");
+	wrap(out, m->plan->offer);
+}
+
+static const char copies_cut[] =
+	"Tables and clusters that are left shared: a copy for each owner would "
+	"make the plan larger than the image justifies. \"qemu-img convert\" "
+	"writes what the guest sees to a new image.";
+
+/* What is to be said of a problem that stays. */
+static const char *left_text(const struct qf_planner *m, enum qf_problem p)
+{
+	if (m->withheld && (p == QF_P_REFCOUNT_LEAK || p == QF_P_REFCOUNT_HIGH))
+		return "Kept on purpose: what has no owner may be what a pointer "
+		       "led to that is lost, given up or not repaired. If "
+		       "nothing is missed, \"qemu-img convert\" writes all "
+		       "that the guest sees to a new image, without them.";
+	if (m->plan && m->plan->copies_cut &&
+	    (p == QF_P_DOUBLE_L2 || p == QF_P_DOUBLE_TABLES ||
+	     p == QF_P_DOUBLE_DATA || p == QF_P_DOUBLE_META))
+		return copies_cut;
+	return qf_problem_get(p)->repair;
+}
+
+/* The findings of one problem, which stand together: how many there are. */
+static size_t say_findings(FILE *out, const struct qf_finding *f, size_t n)
+{
+	uint64_t more = 0;
+	size_t same;
+
+	for (same = 0; same < n && f[same].problem == f->problem; same++) {
+		if (same >= SHOWN) {
+			more += f[same].collated;
+			continue;
+		}
+		fprintf(out, "      %s%s%s\n",
+			f[same].owner ? f[same].owner : "",
+			f[same].owner && f[same].text ? ": " : "",
+			f[same].text ? f[same].text : "");
+	}
+	if (more)
+		fprintf(out, "      and at %" PRIu64 " more places\n", more);
+	return same;
+}
+
+/* What a report still finds, each problem once. */
+static void say_left(FILE *out, const struct qf_planner *m,
+		     const struct qf_report *rep)
+{
+	const struct qf_finding *f = rep->findings.at;
+	const struct qf_problem_row *row;
+	size_t i, same;
+
+	for (i = 0; i < rep->findings.n; i += same) {
+		row = qf_problem_get(f[i].problem);
+		if (row->severity < QF_SEV_LEAK) {
+			same = 1;
+			continue;
+		}
+		fprintf(out, "  left: %u %s: %s\n", row->id, row->name,
+			row->message);
+		same = say_findings(out, &f[i], rep->findings.n - i);
+		wrap(out, left_text(m, f[i].problem));
+	}
+}
+
+static void say_trim(FILE *out, const struct qf_trim *t)
+{
+	char gain[32], from[32], to[32];
+
+	if (!t->wanted)
+		return;
+	if (t->reason[0]) {
+		fprintf(out, "Nothing is trimmed: %s.\n", t->reason);
+		return;
+	}
+	if (t->cut_only)
+		fprintf(out, "The file system cannot punch holes: only the "
+			     "file's free end can be cut off.\n");
+	if (t->unread_bytes)
+		fprintf(out,
+			"Not trimmed, because it cannot be read: %s of free "
+			"clusters.\n",
+			qf_text_bytes(t->unread_bytes, gain, sizeof(gain)));
+	if (!qf_trim_any(t)) {
+		fprintf(out,
+			"There is nothing to trim: no %sfree cluster takes "
+			"room on the disk.\n",
+			t->unread_bytes ? "other " : "");
+		return;
+	}
+	fprintf(out,
+		"To trim: %" PRIu64
+		" free cluster%s; %s on the disk are gained",
+		t->clusters, t->clusters == 1 ? "" : "s",
+		qf_text_bytes(t->punched_bytes + t->cut_bytes, gain,
+			      sizeof(gain)));
+	if (t->size_after < t->size_before)
+		fprintf(out, ", and the file is cut from %s to %s",
+			qf_text_bytes(t->size_before, from, sizeof(from)),
+			qf_text_bytes(t->size_after, to, sizeof(to)));
+	fprintf(out, ".\n      The undo file keeps what they hold: as long as "
+		     "it is there, its room is not gained.\n");
+}
+
+void qf_report_plan(FILE *out, const struct qf_image *img,
+		    const struct qf_planner *m, const char *name)
+{
+	size_t i;
+
+	fprintf(out, "%s: ", name);
+	say_state(out, &m->before);
+	fprintf(out, "\n");
+	if (!m->plan->n) {
+		fprintf(out, "There is nothing that can be repaired.\n");
+		say_left(out, m, &m->before);
+		say_offer(out, m);
+		say_trim(out, &m->trim);
+		return;
+	}
+	if (m->refused) {
+		fprintf(out,
+			"A plan of %zu edits was tried and is refused: %s.\n",
+			m->plan->n, m->reason);
+		say_left(out, m, &m->before);
+		return;
+	}
+	fprintf(out, "The plan, %zu edit%s:\n", m->plan->n,
+		m->plan->n == 1 ? "" : "s");
+	for (i = 0; i < m->plan->n; i++)
+		say_edit(out, i + 1, &m->plan->edit[i]);
+	say_lost(out, img, m);
+	fprintf(out, "Afterwards: ");
+	say_state(out, &m->after);
+	fprintf(out, "\n");
+	if (m->plan->copies_cut)
+		wrap(out, copies_cut);
+	say_offer(out, m);
+	say_trim(out, &m->trim);
+}
+
+void qf_report_question(FILE *out, const struct qf_problem_row *row,
+			size_t edits)
+{
+	fprintf(out,
+		"\n%u %s: %s\n  %s\n  %s\n  Risk: %s. Repair it (%zu edit%s)? "
+		"[y]es, [n]o, [a]ll, [q]uit: ",
+		row->id, row->name, row->message, row->why, row->repair,
+		qf_problem_risk(row->risk), edits, edits == 1 ? "" : "s");
+	fflush(out);
+}
+
+void qf_report_trim_question(FILE *out, const struct qf_trim *t)
+{
+	fprintf(out, "\n");
+	say_trim(out, t);
+	fprintf(out, "  Risk: none. Trim it? [y]es, [n]o: ");
+	fflush(out);
+}
+
+void qf_report_outcome(FILE *out, const struct qf_planner *m,
+		       const struct qf_outcome *o)
+{
+	fprintf(out, "%s: %s: ", o->name,
+		!o->applied  ? "not changed"
+		: m->plan->n ? "repaired"
+			     : "trimmed");
+	say_state(out, o->left);
+	fprintf(out, "\n");
+	say_left(out, m, o->left);
+	say_offer(out, m);
+	if (o->applied && qf_trim_any(&m->trim))
+		fprintf(out, "The free clusters were trimmed.\n");
+	if (o->note)
+		fprintf(out,
+			"What was given up may lie in clusters that look "
+			"leaked or free. They are\nkept as long as the note "
+			"\"%s\" is there: if nothing is missed,\n"
+			"remove it and the undo file.\n",
+			o->note);
+	if (o->undo_file)
+		fprintf(out,
+			"To take the repair back: qfsck undo \"%s\" \"%s\"\n",
+			o->undo_file, o->name);
+}
+
+static json_t *edits_json(const struct qf_planner *m)
+{
+	json_t *a = json_array(), *o;
+	size_t i;
+
+	for (i = 0; i < m->plan->n; i++) {
+		const struct qf_edit *e = &m->plan->edit[i];
+
+		o = json_object();
+		qf_json_int(o, "host-offset", e->host_off);
+		qf_json_int(o, "length", e->length);
+		qf_json_text(o, "what", e->what);
+		json_object_set_new(
+			o, "problem",
+			json_string(qf_problem_get(e->problem)->name));
+		json_object_set_new(o, "risk",
+				    json_string(qf_problem_risk(e->risk)));
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
+static json_t *lost_json(const struct qf_image *img, const struct qf_planner *m)
+{
+	json_t *a = json_array(), *o;
+	size_t i;
+
+	for (i = 0; i < m->plan->n_lost; i++) {
+		const struct qf_lost *l = &m->plan->lost[i];
+		bool snap = l->holder && l->holder <= img->snapshots.n;
+
+		o = json_object();
+		qf_json_text(o, "holder",
+			     snap ? img->snapshots.snap[l->holder - 1].id
+				  : "active");
+		qf_json_int(o, "guest-offset", l->guest_off);
+		qf_json_int(o, "length", l->length);
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
+static json_t *trim_json(const struct qf_trim *t, bool applied)
+{
+	json_t *o;
+
+	if (!t->wanted)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "applied",
+			    json_boolean(applied && qf_trim_any(t)));
+	qf_json_int(o, "free-clusters", t->clusters);
+	qf_json_int(o, "punched-bytes", t->punched_bytes);
+	qf_json_int(o, "cut-bytes", t->cut_bytes);
+	qf_json_int(o, "unreadable-bytes", t->unread_bytes);
+	qf_json_int(o, "file-size-before", t->size_before);
+	qf_json_int(o, "file-size-after", t->size_after);
+	if (t->reason[0])
+		qf_json_text(o, "reason", t->reason);
+	return o;
+}
+
+void qf_report_plan_json(FILE *out, const struct qf_image *img,
+			 const struct qf_planner *m, const struct qf_outcome *o)
+{
+	json_t *j = json_object();
+
+	qf_json_text(j, "filename", o->name);
+	json_object_set_new(j, "verdict-before",
+			    json_string(qf_check_verdict(m->before.verdict)));
+	json_object_set_new(j, "verdict-after",
+			    json_string(qf_check_verdict(o->left->verdict)));
+	json_object_set_new(j, "applied", json_boolean(o->applied));
+	json_object_set_new(j, "undo-file",
+			    o->undo_file ? qf_json_string(o->undo_file)
+					 : json_null());
+	json_object_set_new(j, "note",
+			    o->note ? qf_json_string(o->note) : json_null());
+	if (m->refused)
+		qf_json_text(j, "refused", m->reason);
+	json_object_set_new(j, "edits", edits_json(m));
+	if (m->plan->offer)
+		qf_json_text(j, "offer", m->plan->offer);
+	json_object_set_new(j, "lost", lost_json(img, m));
+	json_object_set_new(j, "trim", trim_json(&m->trim, o->applied));
+	json_object_set_new(j, "left", qf_report_findings(&o->left->findings));
+	json_dumpf(j, out, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
+	fputc('\n', out);
+	json_decref(j);
+}

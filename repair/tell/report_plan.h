@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A plan and its outcome in words and as JSON. */
+#ifndef QF_REPORT_PLAN_H
+#define QF_REPORT_PLAN_H
+
+#include "repair/plan/planner.h"
+
+#include <stdio.h>
+
+/* What is known when all is done. */
+struct qf_outcome {
+	const char *name; /* of the image */
+	bool applied;
+	const char *undo_file;	      /* NULL: none */
+	const char *note;	      /* that something was given up; or NULL */
+	const struct qf_report *left; /* the last check: planned or real */
+};
+
+/* The plan, with the image as it is and as it would be. IMG names the
+ * holders of what is lost. */
+void qf_report_plan(FILE *out, const struct qf_image *img,
+		    const struct qf_planner *m, const char *name);
+
+/* Asks whether the problem is to be repaired by that many edits. */
+void qf_report_question(FILE *out, const struct qf_problem_row *row,
+			size_t edits);
+
+/* Asks whether what is free is to be trimmed. */
+void qf_report_trim_question(FILE *out, const struct qf_trim *t);
+
+/* What came of it: one paragraph. */
+void qf_report_outcome(FILE *out, const struct qf_planner *m,
+		       const struct qf_outcome *o);
+
+/* All of it as one JSON object. */
+void qf_report_plan_json(FILE *out, const struct qf_image *img,
+			 const struct qf_planner *m,
+			 const struct qf_outcome *o);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Creates new files, and never touches one that is there already. */
+#ifndef QF_SINK_H
+#define QF_SINK_H
+
+#include "lib/base/err.h"
+
+#include <stdint.h>
+
+struct qf_sink {
+	int fd;
+	char *name;  /* owned */
+	uint64_t at; /* bytes written */
+};
+
+/* Creates NAME, which must not be there, with the permissions MODE. Errors:
+ * QF_ERR_IO. */
+enum qf_err qf_sink_create(struct qf_sink *s, const char *name,
+			   unsigned int mode, struct qf_why *why);
+
+/* Appends. Errors: QF_ERR_IO. */
+enum qf_err qf_sink_write(struct qf_sink *s, const void *buf, uint64_t len,
+			  struct qf_why *why);
+
+/* Goes on LEN bytes further, over a hole. */
+void qf_sink_skip(struct qf_sink *s, uint64_t len);
+
+/* Ends the file where it is, also if that is in a hole. Errors: QF_ERR_IO. */
+enum qf_err qf_sink_end(struct qf_sink *s, struct qf_why *why);
+
+/* Makes the file and its name durable. Errors: QF_ERR_IO. */
+enum qf_err qf_sink_sync(struct qf_sink *s, struct qf_why *why);
+
+/* Closes; REMOVE: the file is taken away again. */
+void qf_sink_close(struct qf_sink *s, bool remove);
+
+/* Takes away an undo file that recorded nothing. */
+void qf_sink_remove(const char *name);
+
+/*
+ * The free bytes of the file system on which NAME is or would be;
+ * UINT64_MAX if that cannot be told.
+ */
+uint64_t qf_sink_room(const char *name);
+
+/* True if NAME is or would be on the device with the number DEV. */
+bool qf_sink_is_on(const char *name, uint64_t dev);
+
+/* True if NAME is or would be in memory, as all of /dev is. */
+bool qf_sink_is_memory(const char *name);
+
+/*
+ * Copies the file FROM to the new file TO: by sharing the blocks where the
+ * file system can, else byte by byte, keeping holes; the beginning last, so
+ * that a copy that was cut short is no image. Errors: QF_ERR_IO.
+ */
+enum qf_err qf_sink_copy(const char *from, const char *to, struct qf_why *why);
+
+#endif

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The frame around the views: tabs, bottom line, help; and lists and bars. */
+#include "viz/browse/app.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Where the tab of a view stands in the top line: x and width. */
+static int tab_place(const struct qf_app *a, int view, int *width)
+{
+	int x = 7, i;
+
+	for (i = 0;; i++) {
+		*width = (int)strlen(qf_app_view((enum qf_view_id)i)->name) + 4;
+		if (a->screen.w < 70)
+			*width =
+				3; /* the number alone, but for the view shown */
+		if (a->screen.w < 70 && i == (int)a->view)
+			*width =
+				(int)strlen(
+					qf_app_view((enum qf_view_id)i)->name) +
+				4;
+		if (i == view)
+			return x;
+		x += *width;
+	}
+}
+
+int qf_app_tab_at(const struct qf_app *a, int x)
+{
+	int i, width, at;
+
+	for (i = 0; i < QF_VIEWS; i++) {
+		at = tab_place(a, i, &width);
+		if (x >= at && x < at + width)
+			return i;
+	}
+	return -1;
+}
+
+static void draw_verdict(struct qf_app *a)
+{
+	static const enum qf_tint tints[] = { QF_TINT_GOOD, QF_TINT_WARN,
+					      QF_TINT_BAD, QF_TINT_BAD };
+	static const char *const stage[] = { "looking", "checking", "asking" };
+	const struct qf_model *m = a->model;
+	char text[64];
+	const char *slash;
+	enum qf_tint tint = QF_TINT_TITLE;
+	int n, width, used;
+
+	if (a->job || !a->scene_tried) {
+		n = snprintf(text, sizeof(text), " %s %2.0f%% ",
+			     stage[a->job ? qf_job_kind(a->job) : 0],
+			     qf_job_part() * 100);
+	} else if (m->checked) {
+		n = snprintf(text, sizeof(text), " %s ",
+			     qf_check_verdict(m->report.verdict));
+		tint = tints[m->report.verdict];
+	} else {
+		n = snprintf(text, sizeof(text), " not checked ");
+		tint = QF_TINT_BAD;
+	}
+	used = tab_place(a, QF_VIEWS - 1, &width) + width;
+	if (a->screen.w - n > used)
+		qf_cells_text(&a->screen, a->screen.w - n, 0, n, tint, text);
+	/* the image's name, where there is room between */
+	n = a->screen.w - n - used - 2;
+	slash = strrchr(a->name, '/');
+	if (n >= 12)
+		qf_cells_text(&a->screen, used + 1, 0, n, QF_TINT_TITLE,
+			      slash && (int)strlen(a->name) > n ? slash + 1
+								: a->name);
+}
+
+static void draw_tabs(struct qf_app *a)
+{
+	struct qf_cells *c = &a->screen;
+	int i, x, width;
+
+	qf_cells_wipe(c, 0, 0, c->w, 1, QF_TINT_TITLE);
+	qf_cells_text(c, 0, 0, 7, QF_TINT_TITLE, " qfsck ");
+	for (i = 0; i < QF_VIEWS; i++) {
+		x = tab_place(a, i, &width);
+		qf_cells_printf(c, x, 0, width,
+				i == (int)a->view ? QF_TINT_TAB : QF_TINT_TITLE,
+				width > 3 ? " %d %s " : " %d ", i + 1,
+				qf_app_view((enum qf_view_id)i)->name);
+	}
+	draw_verdict(a);
+}
+
+static void draw_bottom(struct qf_app *a, int y)
+{
+	struct qf_cells *c = &a->screen;
+	const char *p = a->typed;
+	int n;
+
+	if (a->ask != QF_ASK_NOTHING) {
+		qf_cells_text(c, 0, y, 1, QF_TINT_PROMPT,
+			      a->ask == QF_ASK_SEARCH ? "/" : ":");
+		/* of a long input, the end is what matters */
+		while ((int)strlen(p) > c->w - 3 && *p)
+			qf_cells_next(&p);
+		n = qf_cells_text(c, 1, y, c->w - 2, QF_TINT_PROMPT, p);
+		qf_cells_reverse(c, 1 + n, y, 1);
+	} else if (a->message[0]) {
+		qf_cells_text(c, 0, y, c->w, a->message_tint, a->message);
+	} else {
+		qf_cells_text(c, 0, y, c->w, QF_TINT_DIM,
+			      c->w < 30 ? "? help"
+					: "? help  Tab views  Enter in  "
+					  "Backspace back  / search  : go to  "
+					  "q quit");
+	}
+}
+
+/* The frame of a box, in a row of its own at each end. */
+static void draw_frame(struct qf_app *a, int x, int y, int w, int h)
+{
+	struct qf_cells *c = &a->screen;
+	int i;
+
+	for (i = 0; i < h; i++) {
+		qf_cells_set(c, x, y + i, QF_TINT_PANEL,
+			     a->ascii ? '|' : 0x2502);
+		qf_cells_set(c, x + w - 1, y + i, QF_TINT_PANEL,
+			     a->ascii ? '|' : 0x2502);
+	}
+	for (i = 0; i < w; i++) {
+		bool end = i == 0 || i == w - 1;
+		uint32_t top = a->ascii ? (end ? '+' : '-')
+			       : !end	? 0x2500
+			       : i	? 0x2510
+					: 0x250c;
+		uint32_t low = a->ascii ? (end ? '+' : '-')
+			       : !end	? 0x2500
+			       : i	? 0x2518
+					: 0x2514;
+
+		qf_cells_set(c, x + i, y, QF_TINT_PANEL, top);
+		qf_cells_set(c, x + i, y + h - 1, QF_TINT_PANEL, low);
+	}
+}
+
+/* A box over the view; returns where its text goes. */
+static void draw_box(struct qf_app *a, const char *title, int *x, int *y,
+		     int *w, int *h)
+{
+	struct qf_cells *c = &a->screen;
+	int bw = c->w > 84 ? 80 : c->w, bh = c->h > 6 ? c->h - 2 : c->h;
+	int bx = (c->w - bw) / 2, by = (c->h - bh) / 2;
+
+	qf_cells_wipe(c, bx, by, bw, bh, QF_TINT_PANEL);
+	if (bh > 2) {
+		if (bw > 10)
+			draw_frame(a, bx, by, bw, bh);
+		qf_cells_text(c, bx + 2, by, bw - 4, QF_TINT_PANEL_KEY, title);
+		qf_cells_text(c, bx + 2, by + bh - 1, bw - 4, QF_TINT_PANEL,
+			      "arrows scroll, any other key closes");
+		by++;
+		bh -= 2;
+	}
+	*x = bw > 10 ? bx + 2 : bx;
+	*w = bw > 10 ? bw - 4 : bw;
+	*y = by;
+	*h = bh;
+}
+
+/* Keeps the overlay's beginning where N lines in H rows allow it. */
+static void bound_overlay(struct qf_app *a, int n, int h)
+{
+	if (a->overlay_top > n - h)
+		a->overlay_top = n - h;
+	if (a->overlay_top < 0)
+		a->overlay_top = 0;
+}
+
+static const char *where(const char *views)
+{
+	static const char *const names[] = { "map", "snapshots", "findings",
+					     "owners", "hex" };
+	static const char letters[] = "msfoh";
+
+	if (views[0] == '*')
+		return "";
+	if (views[1])
+		return "map, snapshots";
+	return names[strchr(letters, views[0]) - letters];
+}
+
+static void draw_help(struct qf_app *a)
+{
+	const char *views, *keys, *help;
+	int x, y, w, h, i, n = 0;
+	char text[160];
+
+	draw_box(a, "Keys", &x, &y, &w, &h);
+	while (qf_keys_row((size_t)n, &views, &keys, &help))
+		n++;
+	bound_overlay(a, n, h);
+	for (i = 0; i < h; i++) {
+		if (!qf_keys_row((size_t)(i + a->overlay_top), &views, &keys,
+				 &help))
+			break;
+		snprintf(text, sizeof(text), "%s%s%s%s", help,
+			 views[0] == '*' ? "" : " (", where(views),
+			 views[0] == '*' ? "" : ")");
+		qf_cells_text(&a->screen, x, y + i, w < 17 ? w : 17,
+			      QF_TINT_PANEL_KEY, keys);
+		qf_cells_text(&a->screen, x + 18, y + i, w - 18, QF_TINT_PANEL,
+			      text);
+	}
+}
+
+/* Wraps TEXT into W columns; draws the lines from SKIP on, if there is room
+ * till END. Returns the lines that TEXT has. */
+static int wrap(struct qf_app *a, int x, int y, int w, int skip, int end,
+		enum qf_tint tint, const char *text)
+{
+	char line[512];
+	size_t n;
+	int lines = 0;
+
+	if (w < 1)
+		return 0;
+	if (w > (int)sizeof(line) - 1)
+		w = (int)sizeof(line) - 1;
+	while (*text) {
+		n = strlen(text);
+		if (n > (size_t)w) {
+			for (n = (size_t)w; n && text[n] != ' '; n--)
+				;
+			n = n ? n : (size_t)w;
+		}
+		memcpy(line, text, n);
+		line[n] = '\0';
+		if (lines >= skip && y + lines - skip < end)
+			qf_cells_text(&a->screen, x, y + lines - skip, w, tint,
+				      line);
+		lines++;
+		text += n;
+		while (*text == ' ')
+			text++;
+	}
+	return lines;
+}
+
+int qf_app_wrap(struct qf_app *a, int x, int y, int w, int rows,
+		enum qf_tint tint, const char *text)
+{
+	return wrap(a, x, y, w, 0, y + rows, tint, text);
+}
+
+static void draw_explain(struct qf_app *a)
+{
+	const struct qf_problem_row *r = a->explain;
+	const char *part[] = { r->message, "", "What it means",
+			       r->why,	   "", "What repair does",
+			       r->repair };
+	int x, y, w, h, i, pass, line = 0;
+	char title[64];
+
+	snprintf(title, sizeof(title), "%u %s (%s)", r->id, r->name,
+		 qf_problem_severity(r->severity));
+	draw_box(a, title, &x, &y, &w, &h);
+	/* once to count the lines, once to draw them */
+	for (pass = 0; pass < 2; pass++) {
+		if (pass)
+			bound_overlay(a, line, h);
+		for (i = line = 0; i < 7; i++) {
+			int skip = pass ? a->overlay_top - line : 1 << 20;
+			int at = skip < 0 ? y - skip : y;
+
+			line += wrap(a, x, at, w, skip < 0 ? 0 : skip, y + h,
+				     i == 2 || i == 5 ? QF_TINT_PANEL_KEY
+						      : QF_TINT_PANEL,
+				     part[i]);
+			line += !part[i][0];
+		}
+	}
+}
+
+void qf_app_draw(struct qf_app *a)
+{
+	struct qf_cells *c = &a->screen;
+	struct qf_area area = { 0, c->h, c->w };
+
+	qf_cells_blank(c);
+	if (c->h > 1) {
+		draw_tabs(a);
+		area.y++;
+		area.h--;
+	}
+	if (c->h > 2) {
+		area.h--;
+		draw_bottom(a, c->h - 1);
+	} else if (a->ask != QF_ASK_NOTHING) {
+		draw_bottom(a, c->h - 1);
+		area.h = 0;
+	}
+	if (area.h > 0)
+		qf_app_view(a->view)->draw(a, area);
+	if (a->help)
+		draw_help(a);
+	else if (a->explain)
+		draw_explain(a);
+}
+
+bool qf_list_act(struct qf_list *l, size_t n, enum qf_action act)
+{
+	size_t page = l->rows > 1 ? l->rows - 1 : 1;
+
+	switch (act) {
+	case QF_ACT_UP:
+		l->at -= l->at > 0;
+		break;
+	case QF_ACT_DOWN:
+		l->at++;
+		break;
+	case QF_ACT_PAGE_UP:
+		l->at -= l->at > page ? page : l->at;
+		break;
+	case QF_ACT_PAGE_DOWN:
+		l->at += page;
+		break;
+	case QF_ACT_FIRST:
+		l->at = 0;
+		break;
+	case QF_ACT_LAST:
+		l->at = n;
+		break;
+	default:
+		return false;
+	}
+	if (l->at >= n)
+		l->at = n ? n - 1 : 0;
+	return true;
+}
+
+void qf_list_show(struct qf_list *l, size_t n, int y, int rows)
+{
+	l->rows = rows > 0 ? (size_t)rows : 0;
+	l->y = y;
+	if (l->at >= n)
+		l->at = n ? n - 1 : 0;
+	if (l->at < l->top)
+		l->top = l->at;
+	if (l->rows && l->at >= l->top + l->rows)
+		l->top = l->at - l->rows + 1;
+	if (l->top + l->rows > n)
+		l->top = n > l->rows ? n - l->rows : 0;
+}
+
+bool qf_list_click(struct qf_list *l, size_t n, int y)
+{
+	size_t row;
+
+	if (y < l->y || (size_t)(y - l->y) >= l->rows)
+		return false;
+	row = l->top + (size_t)(y - l->y);
+	if (row >= n)
+		return false;
+	l->at = row;
+	return true;
+}
+
+void qf_app_bar(struct qf_app *a, int x, int y, int width, double part,
+		enum qf_tint tint)
+{
+	static const uint32_t eighth[] = { ' ',	   0x258f, 0x258e, 0x258d,
+					   0x258c, 0x258b, 0x258a, 0x2589 };
+	int full, rest, i;
+
+	if (width < 1)
+		return;
+	part = part < 0 ? 0 : part > 1 ? 1 : part;
+	full = (int)(part * width);
+	rest = (int)((part * width - full) * 8);
+	for (i = 0; i < width; i++)
+		qf_cells_set(&a->screen, x + i, y,
+			     i < full ? tint : QF_TINT_DIM,
+			     i < full ? (a->ascii ? '#' : 0x2588) : ' ');
+	/* what is there at all is seen */
+	if (!full && !rest && part > 0)
+		rest = 1;
+	if (rest && full < width)
+		qf_cells_set(&a->screen, x + full, y, tint,
+			     a->ascii ? (rest > 3 || !full ? '-' : ' ')
+				      : eighth[rest]);
+}

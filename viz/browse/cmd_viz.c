@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* qfsck viz: the browser, its scripts, and pictures. */
+#include "cmd.h"
+#include "lib/model/open.h"
+#include "lib/base/text.h"
+#include "viz/show/cmd_args.h"
+#include "viz/draw/outfile.h"
+#include "viz/browse/script.h"
+#include "viz/draw/sheet.h"
+#include "viz/browse/tui.h"
+#include "viz/viz.h"
+
+#include <langinfo.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char help[] =
+	"Usage: qfsck viz [OPTION]... IMAGE\n"
+	"       qfsck viz --export FILE.svg|FILE.png|FILE.html IMAGE\n"
+	"Browses a qcow2 image: a map of the file, its snapshots, what is wrong,\n"
+	"who owns what, and the bytes. Never changes a byte of it.\n"
+	"Press ? in the browser for its keys.\n\n"
+	"      --export=FILE      write the map, the snapshots and the findings\n"
+	"                         as a picture (.svg, .png) or a page (.html)\n"
+	"      --hilbert          draw the map along Hilbert's curve\n"
+	"      --ascii            only plain characters\n"
+	"      --colour=MODE      auto (the default; heeds NO_COLOR), 256, 16\n"
+	"                         or mono\n"
+	"      --script=FILE      no terminal: press the keys that FILE lists\n"
+	"                         and save screens (size WxH, key NAME..., type\n"
+	"                         TEXT, click X Y, wait, save FILE)\n"
+	"  -U, --force-share      read an image that another program writes\n"
+	"  -h, --help             this text\n\n"
+	"Exit codes: 0 done, 1 it could not be shown, 63 not qcow2.\n";
+
+struct args {
+	const char *export, *script, *colour;
+	bool hilbert, ascii, share;
+};
+
+typedef enum qf_err (*draw_fn)(const struct qf_sheet *s, struct qf_outbuf *out,
+			       struct qf_why *why);
+
+static const struct {
+	const char *suffix;
+	draw_fn draw;
+} formats[] = {
+	{ ".svg", qf_picture_svg },
+	{ ".png", qf_picture_png },
+	{ ".html", qf_html_page },
+	{ ".htm", qf_html_page },
+};
+
+/* How a file with that name is drawn; NULL: not known. */
+static draw_fn format_of(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	size_t i;
+
+	for (i = 0; dot && i < sizeof(formats) / sizeof(formats[0]); i++)
+		if (!strcasecmp(dot, formats[i].suffix))
+			return formats[i].draw;
+	return NULL;
+}
+
+static bool colours_of(const char *mode, enum qf_tui_colours *out)
+{
+	static const char *const modes[] = { "auto", "256", "16", "mono" };
+	int i;
+
+	for (i = 0; i < 4; i++)
+		if (!strcmp(mode, modes[i])) {
+			*out = (enum qf_tui_colours)i;
+			return true;
+		}
+	return false;
+}
+
+static enum qf_err export(const struct args *a, struct qf_image *img,
+			  const char *name, struct qf_why *why) {
+	struct qf_outbuf out = { 0 }; struct qf_sheet sheet = { 0 };
+	struct qf_model *m = NULL; char safe[300];
+	enum qf_err err = qf_model_whole(img, a->share, &m, why);
+
+	qf_text_safe(name, safe, sizeof(safe));
+	if (!err) err = qf_sheet_make(m, safe, a->hilbert, &sheet, why);
+	if (!err) err = format_of(a->export)(&sheet, &out, why);
+	if (!err){ err = qf_outfile_write(a->export, out.at, out.n, why);
+		   name = a->export; }
+qf_outbuf_free(&out);
+qf_sheet_free(&sheet);
+qf_model_free(m);
+return err;
+}
+
+static enum qf_err browse(const struct args *a, struct qf_image *img,
+			  const char *name, struct qf_why *why)
+{
+	enum qf_tui_colours colours = QF_COLOURS_AUTO;
+	struct qf_app app;
+	enum qf_err err = qf_app_open(&app, img, name, why);
+
+	colours_of(a->colour, &colours);
+	app.shared = a->share;
+	app.map.hilbert = a->hilbert;
+	app.ascii = a->ascii ||
+		    (!a->script && strcmp(nl_langinfo(CODESET), "UTF-8"));
+	if (!err)
+		err = a->script ? qf_script_run(&app, a->script, why)
+				: qf_tui_run(&app, colours, why);
+	qf_app_close(&app);
+	return err;
+}
+
+int qf_cmd_viz(int argc, char **argv)
+{
+	struct args a = { .colour = "auto" };
+	const struct qf_args_option options[] = {
+		{ "export", 0, QF_ARGS_TEXT, &a.export },
+		{ "hilbert", 0, QF_ARGS_FLAG, &a.hilbert },
+		{ "ascii", 0, QF_ARGS_FLAG, &a.ascii },
+		{ "colour", 0, QF_ARGS_TEXT, &a.colour },
+		{ "color", 0, QF_ARGS_TEXT, &a.colour },
+		{ "script", 0, QF_ARGS_TEXT, &a.script },
+		{ "force-share", 'U', QF_ARGS_FLAG, &a.share },
+		{ NULL, 0, QF_ARGS_FLAG, NULL },
+	};
+	struct qf_args args = {
+		.command = "viz", .help = help, .option = options, .own = true
+	};
+	enum qf_tui_colours colours;
+	struct qf_why why = { 0 };
+	struct qf_image *img;
+	enum qf_err err;
+	int code = qf_args_parse(&args, argc, argv);
+
+	if (code >= 0)
+		return code;
+	setlocale(LC_CTYPE, "");
+	if (!colours_of(a.colour, &colours))
+		return qf_args_wrong("viz", "unknown kind of colours",
+				     a.colour);
+	if (a.export && a.script)
+		return qf_args_wrong("viz",
+				     "--export and --script exclude "
+				     "each other",
+				     NULL);
+	if (a.export && !format_of(a.export))
+		return qf_args_wrong("viz",
+				     "a picture ends in .svg, .png or "
+				     ".html",
+				     a.export);
+	err = qf_open_image(args.arg[0], QF_LOCK_READ, a.share, &img, &why);
+	if (err)
+		return qf_args_failed(args.arg[0], &why);
+	err = a.export ? export(&a, img, args.arg[0], &why)
+		       : browse(&a, img, args.arg[0], &why);
+	qf_image_close(img);
+	if (err)
+		return qf_args_failed(err == QF_ERR_USAGE && a.export
+					      ? a.export
+					      : args.arg[0],
+				      &why);
+	return QF_EXIT_CLEAN;
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What takes long, beside the browser, in a thread of its own. One job at a
+ * time, so that stopping its loops stops nothing else.
+ */
+#include "lib/walk/describe.h"
+#include "lib/base/mem.h"
+#include "lib/walk/owners.h"
+#include "lib/base/pool.h"
+#include "viz/draw/model_parts.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Owners that are listed of one cluster. */
+#define MAX_OWNERS 10000
+
+struct qf_job {
+	struct qf_pool_task *task;
+	struct qf_image *img;
+	struct qf_model *model;
+	bool shared;
+	struct qf_job_result res;
+};
+
+static atomic_uint_fast64_t items_done, items;
+
+static void tick(uint64_t done, uint64_t n)
+{
+	atomic_store(&items, n);
+	atomic_store(&items_done, done);
+}
+
+double qf_job_part(void)
+{
+	uint64_t n = atomic_load(&items), done = atomic_load(&items_done);
+
+	return n && done < n ? (double)done / (double)n : 0;
+}
+
+static void describe_owner(const struct qf_image *img, const struct qf_owner *o,
+			   struct qf_model_owner *out)
+{
+	char who[128], place[48] = "";
+	bool bitmap = o->kind == QF_REF_BITMAP_DIR ||
+		      o->kind == QF_REF_BITMAP_TABLE ||
+		      o->kind == QF_REF_BITMAP_DATA;
+
+	out->pointer_off = o->pointer_off;
+	out->guest_off = o->guest_off;
+	if (o->guest_off != QF_NOWHERE)
+		snprintf(place, sizeof(place), ", guest offset 0x%" PRIx64,
+			 o->guest_off);
+	if (bitmap)
+		snprintf(who, sizeof(who), "bitmap %u", o->holder);
+	else
+		qf_describe_holder(img, o->holder, who, sizeof(who));
+	snprintf(out->text, sizeof(out->text), "%s: %s%s", who,
+		 qf_describe_kind(o->kind), place);
+}
+
+static enum qf_err find_owners(struct qf_job *j)
+{
+	struct qf_owner_list list = { 0 };
+	struct qf_job_result *r = &j->res;
+	enum qf_err err = qf_owners_find(&j->model->walk, 0, r->cluster,
+					 MAX_OWNERS, &list, &r->why);
+	size_t i;
+
+	if (!err) {
+		r->owner = qf_mem_zalloc(list.n, sizeof(*r->owner));
+		if (!r->owner)
+			err = QF_ERR_NOMEM;
+	}
+	for (i = 0; !err && i < list.n; i++)
+		describe_owner(j->img, &list.at[i], &r->owner[i]);
+	if (!err) {
+		r->n_owners = list.n;
+		r->total_owners = list.total;
+	}
+	qf_owners_list_free(&list);
+	return err;
+}
+
+static void work(void *ctx)
+{
+	struct qf_job *j = ctx;
+	struct qf_job_result *r = &j->res;
+
+	switch (r->kind) {
+	case QF_JOB_SCENE:
+		r->err = qf_model_scene(j->img, &r->model, &r->why);
+		break;
+	case QF_JOB_CHECK:
+		r->err = qf_model_check(j->img, j->shared, &r->report, &r->why);
+		break;
+	case QF_JOB_OWNERS:
+		r->err = find_owners(j);
+		break;
+	}
+}
+
+struct qf_job *qf_job_start(enum qf_job_kind kind, struct qf_image *img,
+			    bool shared, struct qf_model *model,
+			    uint64_t cluster)
+{
+	struct qf_job *j = qf_mem_zalloc(1, sizeof(*j));
+
+	if (!j)
+		return NULL;
+	j->img = img;
+	j->shared = shared;
+	j->model = model;
+	j->res.kind = kind;
+	j->res.cluster = cluster;
+	tick(0, 0);
+	qf_pool_watch(tick);
+	if (qf_pool_start(&j->task, work, j))
+		return j;
+	free(j);
+	return NULL;
+}
+
+enum qf_job_kind qf_job_kind(const struct qf_job *j)
+{
+	return j->res.kind;
+}
+
+bool qf_job_done(const struct qf_job *j)
+{
+	return qf_pool_done(j->task);
+}
+
+void qf_job_take(struct qf_job *j, struct qf_job_result *res)
+{
+	qf_pool_wait(j->task);
+	qf_pool_watch(NULL);
+	*res = j->res;
+	free(j);
+}
+
+void qf_job_drop(struct qf_job *j)
+{
+	struct qf_job_result res;
+
+	if (!j)
+		return;
+	qf_pool_halt(true);
+	qf_job_take(j, &res);
+	qf_pool_halt(false);
+	qf_model_free(res.model);
+	qf_check_free(&res.report);
+	free(res.owner);
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "viz/browse/screen.h"
+
+#include <string.h>
+
+#define CELL_W 8
+#define CELL_H 17
+#define INK 0xc9d1d9u
+#define PAPER 0x0d1117u
+
+struct look {
+	uint32_t fg, bg;
+	bool bold;
+};
+
+static struct look look_of(const struct qf_cell *c)
+{
+	struct qf_paint p = qf_palette_paint((enum qf_tint)c->tint);
+	struct look l = { p.fg == QF_PLAIN ? INK : p.fg,
+			  p.bg == QF_PLAIN ? PAPER : p.bg,
+			  p.mono & QF_MONO_BOLD };
+	uint32_t t = l.fg;
+
+	if (c->reverse) {
+		l.fg = l.bg;
+		l.bg = t;
+	}
+	return l;
+}
+
+static bool same(struct look a, struct look b)
+{
+	return a.fg == b.fg && a.bg == b.bg && a.bold == b.bold;
+}
+
+/* The cells from X on that look alike. */
+static int run_of(const struct qf_cells *c, int x, int y)
+{
+	const struct qf_cell *row = &c->at[y * c->w];
+	struct look l = look_of(&row[x]);
+	int n = 1;
+
+	while (x + n < c->w && same(l, look_of(&row[x + n])))
+		n++;
+	return n;
+}
+
+/* Blocks are drawn as areas: no font fills its cell exactly. */
+static bool draw_block(const struct qf_cell *cell, int x, int y, struct look l,
+		       struct qf_outbuf *out)
+{
+	static const char *const shade[] = { ".35", ".6", ".8" };
+	uint32_t ch = cell->ch;
+	int eighths = 8, top = 0;
+
+	if (ch < 0x2581 || ch > 0x2593)
+		return false;
+	if (ch < 0x2588)
+		top = CELL_H - CELL_H * (int)(ch - 0x2580) / 8;
+	else if (ch > 0x2588 && ch < 0x2590)
+		eighths = (int)(0x2590 - ch);
+	qf_outbuf_printf(out,
+			 "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" "
+			 "fill=\"#%06x\"",
+			 x * CELL_W, y * CELL_H + top, CELL_W * eighths / 8,
+			 CELL_H - top, l.fg);
+	if (ch > 0x2590)
+		qf_outbuf_printf(out, " opacity=\"%s\"", shade[ch - 0x2591]);
+	qf_outbuf_printf(out, "/>\n");
+	return true;
+}
+
+static void draw_text(const struct qf_cells *c, int x, int y, int n,
+		      struct look l, struct qf_outbuf *out)
+{
+	const struct qf_cell *row = &c->at[y * c->w];
+	char utf8[5];
+	int i, first = 0, end = n;
+
+	while (end > first && row[x + end - 1].ch == ' ')
+		end--;
+	while (first < end && row[x + first].ch == ' ')
+		first++;
+	if (first == end)
+		return;
+	qf_outbuf_printf(out,
+			 "<text x=\"%d\" y=\"%d\" textLength=\"%d\" "
+			 "fill=\"#%06x\"%s>",
+			 (x + first) * CELL_W, y * CELL_H + 13,
+			 (end - first) * CELL_W, l.fg,
+			 l.bold ? " font-weight=\"bold\"" : "");
+	for (i = first; i < end; i++) {
+		uint32_t ch = row[x + i].ch;
+
+		if (!ch)
+			continue;
+		qf_cells_utf8(ch >= 0x2581 && ch <= 0x2593 ? ' ' : ch, utf8);
+		qf_outbuf_xml(out, utf8);
+	}
+	qf_outbuf_printf(out, "</text>\n");
+}
+
+void qf_screen_svg(const struct qf_cells *c, struct qf_outbuf *out)
+{
+	int x, y, n, i;
+
+	qf_outbuf_printf(out,
+			 "<svg xmlns=\"http://www.w3.org/2000/svg\" "
+			 "width=\"%d\" height=\"%d\" viewBox=\"-8 -8 %d %d\" "
+			 "font-family=\"DejaVu Sans Mono,monospace\" "
+			 "font-size=\"13\" xml:space=\"preserve\">\n"
+			 "<rect x=\"-8\" y=\"-8\" width=\"%d\" height=\"%d\" "
+			 "rx=\"6\" fill=\"#%06x\"/>\n",
+			 c->w * CELL_W + 16, c->h * CELL_H + 16,
+			 c->w * CELL_W + 16, c->h * CELL_H + 16,
+			 c->w * CELL_W + 16, c->h * CELL_H + 16, PAPER);
+	for (y = 0; y < c->h; y++)
+		for (x = 0; x < c->w; x += n) {
+			struct look l = look_of(&c->at[y * c->w + x]);
+
+			n = run_of(c, x, y);
+			if (l.bg != PAPER)
+				qf_outbuf_printf(out,
+						 "<rect x=\"%d\" y=\"%d\" "
+						 "width=\"%d\" height=\"%d\" "
+						 "fill=\"#%06x\"/>\n",
+						 x * CELL_W, y * CELL_H,
+						 n * CELL_W, CELL_H, l.bg);
+			for (i = 0; i < n; i++)
+				draw_block(&c->at[y * c->w + x + i], x + i, y,
+					   l, out);
+			draw_text(c, x, y, n, l, out);
+		}
+	qf_outbuf_printf(out, "</svg>\n");
+}

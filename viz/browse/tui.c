@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The terminal: cells to ncurses, keys from it. Promises: the terminal is
+ * given back on every way out, also by a signal; no key is waited for while
+ * there is work.
+ */
+#include "viz/browse/tui.h"
+
+#include <errno.h>
+#include <ncurses.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <term.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* How long to wait for a key: with a job in the background, and without. */
+#define WAIT_JOB_MS 100
+#define WAIT_MS 1000
+
+static struct {
+	struct termios before;
+	bool colours, bright; /* bright: 16 colours or more */
+	bool many;	      /* 256 */
+	char undo[256];	      /* gives the terminal back */
+	size_t undo_bytes;
+} t;
+
+static volatile sig_atomic_t caught;
+
+static void on_end(int sig)
+{
+	caught = sig;
+}
+
+/* Only what is allowed in a handler: the terminal back, then the signal. */
+static void on_crash(int sig)
+{
+	if (write(STDOUT_FILENO, t.undo, t.undo_bytes) < 0)
+		tcflush(STDOUT_FILENO, TCIFLUSH);
+	tcsetattr(STDIN_FILENO, TCSANOW, &t.before);
+	raise(sig);
+}
+
+static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static void set_handlers(bool ours)
+{
+	struct sigaction sa;
+	size_t i;
+
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_handler = ours ? on_end : SIG_DFL;
+	for (i = 0; i < COUNT(ends); i++)
+		sigaction(ends[i], &sa, NULL);
+	sa.sa_handler = ours ? on_crash : SIG_DFL;
+	sa.sa_flags = ours ? (int)SA_RESETHAND | SA_NODEFER : 0;
+	for (i = 0; i < COUNT(crashes); i++)
+		sigaction(crashes[i], &sa, NULL);
+}
+
+static void add_undo(const char *s)
+{
+	size_t n = s && s != (const char *)-1 ? strlen(s) : 0;
+
+	if (t.undo_bytes + n > sizeof(t.undo))
+		return;
+	memcpy(t.undo + t.undo_bytes, s ? s : "", n);
+	t.undo_bytes += n;
+}
+
+static void prepare_undo(void)
+{
+	t.undo_bytes = 0;
+	if (tigetstr("kmous") && tigetstr("kmous") != (char *)-1)
+		add_undo("\033[?1000l\033[?1006l");
+	add_undo(tigetstr("sgr0"));
+	add_undo(tigetstr("rmkx"));
+	add_undo(tigetstr("cnorm"));
+	add_undo(tigetstr("rmcup"));
+}
+
+static short colour_number(uint32_t rgb, int8_t of16)
+{
+	if (rgb == QF_PLAIN || of16 < 0)
+		return -1;
+	if (t.many)
+		return (short)qf_palette_256(rgb);
+	return (short)(t.bright ? of16 : of16 % 8);
+}
+
+static void set_colours(enum qf_tui_colours want)
+{
+	struct qf_paint p;
+	int i;
+
+	t.colours = has_colors() && want != QF_COLOURS_MONO;
+	if (want == QF_COLOURS_AUTO && getenv("NO_COLOR") &&
+	    *getenv("NO_COLOR"))
+		t.colours = false;
+	if (!t.colours || start_color() == ERR || COLOR_PAIRS < QF_TINTS + 1) {
+		t.colours = false;
+		return;
+	}
+	use_default_colors();
+	t.many = COLORS >= 256 && want != QF_COLOURS_16;
+	t.bright = COLORS >= 16;
+	for (i = 0; i < QF_TINTS; i++) {
+		p = qf_palette_paint((enum qf_tint)i);
+		init_pair((short)(i + 1), colour_number(p.fg, p.fg16),
+			  colour_number(p.bg, p.bg16));
+	}
+}
+
+/* The attributes of a cell; *PAIR its colours. */
+static attr_t attributes(const struct qf_cell *c, short *pair)
+{
+	struct qf_paint p = qf_palette_paint((enum qf_tint)c->tint);
+	attr_t a = 0;
+
+	*pair = 0;
+	if (t.colours) {
+		*pair = (short)(c->tint + 1);
+		if (p.mono & QF_MONO_BOLD ||
+		    (!t.many && !t.bright && p.fg16 >= 8))
+			a |= A_BOLD;
+	} else {
+		if (p.mono & QF_MONO_BOLD)
+			a |= A_BOLD;
+		if (p.mono & QF_MONO_DIM)
+			a |= A_DIM;
+		if (p.mono & QF_MONO_UNDERLINE)
+			a |= A_UNDERLINE;
+		if (p.mono & QF_MONO_REVERSE)
+			a |= A_REVERSE;
+	}
+	return c->reverse ? a ^ A_REVERSE : a;
+}
+
+static void show(struct qf_app *a)
+{
+	const struct qf_cells *c = &a->screen;
+	int x, y;
+
+	qf_app_draw(a);
+	if (a->redraw)
+		clearok(stdscr, TRUE);
+	a->redraw = false;
+	for (y = 0; y < c->h; y++)
+		for (x = 0; x < c->w; x++) {
+			const struct qf_cell *p = &c->at[y * c->w + x];
+			wchar_t text[2] = { (wchar_t)p->ch, 0 };
+			cchar_t out;
+			short pair;
+			attr_t attr = attributes(p, &pair);
+
+			if (!p->ch)
+				continue;
+			if (a->ascii && p->ch > 0x7e)
+				text[0] = L'?';
+			setcchar(&out, text, attr, pair, NULL);
+			mvadd_wch(y, x, &out);
+		}
+	refresh();
+}
+
+static uint32_t key_of_code(wint_t code)
+{
+	switch (code) {
+	case KEY_UP:
+		return QF_KEY_UP;
+	case KEY_DOWN:
+		return QF_KEY_DOWN;
+	case KEY_LEFT:
+		return QF_KEY_LEFT;
+	case KEY_RIGHT:
+		return QF_KEY_RIGHT;
+	case KEY_PPAGE:
+		return QF_KEY_PAGE_UP;
+	case KEY_NPAGE:
+		return QF_KEY_PAGE_DOWN;
+	case KEY_HOME:
+		return QF_KEY_HOME;
+	case KEY_END:
+		return QF_KEY_END;
+	case KEY_ENTER:
+		return QF_KEY_ENTER;
+	case KEY_BACKSPACE:
+		return QF_KEY_BACKSPACE;
+	case KEY_DC:
+		return QF_KEY_DELETE;
+	case KEY_BTAB:
+		return QF_KEY_BACKTAB;
+	case KEY_F(1):
+		return QF_KEY_F1;
+	default:
+		return QF_KEY_NONE;
+	}
+}
+
+static uint32_t key_of_char(wint_t ch)
+{
+	switch (ch) {
+	case '\r':
+	case '\n':
+		return QF_KEY_ENTER;
+	case '\t':
+		return QF_KEY_TAB;
+	case '\b':
+	case 0x7f:
+		return QF_KEY_BACKSPACE;
+	case 27:
+		return QF_KEY_ESC;
+	default:
+		return ch < QF_KEY_NONE ? ch : QF_KEY_NONE;
+	}
+}
+
+static void take_mouse(struct qf_app *a)
+{
+	MEVENT e;
+
+	if (getmouse(&e) == ERR)
+		return;
+	if (e.bstate & BUTTON1_DOUBLE_CLICKED)
+		qf_app_click(a, e.x, e.y, QF_CLICK_TWICE);
+	else if (e.bstate & (BUTTON1_CLICKED | BUTTON1_PRESSED))
+		qf_app_click(a, e.x, e.y, QF_CLICK);
+	else if (e.bstate & BUTTON4_PRESSED)
+		qf_app_click(a, e.x, e.y, QF_WHEEL_UP);
+#ifdef BUTTON5_PRESSED
+	else if (e.bstate & BUTTON5_PRESSED)
+		qf_app_click(a, e.x, e.y, QF_WHEEL_DOWN);
+#endif
+}
+
+static void take_size(struct qf_app *a)
+{
+	int w, h;
+
+	getmaxyx(stdscr, h, w);
+	if (w != a->screen.w || h != a->screen.h)
+		qf_cells_resize(&a->screen, w, h);
+	a->redraw = true;
+}
+
+/* Takes all keys that are there; true if there were any. */
+static bool take_keys(struct qf_app *a)
+{
+	bool any = false;
+	wint_t ch;
+	int kind;
+
+	while (!a->quit && (kind = get_wch(&ch)) != ERR) {
+		any = true;
+		if (kind != KEY_CODE_YES)
+			qf_app_key(a, key_of_char(ch));
+		else if (ch == KEY_RESIZE)
+			take_size(a);
+		else if (ch == KEY_MOUSE)
+			take_mouse(a);
+		else
+			qf_app_key(a, key_of_code(ch));
+	}
+	return any;
+}
+
+static void loop(struct qf_app *a)
+{
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	bool busy, changed;
+	int n;
+
+	show(a);
+	while (!a->quit && !caught) {
+		busy = qf_app_tick(a, &changed);
+		if (changed)
+			show(a);
+		n = poll(&in, 1, busy ? 0 : a->job ? WAIT_JOB_MS : WAIT_MS);
+		if (n > 0 && !(in.revents & POLLIN))
+			break; /* the terminal is gone */
+		if (take_keys(a))
+			show(a);
+	}
+}
+
+static bool start(enum qf_tui_colours colours)
+{
+	const char *cup;
+
+	if (!newterm(NULL, stdout, stdin))
+		return false;
+	cup = tigetstr("cup");
+	if (!cup || cup == (const char *)-1) {
+		endwin(); /* a printer, an editor's shell: no cursor to move */
+		return false;
+	}
+	cbreak();
+	noecho();
+	nonl();
+	keypad(stdscr, TRUE);
+	nodelay(stdscr, TRUE);
+	set_escdelay(25);
+	curs_set(0);
+	mousemask(BUTTON1_CLICKED | BUTTON1_PRESSED | BUTTON1_DOUBLE_CLICKED |
+			  BUTTON4_PRESSED
+#ifdef BUTTON5_PRESSED
+			  | BUTTON5_PRESSED
+#endif
+		  ,
+		  NULL);
+	mouseinterval(200);
+	set_colours(colours);
+	return true;
+}
+
+enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
+		       struct qf_why *why)
+{
+	SCREEN *screen;
+
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+		qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
+			   "the browser needs a terminal");
+		qf_err_next(why, "--export FILE.svg draws a picture instead, "
+				 "and \"qfsck check\" prints the findings");
+		return QF_ERR_UNSUPPORTED;
+	}
+	tcgetattr(STDIN_FILENO, &t.before);
+	caught = 0;
+	if (!start(colours)) {
+		qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
+			   "the terminal \"%s\" is not known here, or "
+			   "its cursor cannot be moved",
+			   getenv("TERM") ? getenv("TERM") : "");
+		qf_err_next(why, "try it with TERM=xterm");
+		return QF_ERR_UNSUPPORTED;
+	}
+	prepare_undo();
+	set_handlers(true);
+	take_size(a);
+	loop(a);
+	endwin();
+	screen = set_term(NULL);
+	delscreen(screen);
+	set_handlers(false);
+	if (caught)
+		raise(caught);
+	return QF_OK;
+}

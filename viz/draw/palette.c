@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "viz/draw/palette.h"
+
+static const struct qf_kind_look looks[QF_KINDS] = {
+#define QF_KIND(NAME, key, title, glyph, ascii, rgb, ink, c16) \
+	{ key, title, glyph, ascii, rgb },
+#include "viz/draw/kinds.def"
+#undef QF_KIND
+};
+
+static const struct {
+	uint32_t ink;
+	int8_t c16;
+} inks[QF_KINDS] = {
+#define QF_KIND(NAME, key, title, glyph, ascii, rgb, ink, c16) { ink, c16 },
+#include "viz/draw/kinds.def"
+#undef QF_KIND
+};
+
+static const struct qf_paint paints[QF_TINTS - QF_KINDS] = {
+	[QF_TINT_TEXT - QF_KINDS] = { QF_PLAIN, QF_PLAIN, -1, -1, 0 },
+	[QF_TINT_DIM - QF_KINDS] = { 0x8b949e, QF_PLAIN, 8, -1, QF_MONO_DIM },
+	[QF_TINT_STRONG -
+		QF_KINDS] = { 0xffffff, QF_PLAIN, 15, -1, QF_MONO_BOLD },
+	[QF_TINT_TITLE -
+		QF_KINDS] = { 0xd0d7de, 0x1f3a5f, 7, 4, QF_MONO_REVERSE },
+	[QF_TINT_TAB - QF_KINDS] = { 0x0d1117, 0xd0d7de, 0, 7,
+				     QF_MONO_BOLD | QF_MONO_UNDERLINE },
+	[QF_TINT_STATUS -
+		QF_KINDS] = { 0xd0d7de, 0x30363d, 15, 4, QF_MONO_REVERSE },
+	[QF_TINT_PROMPT -
+		QF_KINDS] = { 0xffffff, QF_PLAIN, 15, -1, QF_MONO_BOLD },
+	[QF_TINT_GOOD -
+		QF_KINDS] = { 0x3fb950, QF_PLAIN, 10, -1, QF_MONO_BOLD },
+	[QF_TINT_NOTE - QF_KINDS] = { 0x58a6ff, QF_PLAIN, 12, -1, 0 },
+	[QF_TINT_WARN -
+		QF_KINDS] = { 0xd29922, QF_PLAIN, 11, -1, QF_MONO_BOLD },
+	[QF_TINT_BAD - QF_KINDS] = { 0xff6b6b, QF_PLAIN, 9, -1, QF_MONO_BOLD },
+	[QF_TINT_BAR - QF_KINDS] = { 0x58a6ff, QF_PLAIN, 12, -1, 0 },
+	[QF_TINT_MARK -
+		QF_KINDS] = { 0xff7bf5, QF_PLAIN, 13, -1, QF_MONO_BOLD },
+	[QF_TINT_SHARE - QF_KINDS] = { 0x56d4dd, QF_PLAIN, 14, -1, 0 },
+	[QF_TINT_PANEL - QF_KINDS] = { 0xd0d7de, 0x21262d, 7, 0, 0 },
+	[QF_TINT_PANEL_KEY -
+		QF_KINDS] = { 0xffd33d, 0x21262d, 11, 0, QF_MONO_BOLD },
+};
+
+const struct qf_kind_look *qf_palette_kind(enum qf_kind k)
+{
+	return &looks[k < QF_KINDS ? k : QF_KIND_UNKNOWN];
+}
+
+struct qf_paint qf_palette_paint(enum qf_tint t)
+{
+	struct qf_paint p = { 0, QF_PLAIN, 0, -1, 0 };
+
+	if ((int)t >= (int)QF_KINDS)
+		return paints[t < QF_TINTS ? t - QF_KINDS : 0];
+	p.fg = inks[t].ink;
+	p.fg16 = inks[t].c16;
+	if ((int)t == QF_KIND_DAMAGED || (int)t == QF_KIND_LEAKED)
+		p.mono = QF_MONO_BOLD;
+	return p;
+}
+
+static int square(int v)
+{
+	return v * v;
+}
+
+static int apart(uint32_t rgb, int r, int g, int b)
+{
+	return square((int)(rgb >> 16 & 0xff) - r) +
+	       square((int)(rgb >> 8 & 0xff) - g) +
+	       square((int)(rgb & 0xff) - b);
+}
+
+int qf_palette_256(uint32_t rgb)
+{
+	static const int level[] = { 0, 95, 135, 175, 215, 255 };
+	int best = 16, least = 1 << 30, i, d;
+
+	/* 16 to 231 is a cube of 6 levels, 232 to 255 are greys */
+	for (i = 0; i < 216; i++) {
+		d = apart(rgb, level[i / 36], level[i / 6 % 6], level[i % 6]);
+		if (d < least) {
+			least = d;
+			best = 16 + i;
+		}
+	}
+	for (i = 0; i < 24; i++) {
+		d = apart(rgb, 8 + 10 * i, 8 + 10 * i, 8 + 10 * i);
+		if (d < least) {
+			least = d;
+			best = 232 + i;
+		}
+	}
+	return best;
+}

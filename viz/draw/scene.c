@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "viz/draw/scene.h"
+#include "lib/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void qf_scene_init(struct qf_scene *s, uint64_t file_bytes,
+		   uint32_t cluster_bits, uint32_t holders)
+{
+	memset(s, 0, sizeof(*s));
+	s->file_bytes = file_bytes;
+	s->cluster_bits = cluster_bits;
+	s->clusters = qf_mem_div_up(file_bytes, 1ull << cluster_bits);
+	s->holder = qf_mem_zalloc(holders, sizeof(*s->holder));
+	s->n_holders = s->holder ? holders : 0;
+	s->failed = !s->holder && holders;
+	qf_scene_add_set(s, NULL, 0);
+}
+
+void qf_scene_free(struct qf_scene *s)
+{
+	uint32_t i;
+
+	for (i = 0; i < s->n_holders; i++) {
+		free(s->holder[i].id);
+		free(s->holder[i].name);
+	}
+	free(s->holder);
+	free(s->run);
+	free(s->set);
+	free(s->span);
+	free(s->damage);
+	memset(s, 0, sizeof(*s));
+}
+
+uint32_t qf_scene_add_set(struct qf_scene *s, const struct qf_scene_span *span,
+			  uint32_t n)
+{
+	struct qf_scene_set set = { .first = s->n_spans, .n = n };
+	uint32_t i;
+
+	if (!qf_mem_grow((void **)&s->set, s->n_sets, &s->sets_room,
+			 sizeof(*s->set))) {
+		s->failed = true;
+		return 0;
+	}
+	for (i = 0; i < n; i++) {
+		if (span[i].first >= s->n_holders ||
+		    span[i].n > s->n_holders - span[i].first ||
+		    !qf_mem_grow((void **)&s->span, s->n_spans, &s->spans_room,
+				 sizeof(*s->span))) {
+			s->failed = true;
+			return 0;
+		}
+		s->span[s->n_spans++] = span[i];
+		set.size += span[i].n;
+	}
+	s->set[s->n_sets] = set;
+	return (uint32_t)s->n_sets++;
+}
+
+static void push(struct qf_scene *s, uint64_t first, enum qf_kind kind,
+		 uint32_t set)
+{
+	if (s->n && s->run[s->n - 1].kind == kind &&
+	    s->run[s->n - 1].set == set)
+		return;
+	if (!qf_mem_grow((void **)&s->run, s->n, &s->room, sizeof(*s->run))) {
+		s->failed = true;
+		return;
+	}
+	s->run[s->n++] = (struct qf_scene_run){ first, set, (uint8_t)kind };
+}
+
+/* While the scene is built, total[QF_KIND_DAMAGED] is where the runs end. */
+static uint64_t *built(struct qf_scene *s)
+{
+	return &s->total[QF_KIND_DAMAGED];
+}
+
+void qf_scene_add_run(struct qf_scene *s, uint64_t first, uint64_t n,
+		      enum qf_kind kind, uint32_t set, enum qf_kind gap)
+{
+	uint64_t at = *built(s), end;
+
+	if (!qf_mem_add(first, n, &end) || end > s->clusters)
+		end = s->clusters;
+	if (first < at)
+		first = at;
+	if (first >= end)
+		return;
+	if (first > at)
+		push(s, at, gap, 0);
+	push(s, first, kind, set < s->n_sets ? set : 0);
+	*built(s) = end;
+}
+
+void qf_scene_add_damage(struct qf_scene *s, uint64_t first, uint64_t n)
+{
+	uint64_t end;
+
+	if (!qf_mem_add(first, n, &end) || end > s->clusters)
+		end = s->clusters;
+	if (first >= end)
+		return;
+	if (!qf_mem_grow((void **)&s->damage, s->n_damage, &s->damage_room,
+			 sizeof(*s->damage))) {
+		s->failed = true;
+		return;
+	}
+	s->damage[s->n_damage++] = (struct qf_scene_range){ first, end };
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct qf_scene_range *x = a, *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static void join_damage(struct qf_scene *s)
+{
+	size_t i, n = 0;
+
+	if (s->n_damage)
+		qsort(s->damage, s->n_damage, sizeof(*s->damage), by_first);
+	for (i = 0; i < s->n_damage; i++) {
+		if (n && s->damage[i].first <= s->damage[n - 1].end) {
+			if (s->damage[i].end > s->damage[n - 1].end)
+				s->damage[n - 1].end = s->damage[i].end;
+			continue;
+		}
+		s->damage[n++] = s->damage[i];
+	}
+	s->n_damage = n;
+}
+
+/* The totals by kind; damaged clusters leave the kind that they had. */
+static void sum_kinds(struct qf_scene *s)
+{
+	uint64_t from, to, end;
+	size_t i, d, r;
+
+	memset(s->total, 0, sizeof(s->total));
+	for (i = 0; i < s->n; i++)
+		s->total[s->run[i].kind] +=
+			qf_scene_end(s, i) - s->run[i].first;
+	for (d = 0; d < s->n_damage; d++) {
+		from = s->damage[d].first;
+		for (r = qf_scene_find(s, from); from < s->damage[d].end; r++) {
+			end = qf_scene_end(s, r);
+			to = end < s->damage[d].end ? end : s->damage[d].end;
+			s->total[s->run[r].kind] -= to - from;
+			s->total[QF_KIND_DAMAGED] += to - from;
+			from = to;
+		}
+	}
+}
+
+/* What each holder holds. Referenced is gathered as differences between a
+ * holder and the one before. */
+static void sum_holders(struct qf_scene *s)
+{
+	const struct qf_scene_span *p;
+	const struct qf_scene_set *set;
+	size_t i;
+	uint32_t k;
+
+	for (i = 0; i < s->n; i++)
+		s->set[s->run[i].set].clusters +=
+			qf_scene_end(s, i) - s->run[i].first;
+	for (i = 0; i < s->n_sets; i++) {
+		set = &s->set[i];
+		for (k = 0; k < set->n; k++) {
+			p = &s->span[set->first + k];
+			s->holder[p->first].referenced += set->clusters;
+			if (p->first + p->n < s->n_holders)
+				s->holder[p->first + p->n].referenced -=
+					set->clusters;
+			if (set->size == 1)
+				s->holder[p->first].exclusive += set->clusters;
+		}
+	}
+	for (k = 1; k < s->n_holders; k++)
+		s->holder[k].referenced += s->holder[k - 1].referenced;
+}
+
+void qf_scene_damaged(struct qf_scene *s)
+{
+	join_damage(s);
+	sum_kinds(s);
+}
+
+void qf_scene_finish(struct qf_scene *s, enum qf_kind gap)
+{
+	uint64_t at = *built(s);
+
+	if (at < s->clusters)
+		push(s, at, gap, 0);
+	if (s->failed) {
+		s->n = s->n_damage = 0;
+		s->clusters = 0;
+		return;
+	}
+	sum_holders(s);
+	qf_scene_damaged(s);
+}
+
+size_t qf_scene_find(const struct qf_scene *s, uint64_t cluster)
+{
+	size_t lo = 0, hi = s->n, mid;
+
+	while (hi - lo > 1) {
+		mid = lo + (hi - lo) / 2;
+		if (s->run[mid].first <= cluster)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+uint64_t qf_scene_end(const struct qf_scene *s, size_t run)
+{
+	return run + 1 < s->n ? s->run[run + 1].first : s->clusters;
+}
+
+const struct qf_scene_range *qf_scene_damage_from(const struct qf_scene *s,
+						  uint64_t cluster)
+{
+	size_t lo = 0, hi = s->n_damage, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (s->damage[mid].end <= cluster)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->n_damage ? &s->damage[lo] : NULL;
+}
+
+enum qf_kind qf_scene_under(const struct qf_scene *s, uint64_t cluster,
+			    uint32_t *set)
+{
+	size_t i;
+
+	*set = 0;
+	if (!s->n || cluster >= s->clusters)
+		return QF_KIND_UNKNOWN;
+	i = qf_scene_find(s, cluster);
+	*set = s->run[i].set;
+	return (enum qf_kind)s->run[i].kind;
+}
+
+enum qf_kind qf_scene_at(const struct qf_scene *s, uint64_t cluster,
+			 uint32_t *set)
+{
+	enum qf_kind k = qf_scene_under(s, cluster, set);
+	const struct qf_scene_range *d = qf_scene_damage_from(s, cluster);
+
+	return d && d->first <= cluster ? QF_KIND_DAMAGED : k;
+}
+
+bool qf_scene_holds(const struct qf_scene *s, uint32_t set, uint32_t holder)
+{
+	const struct qf_scene_span *p;
+	uint32_t i;
+
+	for (i = 0; set < s->n_sets && i < s->set[set].n; i++) {
+		p = &s->span[s->set[set].first + i];
+		if (holder >= p->first && holder - p->first < p->n)
+			return true;
+	}
+	return false;
+}
+
+/* The kind that most clusters of a cell have; leaks go before. */
+static enum qf_kind prevailing(const uint64_t *count)
+{
+	enum qf_kind best = QF_KIND_FREE;
+	int k;
+
+	if (count[QF_KIND_LEAKED])
+		return QF_KIND_LEAKED;
+	for (k = 0; k < QF_KINDS; k++)
+		if (count[k] > count[best])
+			best = (enum qf_kind)k;
+	return best;
+}
+
+static void show_damage(const struct qf_scene *s, uint64_t first,
+			uint64_t per_cell, size_t n, struct qf_scene_cell *out)
+{
+	const struct qf_scene_range *d = qf_scene_damage_from(s, first);
+	uint64_t from, to;
+
+	for (; d && d < s->damage + s->n_damage; d++) {
+		from = d->first > first ? (d->first - first) / per_cell : 0;
+		to = (d->end - 1 - first) / per_cell;
+		if (from >= n)
+			return;
+		for (; from <= to && from < n; from++)
+			out[from].kind = QF_KIND_DAMAGED;
+	}
+}
+
+void qf_scene_cells(const struct qf_scene *s, uint64_t first, uint64_t per_cell,
+		    size_t n, struct qf_scene_cell *out)
+{
+	uint64_t at = first, count[QF_KINDS], marks[3], end, stop, from;
+	size_t i, r = qf_scene_find(s, first);
+
+	for (i = 0; i < n; i++) {
+		out[i] = (struct qf_scene_cell){ QF_KINDS, 0, false };
+		if (at >= s->clusters || !s->n)
+			continue;
+		stop = s->clusters - at > per_cell ? at + per_cell
+						   : s->clusters;
+		memset(count, 0, sizeof(count));
+		memset(marks, 0, sizeof(marks));
+		for (from = at; at < stop; r += end <= stop) {
+			end = qf_scene_end(s, r);
+			count[s->run[r].kind] += (end < stop ? end : stop) - at;
+			marks[s->set[s->run[r].set].mark] +=
+				(end < stop ? end : stop) - at;
+			at = end < stop ? end : stop;
+		}
+		out[i].kind = (uint8_t)prevailing(count);
+		out[i].mark = marks[QF_MARK_EXCLUSIVE] ? QF_MARK_EXCLUSIVE
+			      : marks[QF_MARK_SHARED]  ? QF_MARK_SHARED
+						       : QF_MARK_NONE;
+		out[i].mostly = marks[out[i].mark] * 2 > stop - from;
+	}
+	show_damage(s, first, per_cell, n, out);
+}
+
+/* What the bars are made of: the clusters of each set in one part. */
+struct bars {
+	const struct qf_scene *s;
+	uint32_t from, n; /* holders */
+	uint64_t *in_set;
+	uint32_t *touched; /* sets with any */
+	uint64_t *sum;	   /* by holder */
+};
+
+/* The levels of one part of PART clusters, into every WIDTHth byte. */
+static void take_levels(const struct bars *b, size_t touched, uint64_t part,
+			uint8_t *level, size_t width)
+{
+	const struct qf_scene_set *set;
+	const struct qf_scene_span *p;
+	uint32_t k, h, end;
+	size_t i;
+
+	memset(b->sum, 0, b->n * sizeof(*b->sum));
+	for (i = 0; i < touched; i++) {
+		set = &b->s->set[b->touched[i]];
+		for (k = 0; k < set->n; k++) {
+			p = &b->s->span[set->first + k];
+			h = p->first > b->from ? p->first : b->from;
+			end = p->first + p->n;
+			if (end > b->from + b->n)
+				end = b->from + b->n;
+			for (; h < end; h++)
+				b->sum[h - b->from] += b->in_set[b->touched[i]];
+		}
+		b->in_set[b->touched[i]] = 0;
+	}
+	for (k = 0; k < b->n; k++)
+		level[k * width] = (uint8_t)(b->sum[k] ? 1 + (b->sum[k] * 7 +
+							      part / 2) / part
+						       : 0);
+}
+
+/* The part's first cluster: the file's clusters spread evenly. */
+static uint64_t part_at(const struct qf_scene *s, size_t i, size_t width)
+{
+	return s->clusters / width * i + s->clusters % width * i / width;
+}
+
+/* Adds up the runs of [AT, STOP); returns the sets touched. */
+static size_t sum_part(const struct bars *b, uint64_t at, uint64_t stop)
+{
+	const struct qf_scene *s = b->s;
+	size_t r = qf_scene_find(s, at), n = 0;
+	uint64_t end;
+	uint32_t set;
+
+	for (; at < stop; r++) {
+		set = s->run[r].set;
+		end = qf_scene_end(s, r);
+		end = end < stop ? end : stop;
+		if (set && !b->in_set[set])
+			b->touched[n++] = set;
+		if (set)
+			b->in_set[set] += end - at;
+		at = end;
+	}
+	return n;
+}
+
+bool qf_scene_bars(const struct qf_scene *s, size_t width, uint32_t from,
+		   uint32_t n, uint8_t *level)
+{
+	struct bars b = { .s = s, .from = from, .n = n };
+	uint64_t at, stop;
+	size_t i;
+	bool ok;
+
+	memset(level, 0, width * n);
+	b.in_set = qf_mem_zalloc(s->n_sets, sizeof(*b.in_set));
+	b.touched = qf_mem_zalloc(s->n_sets, sizeof(*b.touched));
+	b.sum = qf_mem_zalloc(n, sizeof(*b.sum));
+	ok = b.in_set && b.touched && b.sum;
+	for (i = 0; ok && s->n && i < width; i++) {
+		at = part_at(s, i, width);
+		stop = part_at(s, i + 1, width);
+		if (stop == at && at < s->clusters)
+			stop = at + 1; /* fewer clusters than parts */
+		take_levels(&b, sum_part(&b, at, stop),
+			    stop > at ? stop - at : 1, level + i, width);
+	}
+	free(b.in_set);
+	free(b.touched);
+	free(b.sum);
+	return ok;
+}
+
+uint64_t qf_scene_mark(struct qf_scene *s)
+{
+	uint32_t *before =
+		qf_mem_zalloc((size_t)s->n_holders + 1, sizeof(*before));
+	const struct qf_scene_span *p;
+	struct qf_scene_set *set;
+	uint32_t k, marked;
+	uint64_t freed = 0;
+	size_t i;
+
+	for (k = 0; before && k < s->n_holders; k++)
+		before[k + 1] = before[k] + s->holder[k].marked;
+	for (i = 0; before && i < s->n_sets; i++) {
+		set = &s->set[i];
+		for (k = marked = 0; k < set->n; k++) {
+			p = &s->span[set->first + k];
+			marked += before[p->first + p->n] - before[p->first];
+		}
+		set->mark = !marked		  ? QF_MARK_NONE
+			    : marked == set->size ? QF_MARK_EXCLUSIVE
+						  : QF_MARK_SHARED;
+		if (set->mark == QF_MARK_EXCLUSIVE)
+			freed += set->clusters;
+	}
+	free(before);
+	return freed;
+}
+
+unsigned int qf_scene_fit(const struct qf_scene *s, uint64_t n)
+{
+	unsigned int zoom = 0;
+
+	while (zoom < 63 && n &&
+	       (s->clusters >> zoom) + !!(s->clusters & ((1ull << zoom) - 1)) >
+		       n)
+		zoom++;
+	return zoom;
+}
+
+/* "active, 1, 2 and 5 more". */
+static void list_holders(const struct qf_scene *s, uint32_t set, char *buf,
+			 size_t room)
+{
+	const struct qf_scene_set *p = &s->set[set];
+	const struct qf_scene_span *span = s->span + p->first;
+	uint32_t i, k, shown = 0;
+	size_t n = 0;
+
+	buf[0] = '\0';
+	for (i = 0; i < p->n; i++)
+		for (k = 0; k < span[i].n && n < room; k++, shown++) {
+			if (shown == 6 && p->size > 7) {
+				snprintf(buf + n, room - n, " and %u more",
+					 p->size - shown);
+				return;
+			}
+			n += (size_t)snprintf(buf + n, room - n, "%s%s",
+					      shown ? ", " : "",
+					      s->holder[span[i].first + k].id);
+		}
+}
+
+char *qf_scene_describe(const struct qf_scene *s, uint64_t cluster, char *buf,
+			size_t room)
+{
+	const char *title, *damaged = "";
+	char who[256];
+	uint32_t set;
+
+	if (qf_scene_at(s, cluster, &set) == QF_KIND_DAMAGED)
+		damaged = "damaged: ";
+	title = qf_palette_kind(qf_scene_under(s, cluster, &set))->title;
+	who[0] = '\0';
+	if (set < s->n_sets && s->set[set].size)
+		list_holders(s, set, who, sizeof(who));
+	snprintf(buf, room, "%s%s%s%s%s", damaged, title, *who ? " (" : "", who,
+		 *who ? ")" : "");
+	return buf;
+}

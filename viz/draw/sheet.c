@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "viz/draw/sheet.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_COLS 128
+
+/* As few columns as keep the map wider than high, so that cells are large. */
+static void lay_out(struct qf_sheet *s)
+{
+	uint64_t clusters = s->model->scene.clusters;
+	uint64_t most = MAX_COLS * MAX_COLS / 2;
+
+	s->per_cell = clusters > most ? qf_mem_div_up(clusters, most) : 1;
+	s->cells = qf_mem_div_up(clusters, s->per_cell);
+	for (s->cols = 32; s->cols < MAX_COLS; s->cols *= 2)
+		if (s->cells <= (uint64_t)(s->cols * s->cols / 4))
+			break;
+	s->rows = (int)qf_mem_div_up(s->cells, (uint64_t)s->cols);
+	if (!s->rows)
+		s->rows = 1;
+	s->px = QF_SHEET_WIDTH / s->cols;
+}
+
+static bool fill(struct qf_sheet *s)
+{
+	size_t n = (size_t)s->cols * (size_t)s->rows, i;
+	struct qf_scene_cell *in_order = qf_mem_zalloc(n, sizeof(*in_order));
+	struct qf_order order = { 0 };
+	bool ok;
+
+	s->cell = qf_mem_zalloc(n, sizeof(*s->cell));
+	ok = in_order && s->cell &&
+	     qf_order_make(&order, s->cols, s->rows, s->hilbert);
+	if (ok) {
+		qf_scene_cells(&s->model->scene, 0, s->per_cell, n, in_order);
+		for (i = 0; i < n; i++)
+			s->cell[order.place[i]] = in_order[i];
+	}
+	qf_order_free(&order);
+	free(in_order);
+	return ok;
+}
+
+enum qf_err qf_sheet_make(const struct qf_model *m, const char *name,
+			  bool hilbert, struct qf_sheet *s, struct qf_why *why)
+{
+	memset(s, 0, sizeof(*s));
+	s->model = m;
+	s->name = name;
+	s->hilbert = hilbert;
+	lay_out(s);
+	s->bars = m->scene.n_holders < QF_SHEET_BARS ? m->scene.n_holders
+						     : QF_SHEET_BARS;
+	s->level = qf_mem_zalloc(s->bars, QF_SHEET_BAR_W);
+	if (fill(s) && s->level &&
+	    qf_scene_bars(&m->scene, QF_SHEET_BAR_W, 0, s->bars, s->level))
+		return QF_OK;
+	qf_sheet_free(s);
+	return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+			  "no memory for the picture");
+}
+
+void qf_sheet_free(struct qf_sheet *s)
+{
+	free(s->cell);
+	free(s->level);
+	s->cell = NULL;
+	s->level = NULL;
+}
+
+int qf_sheet_run(const struct qf_sheet *s, int x, int y)
+{
+	const struct qf_scene_cell *row = s->cell + (size_t)y * (size_t)s->cols;
+	int n = 1;
+
+	while (x + n < s->cols && row[x + n].kind == row[x].kind)
+		n++;
+	return n;
+}
+
+bool qf_sheet_fact(const struct qf_sheet *s, int i, char *buf, size_t room)
+{
+	const struct qf_image *img = s->model->img;
+	const struct qf_report *r = &s->model->report;
+	char a[32], b[32];
+
+	switch (i) {
+	case 0:
+		snprintf(buf, room,
+			 "file %s, virtual disk %s, qcow2 version %u",
+			 qf_text_bytes(img->io->size, a, sizeof(a)),
+			 qf_text_bytes(img->hdr.disk_bytes, b, sizeof(b)),
+			 img->hdr.version);
+		return true;
+	case 1:
+		snprintf(buf, room,
+			 "%" PRIu64 " clusters of %s, %" PRIu64
+			 " in use, %" PRIu64 " free inside, %u snapshots",
+			 s->model->scene.clusters,
+			 qf_text_bytes(img->geo.cluster_bytes, a, sizeof(a)),
+			 r->fig.used, r->fig.free, img->snapshots.n);
+		return true;
+	case 2:
+		snprintf(buf, room,
+			 "a cell of the map is %" PRIu64 " cluster%s (%s)%s",
+			 s->per_cell, s->per_cell == 1 ? "" : "s",
+			 qf_text_bytes(s->per_cell * img->geo.cluster_bytes, a,
+				       sizeof(a)),
+			 s->hilbert ? ", along Hilbert's curve"
+				    : ", line after line");
+		if (s->per_cell > 1)
+			snprintf(buf + strlen(buf), room - strlen(buf),
+				 "; it shows what most of it holds, damage "
+				 "and leaks always");
+		return true;
+	default:
+		return false;
+	}
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The map as a picture of bounded size, whatever the file's: how many
+ * clusters a cell stands for, and what each cell shows. For SVG, PNG, HTML.
+ */
+#ifndef QF_SHEET_H
+#define QF_SHEET_H
+
+#include "viz/draw/model.h"
+#include "viz/show/outbuf.h"
+
+#define QF_SHEET_WIDTH 1152 /* pixels of the map */
+#define QF_SHEET_BARS 64    /* holders with a bar */
+#define QF_SHEET_BAR_W 576  /* parts of a bar, two pixels each */
+
+struct qf_sheet {
+	const struct qf_model *model;
+	const char *name; /* of the image, harmless; the caller's */
+	int cols, rows;
+	int px; /* of a cell, both ways */
+	uint64_t per_cell;
+	uint64_t cells;		    /* with something in them */
+	struct qf_scene_cell *cell; /* by place: cols * rows */
+	bool hilbert;
+	uint32_t bars;	/* holders shown */
+	uint8_t *level; /* bars rows of QF_SHEET_BAR_W */
+};
+
+/* Errors: QF_ERR_NOMEM. */
+enum qf_err qf_sheet_make(const struct qf_model *m, const char *name,
+			  bool hilbert, struct qf_sheet *s, struct qf_why *why);
+void qf_sheet_free(struct qf_sheet *s);
+
+/* The cells of row Y from X on that show the same kind. */
+int qf_sheet_run(const struct qf_sheet *s, int x, int y);
+
+/* Facts in words, one of 0 to 3; false behind the last. */
+bool qf_sheet_fact(const struct qf_sheet *s, int i, char *buf, size_t room);
+
+/* Draws with cairo into OUT. Errors: QF_ERR_NOMEM. */
+enum qf_err qf_picture_svg(const struct qf_sheet *s, struct qf_outbuf *out,
+			   struct qf_why *why);
+enum qf_err qf_picture_png(const struct qf_sheet *s, struct qf_outbuf *out,
+			   struct qf_why *why);
+
+/* A page that needs nothing but itself, and no scripts. */
+enum qf_err qf_html_page(const struct qf_sheet *s, struct qf_outbuf *out,
+			 struct qf_why *why);
+
+#endif

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* qfsck diff. */
+#include "cmd.h"
+#include "lib/model/open.h"
+#include "lib/base/text.h"
+#include "viz/show/cmd_args.h"
+#include "viz/show/diff.h"
+#include "viz/show/map.h"
+#include "viz/viz.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char help[] =
+	"Usage: qfsck diff --from=S [--to=S] [OPTION]... IMAGE\n"
+	"   or: qfsck diff [--from=S] [--to=S] [OPTION]... OLD NEW\n"
+	"Tells which ranges of the disk differ between two snapshots, a snapshot\n"
+	"and the active disk, or two images: what a backup made of the first\n"
+	"needs to become one of the second.\n\n"
+	"      --from=S           the old state: a snapshot's id or name, or\n"
+	"                         active\n"
+	"      --to=S             the new state (default: active)\n"
+	"      --content          compare the bytes, sector by sector, where the\n"
+	"                         two do not have them from the same place\n"
+	"      --output=FORMAT    human (the default) or json\n"
+	"  -U, --force-share      read an image that another program writes\n"
+	"      --help             this text\n\n"
+	"Without --content, a range differs where the two have their bytes from\n"
+	"different places; they may be alike all the same. The ranges end with\n"
+	"the new disk; where the old one is shorter, it counts as zeros.\n\n"
+	"Exit codes: 0 done, whether they differ or not; 1 not readable, or a\n"
+	"part is damaged, which then is said to differ; 63 not a qcow2 image.\n";
+
+struct options {
+	bool content;
+	const char *from, *to;
+};
+
+struct printing {
+	bool json;
+	uint64_t n;
+};
+
+/* All that one side needs. */
+struct side {
+	struct qf_image *img;
+	struct qf_chain chain;
+	struct qf_disk *guest;
+};
+
+static bool print(void *ctx, uint64_t start, uint64_t bytes)
+{
+	struct printing *p = ctx;
+
+	if (p->json)
+		printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 "}",
+		       p->n ? ",\n" : "[", start, bytes);
+	else if (!p->n)
+		printf("%-18s%s\n", "Offset", "Length");
+	if (!p->json)
+		printf("%#-18" PRIx64 "%#" PRIx64 "\n", start, bytes);
+	p->n++;
+	return !ferror(stdout);
+}
+
+static enum qf_err open_side(struct side *s, const char *name,
+			     const char *state, bool share, struct qf_why *why)
+{
+	enum qf_err err;
+	uint32_t holder;
+
+	err = qf_open_image(name, QF_LOCK_READ, share, &s->img, why);
+	if (!err)
+		err = qf_chain_open(s->img, true, &s->chain, why);
+	if (!err)
+		err = qf_map_holder(s->img, state, &holder, why);
+	return err ? err : qf_disk_open(&s->chain, holder, &s->guest, why);
+}
+
+static void close_side(struct side *s)
+{
+	qf_disk_close(s->guest);
+	qf_chain_close(&s->chain);
+	qf_image_close(s->img);
+}
+
+static int finish(const struct qf_diff *d, const struct printing *p,
+		  const char *name)
+{
+	uint64_t from = qf_disk_bytes(d->from.guest);
+	uint64_t to = qf_disk_bytes(d->to.guest);
+	char text[32];
+	int code;
+
+	if (p->json)
+		printf("%s]\n", p->n ? "" : "[");
+	else
+		printf("%s%s in %" PRIu64 " range%s %s\n", p->n ? "\n" : "",
+		       qf_text_bytes(d->differs, text, sizeof(text)), p->n,
+		       p->n == 1 ? "" : "s",
+		       d->content ? "differ"
+				  : "are not at the same place in both");
+	if (!p->json && from != to)
+		printf("The disk's size changed from %" PRIu64 " to %" PRIu64
+		       " bytes.\n",
+		       from, to);
+	code = qf_args_flush();
+	if (!d->unknown)
+		return code;
+	fprintf(stderr,
+		"qfsck: %s: of %s, the mapping or the data are damaged; they "
+		"are said to differ\n  Next: qfsck check %s tells what is "
+		"wrong\n",
+		name, qf_text_bytes(d->unknown, text, sizeof(text)), name);
+	return QF_EXIT_FAILED;
+}
+
+static int diff(const struct qf_args *a, const struct options *o)
+{
+	const char *old = a->arg[0], *new = a->arg[a->n - 1], *name = old;
+	struct side from = { 0 }, to = { 0 };
+	struct printing p = { .json = a->json };
+	struct qf_diff d = { .content = o->content, .range = print, .ctx = &p };
+	struct qf_why why = { 0 };
+	enum qf_err err;
+	int code;
+
+	err = open_side(&from, old, o->from, a->share, &why);
+	if (!err) {
+		name = new;
+		err = open_side(&to, new, o->to, a->share, &why);
+	}
+	if (!err) {
+		d.from = (struct qf_diff_side){ &from.chain, from.guest };
+		d.to = (struct qf_diff_side){ &to.chain, to.guest };
+		err = qf_diff_run(&d, &why);
+	}
+	if (err && err != QF_ERR_STOPPED)
+		code = qf_args_failed(name, &why);
+	else
+		code = finish(&d, &p, name);
+	close_side(&from);
+	close_side(&to);
+	return code;
+}
+
+int qf_cmd_diff(int argc, char **argv)
+{
+	struct options o = { 0 };
+	const struct qf_args_option options[] = {
+		{ "from", 0, QF_ARGS_TEXT, &o.from },
+		{ "to", 0, QF_ARGS_TEXT, &o.to },
+		{ "content", 0, QF_ARGS_FLAG, &o.content },
+		{ 0 }
+	};
+	struct qf_args a = {
+		.command = "diff", .help = help, .option = options, .more = 1
+	};
+	int code = qf_args_parse(&a, argc, argv);
+
+	if (code >= 0)
+		return code;
+	if (a.n == 1 && !o.from && !o.to)
+		return qf_args_wrong("diff", "with one image, --from is needed",
+				     NULL);
+	return diff(&a, &o);
+}
