@@ -2,6 +2,7 @@
 #include "check/report/report_pending.h"
 #include "check/report/json.h"
 #include "lib/undofile/undokept.h"
+#include "lib/undofile/undomatch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ void qf_report_pending(FILE *err, const char *name, struct qf_io *io,
 
 	if (qf_undofind_pending(name, NULL, io, f, &why)) {
 		memset(f, 0, sizeof(*f));
-		if (qf_undofind_is_marked(io))
+		if (qf_undomatch_is_marked(io))
 			fprintf(err,
 				"qfsck: %s: whether a repair of this image was "
 				"interrupted is not known: its undo file cannot "
@@ -22,7 +23,7 @@ void qf_report_pending(FILE *err, const char *name, struct qf_io *io,
 		return;
 	}
 	/* one that was renamed: every folder is not to be read for every image */
-	if (f->sight == QF_UNDO_NONE && qf_undofind_is_marked(io) &&
+	if (f->sight == QF_UNDO_NONE && qf_undomatch_is_marked(io) &&
 	    qf_undofind_renamed(name, io, f, &why))
 		f->sight = QF_UNDO_NONE;
 	if (f->sight == QF_UNDO_AT_WORK)

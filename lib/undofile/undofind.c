@@ -2,6 +2,7 @@
 #include "lib/undofile/undofind.h"
 #include "lib/format/format.h"
 #include "lib/base/mem.h"
+#include "lib/undofile/undomatch.h"
 #include "lib/undofile/undoscan.h"
 
 #include <errno.h>
@@ -43,15 +44,6 @@ char *qf_undofind_pointer(const char *image)
 	return asprintf(&name, "%s.qfsck-pending", image) < 0 ? NULL : name;
 }
 
-bool qf_undofind_is_marked(struct qf_io *io)
-{
-	struct qf_wire_header h;
-
-	return !qf_io_read_pad(io, &h, sizeof(h), 0, NULL) &&
-	       qf_be_get32(h.version) >= 3 &&
-	       qf_be_get64(h.incompatible_features) & QF_INCOMPAT_CORRUPT;
-}
-
 /*
  * Whether anything can be at work on the image: one of version 3 has its
  * corrupt bit set as long as it is.
@@ -61,84 +53,7 @@ static bool is_open_to_doubt(struct qf_io *io)
 	struct qf_wire_header h;
 
 	return qf_io_read_pad(io, &h, sizeof(h), 0, NULL) ||
-	       qf_be_get32(h.version) < 3 || qf_undofind_is_marked(io);
-}
-
-/* True if the image is as before the repair, but for the corrupt bit: it was
- * begun. */
-static bool is_marked_only(const struct qf_undofile *u, struct qf_io *io)
-{
-	const size_t at =
-		offsetof(struct qf_wire_header, incompatible_features);
-	struct qf_be64 bits;
-	unsigned char *first;
-	bool same = false;
-
-	if (u->first_bytes < at + sizeof(bits) ||
-	    u->first_bytes > 1u << QF_MAX_CLUSTER_BITS)
-		return false;
-	first = qf_mem_zalloc(1, u->first_bytes);
-	if (first && !qf_io_read_pad(io, first, u->first_bytes, 0, NULL)) {
-		memcpy(&bits, first + at, sizeof(bits));
-		if (qf_be_get64(bits) & QF_INCOMPAT_CORRUPT) {
-			bits = qf_be_put64(qf_be_get64(bits) &
-					   ~QF_INCOMPAT_CORRUPT);
-			memcpy(first + at, &bits, sizeof(bits));
-			same = qf_undofile_crc(0, first, u->first_bytes) ==
-			       u->first_crc;
-		}
-	}
-	free(first);
-	return same;
-}
-
-/* How the image stands to the records. */
-struct recount {
-	uint64_t before, after; /* sectors that are clearly the one */
-	bool strange;		/* one is neither */
-};
-
-static void compare_sector(const struct qf_undo_record *r, uint32_t at,
-			   const unsigned char *now, struct recount *t)
-{
-	uint32_t n = r->len - at < SECTOR ? r->len - at : SECTOR;
-	unsigned char was[SECTOR] = { 0 }, will[SECTOR] = { 0 };
-	bool is_before, is_after;
-
-	if (at < r->before_len)
-		memcpy(was, r->before + at,
-		       r->before_len - at < n ? r->before_len - at : n);
-	if (r->after)
-		memcpy(will, r->after + at, n);
-	is_before = !memcmp(now, was, n);
-	is_after = !memcmp(now, will, n);
-	t->before += is_before && !is_after;
-	t->after += is_after && !is_before;
-	t->strange = t->strange || (!is_before && !is_after);
-}
-
-/* Compares all of U that is whole; false if that cannot be done. */
-static bool compare(struct qf_undofile *u, struct qf_io *io, struct recount *t)
-{
-	unsigned char now[SECTOR];
-	struct qf_undo_record r;
-	uint64_t i;
-	uint32_t at, n;
-
-	for (i = 0; i < u->n_whole; i++) {
-		if (qf_undofile_read(u, i, &r, NULL))
-			return false;
-		/* sector 0 has many states; of zeros nothing is seen */
-		if (!r.off || (!r.after && !r.before_len))
-			continue;
-		for (at = 0; at < r.len; at += SECTOR) {
-			n = r.len - at < SECTOR ? r.len - at : SECTOR;
-			if (qf_io_read_pad(io, now, n, r.off + at, NULL))
-				return false;
-			compare_sector(&r, at, now, t);
-		}
-	}
-	return true;
+	       qf_be_get32(h.version) < 3 || qf_undomatch_is_marked(io);
 }
 
 /*
@@ -148,12 +63,12 @@ static bool compare(struct qf_undofile *u, struct qf_io *io, struct recount *t)
  */
 static bool was_begun(struct qf_undofile *u, struct qf_io *io)
 {
-	struct recount t = { 0, 0, false };
+	struct qf_undomatch t = { 0, 0, false };
 	bool seen;
 
-	if (is_marked_only(u, io))
+	if (qf_undomatch_is_marked_only(u, io))
 		return true;
-	seen = compare(u, io, &t);
+	seen = qf_undomatch_compare(u, io, &t);
 	if (seen && (t.before || t.strange) && !t.after)
 		return false;
 	return io->mtime_ns > u->io->mtime_ns ||
@@ -175,35 +90,15 @@ static enum qf_undo_sight rotten_at(struct qf_why *why, uint64_t off)
 	return QF_UNDO_ROTTEN;
 }
 
-bool qf_undofind_belongs(const struct qf_undofile *u, struct qf_io *io)
+/* True if U is of the image behind IO: by its inode number, or because it
+ * holds what U expects of an image whose repair has begun (a copy of one);
+ * without a whole record the header alone tells. A device's number is another
+ * one at every boot. */
+static bool belongs(struct qf_undofile *u, struct qf_io *io)
 {
-	/* a device's number is another one at every boot */
-	return io->block_dev || u->inode == io->id[1] || is_marked_only(u, io);
-}
-
-/* True if sector 0 is as some record has it, before or after. */
-static bool knows_first(struct qf_undofile *u, struct qf_io *io)
-{
-	unsigned char now[SECTOR];
-	struct qf_undo_record r;
-	struct recount t;
-	bool any = false;
-	uint64_t i;
-
-	if (qf_io_read_pad(io, now, SECTOR, 0, NULL))
-		return true;
-	for (i = 0; i < u->n_whole; i++) {
-		if (u->off[i])
-			continue;
-		if (qf_undofile_read(u, i, &r, NULL))
-			return true;
-		any = true;
-		memset(&t, 0, sizeof(t));
-		compare_sector(&r, 0, now, &t);
-		if (!t.strange)
-			return true;
-	}
-	return !any;
+	return io->block_dev || u->inode == io->id[1] ||
+	       (u->n_whole ? qf_undomatch_is_begun(u, io)
+			   : qf_undomatch_is_marked_only(u, io));
 }
 
 /*
@@ -213,20 +108,21 @@ static bool knows_first(struct qf_undofile *u, struct qf_io *io)
  */
 static bool is_past(struct qf_undofile *u, struct qf_io *io)
 {
-	struct recount t = { 0, 0, false };
+	struct qf_undomatch t = { 0, 0, false };
 
 	if (is_open_to_doubt(io))
 		return false;
 	if (!io->block_dev && io->size != u->size_before &&
 	    io->size != u->size_after)
 		return true;
-	return (compare(u, io, &t) && t.strange) || !knows_first(u, io);
+	return (qf_undomatch_compare(u, io, &t) && t.strange) ||
+	       !qf_undomatch_knows_first(u, io);
 }
 
 enum qf_undo_sight qf_undofind_see(struct qf_undofile *u, struct qf_io *io,
 				   struct qf_why *why)
 {
-	if (!qf_undofind_belongs(u, io))
+	if (!belongs(u, io))
 		return QF_UNDO_NONE;
 	if (u->health == QF_UNDO_WHOLE)
 		return qf_undofile_unfinished(u) && !is_past(u, io)
@@ -274,7 +170,7 @@ static bool is_empty(const char *name, struct qf_io *io, bool sure)
 		!memcmp(first, zeros, sizeof(first));
 	if (sure)
 		empty = empty && !u->size && is_untouched(io, u);
-	else if (qf_undofind_is_marked(io))
+	else if (qf_undomatch_is_marked(io))
 		empty = empty && !is_older(u, io);
 	qf_io_close(u);
 	return empty;
@@ -282,7 +178,7 @@ static bool is_empty(const char *name, struct qf_io *io, bool sure)
 
 bool qf_undofind_is_leftover(const char *name, struct qf_io *io)
 {
-	struct recount t = { 0, 0, false };
+	struct qf_undomatch t = { 0, 0, false };
 	unsigned char *first = NULL;
 	struct qf_undofile *u;
 	bool is = false;
@@ -304,7 +200,7 @@ bool qf_undofind_is_leftover(const char *name, struct qf_io *io)
 	if (first && !qf_io_read_pad(io, first, u->first_bytes, 0, NULL))
 		is = qf_undofile_crc(0, first, u->first_bytes) ==
 			     u->first_crc &&
-		     compare(u, io, &t) && !t.after && !t.strange;
+		     qf_undomatch_compare(u, io, &t) && !t.after && !t.strange;
 	free(first);
 	qf_undofile_close(u);
 	return is;
@@ -486,12 +382,13 @@ static enum qf_err look_beside(const char *image, struct qf_io *io,
 static enum qf_undo_sight see_other(struct qf_undofile *u, struct qf_io *io,
 				    struct qf_why *why)
 {
-	struct recount t = { 0, 0, false };
+	struct qf_undomatch t = { 0, 0, false };
 
-	if (qf_undofind_is_marked(io))
+	if (qf_undomatch_is_marked(io))
 		return qf_undofind_see(u, io, why);
 	if (is_open_to_doubt(io) && u->health == QF_UNDO_WHOLE &&
-	    compare(u, io, &t) && !t.strange && (t.before || t.after))
+	    qf_undomatch_compare(u, io, &t) && !t.strange &&
+	    (t.before || t.after))
 		return QF_UNDO_AT_WORK;
 	return QF_UNDO_NONE;
 }

@@ -49,14 +49,6 @@ enum qf_err qf_undofind_pending(const char *name, const char *extra,
 				struct qf_io *io, struct qf_undofind *f,
 				struct qf_why *why);
 
-/* True if the image says that it must not be written to: QEMU met a
- * contradiction in it, or a repair is under way. */
-bool qf_undofind_is_marked(struct qf_io *io);
-
-/* True if U is of the image behind IO: by its inode number, or because it
- * holds what U expects of an image whose repair has begun (a copy of one). */
-bool qf_undofind_belongs(const struct qf_undofile *u, struct qf_io *io);
-
 /*
  * What U is, seen from the image behind IO: QF_UNDO_AT_WORK, QF_UNDO_ROTTEN
  * (F's WHY is filled) or QF_UNDO_NONE. U was opened whole.

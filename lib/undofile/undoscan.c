@@ -84,16 +84,24 @@ enum qf_err qf_undoscan_all(const char *file, qf_undoscan_fn *fn, void *ctx,
 	return scan(file, true, fn, ctx, why);
 }
 
-bool qf_undoscan_is_younger(const struct qf_io *io, const char *path)
+uint64_t qf_undoscan_born(const struct qf_io *io)
 {
 	struct statx born;
-	struct stat st;
 
-	if (io->block_dev || stat(path, &st) < 0 ||
+	if (io->block_dev ||
 	    statx(io->fd, "", AT_EMPTY_PATH, STATX_BTIME, &born) < 0 ||
 	    !(born.stx_mask & STATX_BTIME))
-		return false;
-	if (born.stx_btime.tv_sec != st.st_mtim.tv_sec)
-		return born.stx_btime.tv_sec > st.st_mtim.tv_sec;
-	return born.stx_btime.tv_nsec > st.st_mtim.tv_nsec;
+		return 0;
+	return (uint64_t)born.stx_btime.tv_sec * 1000000000u +
+	       born.stx_btime.tv_nsec;
+}
+
+bool qf_undoscan_is_younger(const struct qf_io *io, const char *path)
+{
+	uint64_t born = qf_undoscan_born(io);
+	struct stat st;
+
+	return born && !stat(path, &st) &&
+	       born > (uint64_t)st.st_mtim.tv_sec * 1000000000u +
+			       (uint64_t)st.st_mtim.tv_nsec;
 }

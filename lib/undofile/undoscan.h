@@ -31,6 +31,10 @@ enum qf_err qf_undoscan_all(const char *file, qf_undoscan_fn *fn, void *ctx,
  * none. */
 char *qf_undoscan_target(const char *name);
 
+/* When the file behind IO was created, in nanoseconds since 1970; 0: the file
+ * system does not tell. */
+uint64_t qf_undoscan_born(const struct qf_io *io);
+
 /*
  * True if the image behind IO was created after the last write to the file
  * PATH, which so cannot be of it, though inode numbers agree: a number is

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "repair/tell/report_resume.h"
+#include "lib/undofile/undomatch.h"
 #include "repair/write/journal.h"
 #include "repair/write/pointer.h"
 
@@ -119,7 +120,7 @@ enum qf_err qf_report_resume(const char *name, struct qf_io *io,
 		if (!err)
 			*done = QF_RESUME_FINISHED;
 	}
-	if (!err && f.sight == QF_UNDO_NONE && qf_undofind_is_marked(io))
+	if (!err && f.sight == QF_UNDO_NONE && qf_undomatch_is_marked(io))
 		fprintf(stderr,
 			"qfsck: %s: it is marked as corrupt, by QEMU or by a "
 			"repair that was cut short\n  Next: if there is an "

@@ -24,6 +24,7 @@
  */
 #include "repair/write/journal.h"
 #include "lib/base/be.h"
+#include "lib/undofile/undomatch.h"
 #include "lib/base/mem.h"
 #include "lib/undofile/undofind.h"
 #include "repair/write/undo_order.h"
@@ -328,12 +329,6 @@ static void give_up(struct journal *j, struct qf_why *why)
 		    second.text);
 }
 
-static enum qf_err not_this_image(struct qf_why *why)
-{
-	return qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
-			  "the undo file does not belong to this image");
-}
-
 static enum qf_err is_rotten(const struct qf_undofile *u,
 			     const struct qf_why *seen, struct qf_why *why)
 {
@@ -403,7 +398,7 @@ enum qf_err qf_journal_apply(struct qf_io *io, struct qf_undofile *u,
 			     why);
 	if (err)
 		goto out;
-	j.keep_free = interrupted && !qf_undofind_is_marked(io);
+	j.keep_free = interrupted && !qf_undomatch_is_marked(io);
 	err = write_all_phases(&j, why);
 	if (err)
 		give_up(&j, why);
@@ -414,11 +409,32 @@ out:
 	return err;
 }
 
-/* After a repair, the image must not have changed by another hand. */
+/* The file itself has another time than the repair left it with. */
+static enum qf_err written_since(struct journal *j, uint64_t mtime,
+				 struct qf_why *why)
+{
+	char *later = qf_undo_order_find(j->u, j->io->name, mtime);
+
+	if (!later)
+		return qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
+				  "has been written to since the repair: to "
+				  "undo now would destroy what was written");
+	qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
+		   "has been repaired again since this repair");
+	qf_err_next(why,
+		    "take back the later one first: qfsck undo \"%s\" \"%s\"",
+		    later, j->io->name);
+	free(later);
+	return QF_ERR_USAGE;
+}
+
+/*
+ * After a repair, the image must not have changed by another hand. Of a copy
+ * the time may say nothing: then what the recorded places hold decides.
+ */
 static enum qf_err unchanged_since(struct journal *j, struct qf_why *why)
 {
 	struct stat st;
-	char *later;
 
 	if (j->io->block_dev)
 		return QF_OK;
@@ -427,22 +443,15 @@ static enum qf_err unchanged_since(struct journal *j, struct qf_why *why)
 	if ((uint64_t)st.st_size == j->u->state_size &&
 	    qf_undo_order_mtime(&st) == j->u->state_mtime)
 		return QF_OK;
-	later = qf_undo_order_find(j->u, j->io->name, qf_undo_order_mtime(&st));
-	if (later) {
-		qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
-			   "has been repaired again since this repair");
-		qf_err_next(why,
-			    "take back the later one first: qfsck undo "
-			    "\"%s\" \"%s\"",
-			    later, j->io->name);
-		free(later);
-		return QF_ERR_USAGE;
-	}
+	if (!qf_undo_order_is_copy(j->u, j->io))
+		return written_since(j, qf_undo_order_mtime(&st), why);
+	if (!qf_undo_order_is_written(j->u, j->io))
+		return QF_OK;
 	qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
-		   "has been written to since the repair, or is a copy: to "
+		   "is a copy that has been written to since it was made: to "
 		   "undo now would destroy what was written");
-	qf_err_next(why, "a copy made with \"cp -p\" keeps the time that is "
-			 "compared");
+	qf_err_next(why, "if nobody has written, copy the undo file anew, "
+			 "after the image");
 	return QF_ERR_USAGE;
 }
 
@@ -466,8 +475,6 @@ static enum qf_err verify_undo(struct journal *j, struct qf_why *why)
 	struct qf_undofile *u = j->u;
 	enum qf_err err;
 
-	if (u->state != QF_UNDO_APPLIED && !qf_undofind_belongs(u, j->io))
-		return not_this_image(why);
 	if (u->state == QF_UNDO_ROLLED_BACK || u->state == QF_UNDO_UNDONE)
 		return qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
 				  "this repair has been taken back already");

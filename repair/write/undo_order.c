@@ -55,3 +55,18 @@ char *qf_undo_order_find(const struct qf_undofile *u, const char *name,
 	free(last);
 	return NULL;
 }
+
+bool qf_undo_order_is_copy(const struct qf_undofile *u, const struct qf_io *io)
+{
+	return u->inode != io->id[1] || qf_undoscan_born(io) > u->state_mtime;
+}
+
+bool qf_undo_order_is_written(const struct qf_undofile *u,
+			      const struct qf_io *io)
+{
+	uint64_t born = qf_undoscan_born(io);
+
+	return born && u->io->mtime_ns > 0 &&
+	       born < (uint64_t)u->io->mtime_ns &&
+	       u->io->mtime_ns < io->mtime_ns;
+}

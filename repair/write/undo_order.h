@@ -24,4 +24,18 @@ static inline uint64_t qf_undo_order_mtime(const struct stat *st)
 char *qf_undo_order_find(const struct qf_undofile *u, const char *name,
 			 uint64_t mtime);
 
+/*
+ * True if the image behind IO is not the file that U's repair was done on, but
+ * may be a copy of it: by its inode number, or because it was created since.
+ */
+bool qf_undo_order_is_copy(const struct qf_undofile *u, const struct qf_io *io);
+
+/*
+ * True if the copy behind IO was written to after the undo file U came beside
+ * it; where U came first, or the file system does not tell when a file was
+ * created, that is not known, and false.
+ */
+bool qf_undo_order_is_written(const struct qf_undofile *u,
+			      const struct qf_io *io);
+
 #endif
