@@ -19,7 +19,8 @@ enum {
 	OPT_UNDO,
 	OPT_OUTPUT_IMAGE,
 	OPT_JOBS,
-	OPT_TRIM
+	OPT_TRIM,
+	OPT_FORGET
 };
 
 static const struct option options[] = {
@@ -31,6 +32,7 @@ static const struct option options[] = {
 	{ "in-use-bitmaps", required_argument, NULL, OPT_IN_USE },
 	{ "undo", required_argument, NULL, OPT_UNDO },
 	{ "trim", no_argument, NULL, OPT_TRIM },
+	{ "forget", no_argument, NULL, OPT_FORGET },
 	{ "output-image", required_argument, NULL, OPT_OUTPUT_IMAGE },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
@@ -55,6 +57,8 @@ static const char help[] =
 	"                         keep: leave them (the default, unless asked)\n"
 	"      --trim             give back the room of all free clusters: punch\n"
 	"                         them out of the file, cut off its free end\n"
+	"      --forget           nothing is missed of what earlier repairs gave\n"
+	"                         up: free what was kept, take the mark away\n"
 	"      --undo=FILE        the undo file (default: IMAGE.qfsck-undo)\n"
 	"      --output-image=NEW repair a copy, leave IMAGE as it is\n"
 	"      --output=FORMAT    human (the default) or json\n"
@@ -120,6 +124,9 @@ static int take_option(struct qf_run_opts *o, int opt)
 		return -1;
 	case OPT_TRIM:
 		o->trim = true;
+		return -1;
+	case OPT_FORGET:
+		o->forget = true;
 		return -1;
 	case OPT_UNDO:
 		o->undo_file = optarg;

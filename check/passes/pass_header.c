@@ -67,6 +67,12 @@ static void check_extensions(struct qf_pass_ctx *c)
 					       ") of %" PRIu32 " bytes",
 					       qf_ext_name(e->type), e->type,
 					       e->bytes);
+		if (!e->odd && e->type == QF_EXT_GAVE_UP)
+			qf_finding_say(qf_pass_at(c, QF_P_GAVE_UP, e->off - 8,
+						  e->bytes + 8ull),
+				       "a header extension of %" PRIu32
+				       " bytes",
+				       e->bytes);
 		if (!e->odd && !strcmp(qf_ext_name(e->type), "unknown"))
 			qf_finding_say(qf_pass_at(c, QF_P_EXT_UNKNOWN,
 						  e->off - 8, e->bytes + 8ull),

@@ -78,12 +78,36 @@ static void verdict_corrupt(FILE *out, const char *name,
 		name);
 }
 
+static void verdict_leaks(FILE *out, const struct qf_image *img,
+			  const char *name, const struct qf_report *rep,
+			  const struct qf_report_style *st)
+{
+	char bytes[32];
+
+	qf_text_bytes(rep->leaks << img->geo.cluster_bits, bytes,
+		      sizeof(bytes));
+	fprintf(out, "%s: %sleaks%s: ", name, paint(st, "\033[36m"),
+		paint(st, "\033[0m"));
+	if (has(rep, QF_P_GAVE_UP))
+		fprintf(out,
+			"%s of the file look unused; they may be what a repair "
+			"could not find a way to.\n"
+			"  Next: look at the guest. If nothing is missed, "
+			"\"qfsck repair --forget %s\" frees them.\n",
+			bytes, name);
+	else
+		fprintf(out,
+			"no data are lost. Up to %s of the file are wasted.\n"
+			"  Next: \"qfsck repair %s\" frees them, when it "
+			"suits you.\n",
+			bytes, name);
+}
+
 static void verdict(FILE *out, const struct qf_image *img, const char *name,
 		    const struct qf_report *rep,
 		    const struct qf_report_style *st)
 {
 	uint64_t n;
-	char bytes[32];
 
 	switch (rep->verdict) {
 	case QF_VERDICT_CLEAN:
@@ -92,15 +116,7 @@ static void verdict(FILE *out, const struct qf_image *img, const char *name,
 			rep->warnings ? ", with warnings" : "");
 		break;
 	case QF_VERDICT_LEAKS:
-		qf_text_bytes(rep->leaks << img->geo.cluster_bits, bytes,
-			      sizeof(bytes));
-		fprintf(out,
-			"%s: %sleaks%s: no data are lost. Up to %s of the file "
-			"are wasted.\n"
-			"  Next: \"qfsck repair %s\" frees them, when it "
-			"suits you.\n",
-			name, paint(st, "\033[36m"), paint(st, "\033[0m"),
-			bytes, name);
+		verdict_leaks(out, img, name, rep, st);
 		break;
 	case QF_VERDICT_CORRUPT:
 		n = count_severity(rep, QF_SEV_ERROR) +

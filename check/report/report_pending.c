@@ -49,9 +49,9 @@ void qf_report_given_up(FILE *err, const char *name, struct qf_io *io)
 	fprintf(err,
 		"qfsck: %s: an earlier repair gave something up (%s): what is "
 		"leaked may be it\n  Next: do not free it (\"qemu-img check -r "
-		"leaks\" would) before the guest was looked at; qfsck(1), "
-		"FILES, says more\n",
-		name, names);
+		"leaks\" would) before the guest was looked at; if nothing is "
+		"missed: qfsck repair --forget \"%s\"\n",
+		name, names, name);
 	free(names);
 }
 

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-/* The types of the format; BYTES is 0 where any length is allowed. */
+/* The types of the format, and our own; BYTES is 0 where any length is allowed. */
 static const struct {
 	uint32_t type;
 	uint32_t bytes;
@@ -16,6 +16,7 @@ static const struct {
 	{ QF_EXT_CRYPTO, sizeof(struct qf_wire_crypto_ext),
 	  "full disk encryption header" },
 	{ QF_EXT_DATA_FILE, 0, "external data file name" },
+	{ QF_EXT_GAVE_UP, 0, "a repair by qfsck gave something up" },
 };
 
 #define N_KNOWN (sizeof(known) / sizeof(known[0]))

@@ -56,7 +56,7 @@ const struct qf_ext *qf_ext_find(const struct qf_ext_list *list, uint32_t type);
 /* The data of a string extension as a string, or NULL if it is not there. */
 const char *qf_ext_string(const struct qf_ext_list *list, uint32_t type);
 
-/* A name for the type, "unknown" if it is none of the format's. */
+/* A name for the type, "unknown" if it is none of the format's or ours. */
 const char *qf_ext_name(uint32_t type);
 
 #endif

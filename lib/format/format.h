@@ -87,6 +87,8 @@ struct qf_wire_header {
 #define QF_EXT_BITMAPS 0x23852875u
 #define QF_EXT_CRYPTO 0x0537be77u
 #define QF_EXT_DATA_FILE 0x44415441u
+/* "QFGU", of qfsck: lib/undofile/undokept.h */
+#define QF_EXT_GAVE_UP 0x51464755u
 
 struct qf_wire_ext {
 	struct qf_be32 type;

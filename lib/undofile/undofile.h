@@ -22,7 +22,8 @@
  *		      that is smaller)
  *		60 4  crc32 of them before
  *		64 4  flags: bit 0, the repair gave up pointers, so that
- *		      leaked clusters may be what they led to
+ *		      leaked clusters may be what they led to; bit 1, the
+ *		      image itself bears a mark that says so
  *		68 4  length of the image's name
  *		72    the name, without its folder
  *	record	0  4  "QREC"
@@ -67,6 +68,7 @@
 #define QF_UNDO_MAX_RECORD (1u << 20) /* bytes after, at most */
 #define QF_UNDO_NAME_ROOM 440u
 #define QF_UNDO_GAVE_UP 1u
+#define QF_UNDO_MARKED 2u
 
 struct qf_wire_undo {
 	char magic[8];

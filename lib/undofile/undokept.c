@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/undofile/undokept.h"
 #include "lib/base/mem.h"
+#include "lib/format/extarea.h"
 #include "lib/undofile/undofind.h"
 #include "lib/undofile/undoscan.h"
 
@@ -18,6 +19,16 @@ struct search {
 	unsigned int n;
 	bool no_memory;
 };
+
+bool qf_undokept_is_marked(struct qf_io *io)
+{
+	struct qf_extarea a;
+	bool is = !qf_extarea_read(io, &a, NULL) &&
+		  qf_ext_find(&a.list, QF_EXT_GAVE_UP);
+
+	qf_extarea_free(&a);
+	return is;
+}
 
 char *qf_undokept_name(const char *name)
 {
@@ -78,12 +89,12 @@ enum qf_err qf_undokept_read(const char *path, struct qf_undokept_note *n)
 	return err;
 }
 
-/* Adds PATH to the names, once. */
-static void add(struct search *s, const char *path)
+/* Adds what is QUOTED, which it takes, to the names, once. */
+static void add_words(struct search *s, char *quoted)
 {
-	char *quoted, *all;
+	char *all;
 
-	if (asprintf(&quoted, "\"%s\"", path) < 0) {
+	if (!quoted) {
 		s->no_memory = true;
 		return;
 	}
@@ -103,6 +114,13 @@ static void add(struct search *s, const char *path)
 		s->names = all;
 	}
 	free(quoted);
+}
+
+static void add(struct search *s, const char *path)
+{
+	char *quoted;
+
+	add_words(s, asprintf(&quoted, "\"%s\"", path) < 0 ? NULL : quoted);
 }
 
 /* What cannot be read may be one. */
@@ -149,7 +167,7 @@ static void see_undo(struct search *s, const char *path, bool own)
 		return;
 	if (u->committed && u->state != QF_UNDO_ROLLED_BACK &&
 	    u->state != QF_UNDO_UNDONE && u->flags & QF_UNDO_GAVE_UP &&
-	    (own || is_of(s, u, path)))
+	    !(u->flags & QF_UNDO_MARKED) && (own || is_of(s, u, path)))
 		add(s, path);
 	qf_undofile_close(u);
 }
@@ -196,6 +214,8 @@ enum qf_err qf_undokept_find(const char *name, const char *beside,
 	char *target = qf_undoscan_target(name);
 	enum qf_err err;
 
+	if (qf_undokept_is_marked(io))
+		add_words(&s, strdup("its header"));
 	look_at_names(&s, name);
 	if (target)
 		look_at_names(&s, target);

@@ -2,10 +2,15 @@
 /*
  * What an earlier repair could not find a way to. Where a repair gives up
  * pointers, what they led to may lie in leaked and in free clusters, and
- * nothing in the image says so. Two things remember it, each by itself: the
- * undo file (its flag QF_UNDO_GAVE_UP), which a tired administrator may remove
- * to gain room, and which may stand elsewhere; and a note beside the image,
- * IMAGE.qfsck-gave-up, for as long as the user leaves it there:
+ * nothing in its tables says so. Three things remember it, each by itself:
+ *
+ * - A mark in the image, which goes wherever the image goes: a header
+ *   extension of the type QF_EXT_GAVE_UP. Its data are the text
+ *   QF_UNDOKEPT_MARK with its NUL; with any other it counts as well. QEMU
+ *   keeps extensions that it does not know when it writes the header anew.
+ * - The undo file (its flag QF_UNDO_GAVE_UP), if the image could not be marked
+ *   (no QF_UNDO_MARKED).
+ * - A note beside the image, IMAGE.qfsck-gave-up, for as long as it is there:
  *
  *	QFSCK-GAVE-UP 1
  *	the image's inode number
@@ -23,6 +28,8 @@
 #include "lib/undofile/undofile.h"
 
 #define QF_UNDOKEPT_MAGIC "QFSCK-GAVE-UP 1\n"
+#define QF_UNDOKEPT_MARK "gave-up"
+#define QF_UNDOKEPT_MARK_BYTES 16u /* the whole extension */
 
 struct qf_undokept_note {
 	uint64_t inode;
@@ -38,9 +45,13 @@ char *qf_undokept_name(const char *name);
  * QF_ERR_IO, also if there is none; QF_ERR_NOMEM. */
 enum qf_err qf_undokept_read(const char *path, struct qf_undokept_note *n);
 
+/* True if the image behind IO bears the mark; false if its header cannot be
+ * read. */
+bool qf_undokept_is_marked(struct qf_io *io);
+
 /*
  * What remembers a repair of the image NAME behind IO that gave up pointers:
- * *OUT names the files, in quotes, for a message; NULL if there are none.
+ * *OUT names it, files in quotes, for a message; NULL if there is nothing.
  * BESIDE (or NULL): a file in whose folder undo files of any name are looked
  * for, too. *OUT is owned by the caller. Errors: QF_ERR_NOMEM.
  */

@@ -60,6 +60,9 @@ struct qf_plan {
 				   * the other had has no owner */
 	bool copies_cut;	  /* there would have been too many */
 	bool withhold_leaks;	  /* an earlier repair gave up pointers */
+	bool forgets;		  /* the mark of it goes, by the user's word */
+	const char *unmarked;	  /* why the image cannot bear the mark that
+				   * something was given up; or NULL */
 	uint64_t next_free;	  /* cluster behind all that is taken */
 	/* the refcounts were wrong in both directions, or two owners are
 	 * parted, or an earlier repair gave something up: what counts too

@@ -7,6 +7,7 @@
  * the first, the plan is refused.
  */
 #include "repair/plan/planner.h"
+#include "repair/plan/mark.h"
 #include "repair/fixes/fix.h"
 #include "repair/write/stop.h"
 
@@ -184,7 +185,7 @@ static void compare(struct qf_planner *m)
 			 " leaks afterwards, and has %" PRIu64 " now",
 			 b->leaks, a->leaks);
 	} else if (gb == ga && b->leaks == a->leaks &&
-		   b->warnings >= a->warnings) {
+		   b->warnings >= a->warnings && !m->plan->forgets) {
 		snprintf(m->reason, sizeof(m->reason),
 			 "the recheck finds as much wrong as before");
 	} else {
@@ -201,6 +202,18 @@ static void take_opts(struct qf_plan *p, const struct qf_planner_opts *opts)
 	p->drop_in_use = opts->drop_in_use;
 	if (opts->refused)
 		memcpy(p->refused, opts->refused, sizeof(p->refused));
+}
+
+/* What is given up is marked in the same round, so that the next check sees
+ * the mark, too. What was only kept may still find its owner. */
+static enum qf_err remember(struct qf_plan *p, struct qf_why *why)
+{
+	bool kept = p->kept_unowned, gives_up;
+
+	p->kept_unowned = false;
+	gives_up = qf_plan_gives_up(p);
+	p->kept_unowned = kept;
+	return gives_up ? qf_mark_plan(p, why) : QF_OK;
 }
 
 /* How the rounds went: what was wrong when each began. */
@@ -230,6 +243,23 @@ static unsigned int best_round(const struct course *co)
 	return best;
 }
 
+/* What was kept and has found no owner is marked, too. */
+static enum qf_err last_word(struct qf_planner *m, struct qf_fix_ctx *c,
+			     const struct qf_check_opts *check,
+			     struct qf_why *why)
+{
+	size_t had = m->plan->n;
+	enum qf_err err = QF_OK;
+
+	if (m->after.verdict == QF_VERDICT_CLEAN)
+		m->plan->kept_unowned = false;
+	if (had && qf_plan_gives_up(m->plan))
+		err = qf_mark_plan(m->plan, why);
+	if (!err && m->plan->n != had)
+		err = look(c, check, &m->after, why);
+	return err;
+}
+
 static enum qf_err rounds(struct qf_planner *m,
 			  const struct qf_planner_opts *opts, struct course *co,
 			  struct qf_why *why)
@@ -256,11 +286,16 @@ static enum qf_err rounds(struct qf_planner *m,
 		changed = false;
 		if (!err && co->n < co->most)
 			err = one_round(&c, &changed, why);
+		if (!err && changed)
+			err = remember(m->plan, why);
 		m->withheld = m->plan->withhold_all;
 		free_facts(&c);
 	}
 	if (!err && co->n == 1) /* nothing planned: after is before */
 		err = look(&c, &check, &m->after, why);
+	free_facts(&c);
+	if (!err)
+		err = last_word(m, &c, &check, why);
 	free_facts(&c);
 	return err;
 }
@@ -274,10 +309,10 @@ static enum qf_err attempt(struct qf_io *io, const struct qf_planner_opts *opts,
 	if (err)
 		return err;
 	take_opts(m->plan, opts);
-	err = rounds(m, opts, co, why);
-	/* all that was kept has found its owner */
-	if (!err && m->after.verdict == QF_VERDICT_CLEAN)
-		m->plan->kept_unowned = false;
+	if (opts->forget)
+		err = qf_mark_drop(m->plan, why);
+	if (!err)
+		err = rounds(m, opts, co, why);
 	if (!err && m->plan->n)
 		compare(m);
 	return err;

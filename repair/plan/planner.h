@@ -29,6 +29,7 @@ struct qf_planner_opts {
 	bool leaks_only;
 	bool withhold_leaks; /* none is to be freed */
 	bool drop_in_use;    /* bitmaps that may have missed writes go */
+	bool forget;	     /* the mark that something was given up goes */
 	bool guess;	     /* restore what the evidence does not prove */
 	unsigned int jobs;
 };

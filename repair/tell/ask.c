@@ -29,7 +29,8 @@ bool qf_ask_plan(const struct qf_planner *m, bool *refused, bool *any)
 		edits[m->plan->edit[i].problem]++;
 	*any = false;
 	for (i = 0; i < QF_PROBLEMS; i++) {
-		if (!edits[i])
+		/* the mark goes along with what is given up, or forgotten */
+		if (!edits[i] || i == QF_P_GAVE_UP)
 			continue;
 		answer = all ? 'y'
 			     : question(qf_problem_get((enum qf_problem)i),

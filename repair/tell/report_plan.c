@@ -242,6 +242,12 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	for (i = 0; i < m->plan->n; i++)
 		say_edit(out, i + 1, &m->plan->edit[i]);
 	say_lost(out, img, m);
+	if (m->plan->unmarked)
+		fprintf(out,
+			"The image cannot bear the mark that something is given "
+			"up: %s.\nA note beside it remembers that: keep the "
+			"note with the image.\n",
+			m->plan->unmarked);
 	fprintf(out, "Afterwards: ");
 	say_state(out, &m->after);
 	fprintf(out, "\n");
@@ -270,6 +276,24 @@ void qf_report_trim_question(FILE *out, const struct qf_trim *t)
 	fflush(out);
 }
 
+/* What keeps what was given up, and how that ends. */
+static void say_kept(FILE *out, const struct qf_planner *m,
+		     const struct qf_outcome *o)
+{
+	fprintf(out,
+		"What was given up may lie in clusters that look leaked or "
+		"free. They are\nkept as long as ");
+	if (!m->plan->unmarked)
+		fprintf(out, "the image bears the mark of it%s",
+			o->note ? ", or " : "");
+	if (o->note)
+		fprintf(out, "the note \"%s\" is there", o->note);
+	fprintf(out,
+		".\nIf nothing is missed in the guest: qfsck repair --forget "
+		"\"%s\"\n",
+		o->name);
+}
+
 void qf_report_outcome(FILE *out, const struct qf_planner *m,
 		       const struct qf_outcome *o)
 {
@@ -283,13 +307,8 @@ void qf_report_outcome(FILE *out, const struct qf_planner *m,
 	say_offer(out, m);
 	if (o->applied && qf_trim_any(&m->trim))
 		fprintf(out, "The free clusters were trimmed.\n");
-	if (o->note)
-		fprintf(out,
-			"What was given up may lie in clusters that look "
-			"leaked or free. They are\nkept as long as the note "
-			"\"%s\" is there: if nothing is missed,\n"
-			"remove it and the undo file.\n",
-			o->note);
+	if (o->gave_up && (o->note || !m->plan->unmarked))
+		say_kept(out, m, o);
 	if (o->undo_file)
 		fprintf(out,
 			"To take the repair back: qfsck undo \"%s\" \"%s\"\n",

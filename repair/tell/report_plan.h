@@ -12,7 +12,8 @@ struct qf_outcome {
 	const char *name; /* of the image */
 	bool applied;
 	const char *undo_file;	      /* NULL: none */
-	const char *note;	      /* that something was given up; or NULL */
+	bool gave_up;		      /* this repair, or one before */
+	const char *note;	      /* that tells of it; or NULL */
 	const struct qf_report *left; /* the last check: planned or real */
 };
 

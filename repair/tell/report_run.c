@@ -29,6 +29,7 @@ struct run {
 	char *undo_name; /* owned */
 	char *note;	 /* owned: that this one gives up some */
 	char *gave_up;	 /* owned: what tells of a repair that gave up some */
+	bool forgets;	 /* and nothing of that is missed */
 };
 
 static int failed(const struct run *r, const struct qf_why *why)
@@ -103,7 +104,9 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 					.leaks_only = r->o->leaks_only,
 					.guess = r->o->guess,
 					.drop_in_use = drops_in_use(r->o),
-					.withhold_leaks = r->gave_up != NULL,
+					.withhold_leaks = r->gave_up &&
+							  !r->forgets,
+					.forget = r->forgets,
 					.jobs = r->o->jobs };
 	enum qf_err err;
 
@@ -205,13 +208,19 @@ static void leave_pointer(const struct run *r)
 }
 
 /* Before anything is written, so that no interruption can forget it. Without
- * a note the undo file alone remembers. U is NULL if another repair did. */
+ * mark and note the undo file alone remembers. U is NULL if another repair did. */
 static void leave_note(struct run *r, const struct qf_undofile *u)
 {
 	struct qf_why why = { 0 };
 
 	free(r->note);
 	r->note = NULL;
+	if (u ? (u->flags & QF_UNDO_MARKED) != 0
+	      : qf_undokept_is_marked(r->img->io)) {
+		/* the image remembers it by itself */
+		(void)qf_pointer_note(r->name, r->img->io, u, &r->note, NULL);
+		return;
+	}
 	if (r->img->io->block_dev && qf_sink_is_memory(r->name))
 		qf_err_set(&why, QF_ERR_IO, 0, QF_NOWHERE,
 			   "beside a device no note can stay that this repair "
@@ -290,15 +299,15 @@ static int conclude(struct run *r)
 	out.left = left;
 	out.undo_file = r->applied ? r->undo_name : NULL;
 	out.note = r->applied ? r->note : NULL;
-	if (r->gave_up && (left->leaks || r->o->trim))
+	out.gave_up = r->applied && qf_plan_gives_up(r->mend.plan);
+	if (r->gave_up && !r->forgets && (left->leaks || r->o->trim))
 		fprintf(stderr,
 			"qfsck: %s: leaked clusters are kept, and free ones are "
 			"not trimmed: they may be what an earlier repair could "
 			"not find a way to (%s)\n"
-			"  Next: if nothing is missed in the guest, remove what "
-			"is named there (or move it to another folder) and "
-			"repair again\n",
-			r->name, r->gave_up);
+			"  Next: if nothing is missed in the guest: qfsck repair "
+			"--forget \"%s\"\n",
+			r->name, r->gave_up, r->name);
 	if (!r->applied && has_work(r) && r->o->mode == QF_RUN_ASK &&
 	    !r->o->terminal)
 		fprintf(stderr,
@@ -319,11 +328,40 @@ static int conclude(struct run *r)
  * now, or of the image that it is a copy of, which remembers it by itself. */
 static enum qf_err look_for_given_up(struct run *r, struct qf_why *why)
 {
-	if (!r->gave_up)
+	if (!r->gave_up) {
+		r->forgets = r->o->forget;
 		return qf_undokept_find(r->name, r->o->undo_file, r->img->io,
 					&r->gave_up, why);
+	}
 	leave_note(r, NULL);
+	/* what was given up just now cannot have been missed yet */
+	if (r->o->forget)
+		fprintf(stderr,
+			"qfsck: %s: nothing is forgotten yet: the repair that "
+			"was finished just now gave something up\n",
+			r->name);
 	return QF_OK;
+}
+
+/* The image does not tell any more; nor must anything else. */
+static enum qf_err forget(struct run *r, struct qf_why *why)
+{
+	char *still = NULL;
+	enum qf_err err;
+
+	if (!r->gave_up || !may_write(r) || (has_work(r) && !r->applied))
+		return QF_OK;
+	if (!qf_plan_gives_up(r->mend.plan))
+		qf_pointer_forget(r->name, r->img->io, NULL);
+	err = qf_undokept_find(r->name, r->o->undo_file, r->img->io, &still,
+			       why);
+	if (still && !qf_plan_gives_up(r->mend.plan))
+		fprintf(stderr,
+			"qfsck: %s: %s still tells that something was given "
+			"up\n  Next: remove it, or move it to another folder\n",
+			r->name, still);
+	free(still);
+	return err;
 }
 
 static int repair(struct run *r)
@@ -348,6 +386,8 @@ static int repair(struct run *r)
 		if (!err)
 			err = recheck(r, &why);
 	}
+	if (!err && r->forgets)
+		err = forget(r, &why);
 	return err ? failed(r, &why) : conclude(r);
 }
 

@@ -28,8 +28,9 @@ struct qf_run_opts {
 	const char *output_image; /* NULL: repair in place */
 	bool json, terminal;
 	bool leaks_only;
-	bool guess; /* restore what the evidence does not prove */
-	bool trim;  /* punch out and cut off what is free */
+	bool guess;  /* restore what the evidence does not prove */
+	bool forget; /* nothing is missed of what was given up before */
+	bool trim;   /* punch out and cut off what is free */
 	unsigned int jobs;
 	/*
 	 * Takes over the talking at the end, for those who speak another

@@ -150,20 +150,31 @@ enum qf_err qf_pointer_note(const char *name, struct qf_io *io,
 }
 
 struct forget {
-	const struct qf_undofile *u;
+	const struct qf_undofile *u; /* NULL: whatever repair it is of */
 	const struct qf_io *io;
 	const char *own; /* the note of the image's present name */
 };
+
+static bool is_to_go(const struct forget *f, const char *path,
+		     const struct qf_undokept_note *n)
+{
+	bool own = !strcmp(path, f->own), same = n->inode == f->io->id[1];
+
+	if (f->u)
+		return n->crc == f->u->crc && n->undo[0] == '/' &&
+		       (own || same);
+	return own || (same && !f->io->block_dev &&
+		       !qf_undoscan_is_younger(f->io, path));
+}
 
 static bool forget(void *ctx, const char *path, bool is_note)
 {
 	const struct forget *f = ctx;
 	struct qf_undokept_note n;
 
-	if (!is_note || qf_undokept_read(path, &n))
+	if (!is_note)
 		return true;
-	if (n.crc == f->u->crc && n.undo[0] == '/' &&
-	    (n.inode == f->io->id[1] || !strcmp(path, f->own)))
+	if (!qf_undokept_read(path, &n) && is_to_go(f, path, &n))
 		qf_sink_remove(path);
 	free(n.undo);
 	return true;

@@ -31,7 +31,8 @@ enum qf_err qf_pointer_note(const char *name, struct qf_io *io,
 			    struct qf_why *why);
 
 /* Takes away the note of the repair that U records and that has been taken back
- * on the image NAME behind IO, also if the image had another name then. */
+ * on the image NAME behind IO, also if the image had another name then. U is
+ * NULL: all notes of the image, of whatever repair. */
 void qf_pointer_forget(const char *name, const struct qf_io *io,
 		       const struct qf_undofile *u);
 

@@ -295,7 +295,9 @@ static enum qf_err write_header(struct recorder *r, struct qf_why *why)
 	h.first_bytes = qf_be_put32((uint32_t)n);
 	h.first_crc = qf_be_put32(qf_undofile_crc(0, first, n));
 	if (qf_plan_gives_up(r->m->plan))
-		h.flags = qf_be_put32(QF_UNDO_GAVE_UP);
+		h.flags = qf_be_put32(
+			QF_UNDO_GAVE_UP |
+			(r->m->plan->unmarked ? 0 : QF_UNDO_MARKED));
 	if (len > QF_UNDO_NAME_ROOM)
 		len = QF_UNDO_NAME_ROOM;
 	h.name_len = qf_be_put32((uint32_t)len);

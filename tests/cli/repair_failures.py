@@ -191,6 +191,13 @@ class Story:
         now, found = self.content(), []
         known = (self.before, self.after, self.plain,
                  self.half if half else self.before)
+        # a table that cannot be read is built anew instead of found again
+        if status == 0 == self.status and now not in known \
+                and run("check", "-q", self.image)[0] == 0:
+            again, said = self.repair()
+            if again or self.content() != now:
+                found.append(f"the next repair does more: {said[-200:]}")
+            return found + self.undo_faults()
         # what could not be read may be left as it is, and is told
         if now not in known and status not in (2, 3) and not torn:
             found.append("neither as before nor as after")

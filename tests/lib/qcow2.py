@@ -24,6 +24,7 @@ EXT_FEATURES = 0x6803F857
 EXT_BITMAPS = 0x23852875
 EXT_CRYPTO = 0x0537BE77
 EXT_DATA_FILE = 0x44415441
+EXT_GAVE_UP = 0x51464755
 
 # name: (offset, bytes)
 HEADER = {
@@ -181,6 +182,24 @@ class Image:
             if have == kind:
                 return offset, length
         return None
+
+    def add_extension(self, kind, data):
+        """Behind the others, of an image without a backing file."""
+        last = self.extensions()[-1:]
+        at = last[0][1] + round_up(last[0][2], 8) if last \
+            else self.header_length()
+        self.put_number(at, 4, kind)
+        self.put_number(at + 4, 4, len(data))
+        self.write(at + 8, data + bytes(-len(data) % 8 + 8))
+
+    def drop_extension(self, kind):
+        """What is behind it moves up; a backing file's name stays."""
+        offset, length = self.extension(kind)
+        behind = offset + round_up(length, 8)
+        last = self.extensions()[-1]
+        end = last[1] + round_up(last[2], 8)
+        rest = self.read(behind, end - behind)
+        self.write(offset - 8, rest + bytes(end - offset + 8 - len(rest)))
 
     # -- L1 and L2 -----------------------------------------------------
 
