@@ -14,7 +14,7 @@ MADE = 1700000000       # every file's time
 SIZES = (0, 1, 60, 700, 5000, 40000, 150000, 700000)
 
 
-def tree(root, files=60, seed=1, max_bytes=700000, odd=True):
+def tree(root, files=60, seed=1, max_bytes=700000, odd=True, spaces=True):
     """Files and directories below ROOT; returns their relative paths."""
     rng = random.Random(seed)
     paths, folders = [], ["."]
@@ -27,6 +27,8 @@ def tree(root, files=60, seed=1, max_bytes=700000, odd=True):
         name = rng.choice(("file%d", "A rather long name of a file %d.txt",
                            "DATA%d.BIN") + (("gr\u00fc\u00dfe%d",)
                                             if odd else ())) % n
+        if not spaces:
+            name = name.replace(" ", "-")
         path = os.path.join(rng.choice(folders), name)
         size = min(rng.choice(SIZES), max_bytes)
         with open(os.path.join(root, path), "wb") as f:
