@@ -117,14 +117,17 @@ void qf_btrfs_loose(void *fs, const unsigned char *bytes, uint32_t n,
 				    .parent = QF_NOWHERE,
 				    .bond = QF_GUEST_BY_ADDRESS };
 	uint64_t logical;
+	uint32_t i;
 
 	for (; n - b.start >= s.x->node && !s.stopped; b.start += s.x->sector) {
 		logical = qf_le_get64(bytes + b.start, 0x30);
 		if (s.x->csum_type ||
 		    !qf_btrfs_node_sound(s.x, bytes + b.start, logical, 0))
 			continue;
-		b.says = qf_btrfs_place(s.x, logical, 0);
-		if (b.says != QF_NOWHERE)
-			tell(&s, &b, "tree block");
+		for (i = 0; i < QF_BTRFS_COPIES && !s.stopped; i++) {
+			b.says = qf_btrfs_place(s.x, logical, i);
+			if (b.says != QF_NOWHERE)
+				tell(&s, &b, "tree block");
+		}
 	}
 }

@@ -358,7 +358,8 @@ static void loose(void *fs, const unsigned char *bytes, uint32_t n,
 	b.bytes = x->record;
 	for (; n - b.start >= x->record; b.start += x->record) {
 		memcpy(r, bytes + b.start, x->record);
-		if (!qf_ntfs_fix_record(x, r))
+		/* one that was never in use bears any number */
+		if (!qf_ntfs_fix_record(x, r) || !(qf_le_get16(r, 22) & 1))
 			continue;
 		b.says = qf_ntfs_record_place(x, qf_le_get32(r, 44));
 		if (b.says != QF_NOWHERE && !tell(ctx, &b))

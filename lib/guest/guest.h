@@ -248,7 +248,8 @@ struct qf_guest_loose {
 /*
  * Asks every file system where the blocks in N loose pieces belong: START of
  * a block is then PIECE << 32 | offset in it, SAYS is on the disk, and only
- * those that hold are told. Errors: as qf_guest_blocks.
+ * those that hold are told. What the file system keeps twice is told for
+ * each of its places. Errors: as qf_guest_blocks.
  */
 enum qf_err qf_guest_places(struct qf_guest *g,
 			    const struct qf_guest_loose *piece, size_t n,
