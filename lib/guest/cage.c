@@ -112,10 +112,12 @@ static void hold_signals(void)
 
 static int allow(scmp_filter_ctx f, int call, enum condition c, int fd)
 {
-	const struct scmp_arg_cmp socket =
-		SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)fd);
-	const struct scmp_arg_cmp no_code =
-		SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	const struct scmp_arg_cmp socket = { .arg = 0,
+					     .op = SCMP_CMP_EQ,
+					     .datum_a = (scmp_datum_t)fd };
+	const struct scmp_arg_cmp no_code = { .arg = 2,
+					      .op = SCMP_CMP_MASKED_EQ,
+					      .datum_a = PROT_EXEC };
 
 	switch (c) {
 	case OUR_SOCKET:

@@ -216,7 +216,7 @@ static void tell_group(struct telling_areas *t)
 	const struct qf_xfs_visitor chunks = { .block = see_block,
 					       .record = see_chunk,
 					       .ctx = t };
-	int i;
+	enum qf_xfs_tree i;
 
 	tell_area(t, "headers", qf_xfs_ag_place(t->x, t->ag, 0),
 		  qf_mem_round_up(4ull * t->x->sector, t->x->block));

@@ -193,8 +193,8 @@ void qf_xfs_blocks(void *fs, qf_reader_block *tell_fn, void *ctx)
 {
 	struct seeing s = { .x = fs, .tell = tell_fn, .ctx = ctx };
 	const struct qf_xfs_visitor node = { .block = see_node, .ctx = &s };
+	enum qf_xfs_tree i;
 	uint32_t ag;
-	int i;
 
 	if (!s.x->v5)
 		return;
