@@ -32,17 +32,18 @@ static bool note_lost(void *ctx, uint64_t start, uint64_t bytes,
 
 static bool fetch(void *ctx, uint64_t off, struct qf_source_page *p)
 {
-	struct qf_disk *disk = ctx;
-	uint64_t n = qf_disk_bytes(disk) - off;
+	struct qf_guest *g = ctx;
+	uint64_t n = qf_disk_bytes(g->disk) - off;
 	enum qf_err err;
 
 	memset(p, 0, sizeof(*p));
 	if (n > QF_SOURCE_PAGE)
 		n = QF_SOURCE_PAGE;
-	err = qf_disk_read(disk, p->bytes, n, off, note_lost, p, NULL);
+	err = qf_disk_read(g->disk, p->bytes, n, off, note_lost, p, NULL);
 	if (err == QF_ERR_UNSUPPORTED) { /* encrypted, and without a key */
 		memset(p->bytes, 0, sizeof(p->bytes));
 		memset(p->lost, 0xff, sizeof(p->lost));
+		g->encrypted = true;
 		return true;
 	}
 	return !err;
@@ -67,7 +68,7 @@ enum qf_err qf_ask(struct qf_guest *g, struct qf_job *j, qf_ask_take *take,
 		.work_ctx = j,
 		.disk_bytes = qf_disk_bytes(g->disk),
 		.fetch = fetch,
-		.fetch_ctx = g->disk,
+		.fetch_ctx = g,
 		.take = take,
 		.take_ctx = ctx,
 		.uncaged = g->uncaged,
@@ -307,6 +308,10 @@ enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
 		return err;
 	}
 	probe_volumes(g);
+	if (g->encrypted)
+		snprintf(g->note, sizeof(g->note),
+			 "the image is encrypted: what is on the disk cannot "
+			 "be known");
 	*out = g;
 	return QF_OK;
 }

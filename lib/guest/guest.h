@@ -99,7 +99,7 @@ struct qf_guest {
 	bool cut; /* there are more volumes than are looked at */
 	/* private: */
 	struct qf_disk *disk;
-	bool uncaged;
+	bool uncaged, encrypted;
 	size_t room, segment_room, area_room;
 };
 

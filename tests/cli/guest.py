@@ -10,6 +10,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 from guests import *                                        # noqa: E402,F403
+from make import build_luks                              # noqa: E402
 from tap import Tap                                         # noqa: E402
 from tools import own_folder, qemu_img, qemu_io             # noqa: E402
 
@@ -316,6 +317,15 @@ def damaged_image():
                [str(unknown), str(volume["damaged"])])
 
 
+def encrypted():
+    path = build_luks(os.path.abspath("luks.qcow2"), ["write -P 1 0 64k"])
+    volume = only_volume(path)
+    _, shown, _ = guest(path)
+    tap.result("encrypted" in shown["note"] and "file-system" not in volume
+               and volume["use"]["unknown"] == MIB,
+               "an encrypted image is opaque", [str(shown)])
+
+
 def words():
     """The same for people; times and identities apart."""
     path = gpt("words.raw")
@@ -355,6 +365,7 @@ mbr()
 lvm()
 snapshots()
 damaged_image()
+encrypted()
 words()
 refusals()
 sys.exit(tap.finish())

@@ -118,7 +118,7 @@ def compare_names(path, qcow2):
     looked = edges(files, block, size // block)
     ours = {b: p for b, p in blocks_of(files, block).items() if b in looked}
     theirs = owners(path, looked)
-    for table in (theirs, ours):        # which has two names
+    for table in (theirs, ours):        # a file with two names
         for b, p in table.items():
             if p == "/long2":
                 table[b] = "/long"

@@ -11,6 +11,8 @@ import subprocess
 from tools import must, parse, qemu_img, qfsck_path, run
 
 MADE = 1700000000       # every file's time
+# the tools of file systems lie where a user's shell does not look
+TOOLS = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
 SIZES = (0, 1, 60, 700, 5000, 40000, 150000, 700000)
 
 
@@ -167,9 +169,9 @@ def compare_contents(raw_disk, qcow2, root, paths):
 
 def quiet(*args, feed=None, **env):
     """Runs a tool that has much to say; its output."""
+    env.update(LC_ALL="C.UTF-8", TZ="UTC", PATH=TOOLS)
     done = subprocess.run(args, input=feed, capture_output=True,
-                          env=dict(os.environ, LC_ALL="C.UTF-8", TZ="UTC",
-                                   **env), timeout=60)
+                          env=dict(os.environ, **env), timeout=60)
     if done.returncode:
         raise RuntimeError("%s: %s" % (args, done.stderr.decode()))
     return done.stdout.decode(errors="replace")

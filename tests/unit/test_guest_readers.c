@@ -64,7 +64,8 @@ static void load(struct disk *d, size_t recipe)
 	FILE *f;
 
 	snprintf(command, sizeof(command),
-		 "d=disk; t=tree; rm -f disk; truncate -s %llu disk; "
+		 "PATH=$PATH:/usr/sbin:/sbin; d=disk; t=tree; rm -f disk; "
+		 "truncate -s %llu disk; "
 		 "{ %s; } >log 2>&1",
 		 (unsigned long long)recipes[recipe].bytes,
 		 recipes[recipe].make);
@@ -341,7 +342,6 @@ static void mutated(void **state)
 	}
 }
 
-/* The tools may be missing where nobody installed what `make deps` does. */
 static int set_up(void **state)
 {
 	const char *folder = getenv("TMPDIR");
