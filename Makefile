@@ -61,7 +61,7 @@ PROG_A := $(O)/libprogram.a
 
 PKGS := zlib libzstd jansson ncursesw
 # Only their headers are asked: lib/base/dynload loads them when they are needed.
-LATE_PKGS := libmagic libcrypto cairo
+LATE_PKGS := libmagic libcrypto cairo ext2fs libseccomp
 # Asked once, and only when something is compiled: pkg-config may not be
 # there yet when `make check` starts on a bare machine.
 once = $(eval $(1) := $(2))$($(1))
@@ -261,8 +261,10 @@ fmt: ## let clang-format lay out every C file
 
 DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libmagic-dev \
 	libjansson-dev libssl-dev libcairo2-dev libncurses-dev uthash-dev \
-	libnbd-dev libcmocka-dev qemu-utils qemu-system-common tmux python3 \
-	clang-format git fonts-dejavu-core
+	libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
+	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
+	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
+	genisoimage gdisk
 deps: ## install by apt what is missing, and only that
 	@command -v dpkg-query >/dev/null || { \
 		echo 'deps: not a Debian; needed here:' $(DEPS); exit 0; }; \

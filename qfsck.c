@@ -30,6 +30,8 @@ static const struct qf_cmd commands[] = {
 	  "tell where two disk states differ", qf_cmd_diff },
 	{ "map", "[OPTION]... IMAGE", "tell where the disk's data lie",
 	  qf_cmd_map },
+	{ "guest", "[OPTION]... IMAGE",
+	  "tell partitions, file systems and files of the disk", qf_cmd_guest },
 	{ "viz", "[OPTION]... IMAGE", "browse an image, or draw it",
 	  qf_cmd_viz },
 	{ "explain", "[NUMBER|NAME]...", "tell what a finding means",

@@ -9,6 +9,7 @@ int qf_cmd_du(int argc, char **argv);
 int qf_cmd_owners(int argc, char **argv);
 int qf_cmd_diff(int argc, char **argv);
 int qf_cmd_map(int argc, char **argv);
+int qf_cmd_guest(int argc, char **argv);
 int qf_cmd_viz(int argc, char **argv);
 
 #endif

@@ -41,6 +41,29 @@ def main():
             with open(path, "ab") as file:
                 file.write(b"\0")       # the byte of the options
     make_undo_file(os.path.join(folder, "undo-file"))
+    make_disks(folder)
+
+
+DISKS = {
+    "disk-ext2": (256, ["mke2fs", "-q", "-t", "ext2"]),
+    "disk-ext4": (512, ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal"]),
+    "disk-fat12": (128, ["mkfs.fat", "-F", "12"]),
+    "disk-ntfs": (1024, ["mkntfs", "-F", "-q", "-Q", "-p", "0", "-s", "512",
+                         "-H", "1", "-S", "1"]),
+    "disk-exfat": (1024, ["mkfs.exfat", "-c", "4096", "-b", "4096"]),
+    "disk-gpt": (256, ["sgdisk", "-a", "1", "-n", "1:100:200", "-n",
+                       "2:210:300"]),
+}
+
+
+def make_disks(folder):
+    """Guests' disks, where the tools are there to make them."""
+    for name, (kib, tool) in DISKS.items():
+        path = os.path.join(folder, name)
+        if not os.path.exists(path):
+            with open(path, "wb") as file:
+                file.truncate(kib << 10)
+            qimg.run([*tool, path])
 
 
 def make_undo_file(path):
