@@ -10,7 +10,7 @@
 
 #include "check/check.h"
 #include "lib/io/io_overlay.h"
-#include "repair/plan/ranges.h"
+#include "lib/base/ranges.h"
 
 /* Edits up to this long are shown with their bytes. */
 #define QF_EDIT_SHOWN 16

@@ -234,7 +234,8 @@ static enum qf_err rounds(struct qf_planner *m,
 			  const struct qf_planner_opts *opts, struct course *co,
 			  struct qf_why *why)
 {
-	struct qf_check_opts check = { .jobs = opts->jobs };
+	struct qf_check_opts check = { .jobs = opts->jobs,
+				       .released = &m->plan->released };
 	struct qf_refcount_piece near = { 0 };
 	struct qf_fix_ctx c = { .plan = m->plan, .near = &near };
 	enum qf_err err = QF_OK;
