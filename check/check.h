@@ -116,6 +116,9 @@ void qf_progress_stop(void);
 /* The same of work that is no loop of lib/pool: DONE of N UNITs. */
 void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
 
+/* Who claims a cluster, for the folders that enter here. */
+#include "check/judge/claimants.h"
+
 /* How a report is told, for the folders that enter here. */
 #include "check/report/report.h"
 

@@ -96,6 +96,14 @@ unsigned int qf_question_bits(const struct qf_hypothesis *h,
  * want for themselves is none. */
 void qf_question_judge(struct qf_questions *l);
 
+/* True if it is likely, or proven, that the entry had led elsewhere: then it is
+ * known to where. */
+static inline bool qf_question_is_answered(const struct qf_question *q)
+{
+	return q->grade >= QF_GRADE_LIKELY &&
+	       q->h[q->best].kind == QF_HYPO_VALUE;
+}
+
 /* The question asked of PLACE_OFF, or NULL. */
 const struct qf_question *qf_question_at(const struct qf_questions *l,
 					 enum qf_question_kind kind,

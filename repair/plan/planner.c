@@ -198,6 +198,8 @@ static void take_opts(struct qf_plan *p, const struct qf_planner_opts *opts)
 	p->leaks_only = opts->leaks_only;
 	p->withhold_leaks = opts->withhold_leaks;
 	p->guess = opts->guess;
+	p->choice = opts->choice;
+	p->n_choices = opts->n_choices;
 	p->drop_in_use = opts->drop_in_use;
 	if (opts->refused)
 		memcpy(p->refused, opts->refused, sizeof(p->refused));

@@ -30,6 +30,8 @@ struct qf_planner_opts {
 	bool withhold_leaks; /* none is to be freed */
 	bool drop_in_use;    /* bitmaps that may have missed writes go */
 	bool guess;	     /* restore what the evidence does not prove */
+	const struct qf_choice *choice;
+	size_t n_choices;
 	unsigned int jobs;
 };
 
