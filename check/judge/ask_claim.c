@@ -85,12 +85,16 @@ static void ask_one(struct work *w, const struct qf_claimant *g,
 
 	if (!q)
 		return;
+	q->problem = QF_P_DOUBLE_DATA;
 	q->shared_off = shared;
 	q->guest_off = g[i].at->guest_off;
 	q->bytes = w->f->img->geo.cluster_bytes;
 	q->opposed = true;
 	defend(&order[i], shared, q);
 	qf_ask_candidates(w->f, q, pointer, q->guest_off, g[i].n, &order[i]);
+	for (k = 0; k < n; k++)
+		if (!qf_claimants_is_data(g[k].at->kind))
+			q->problem = QF_P_DOUBLE_META;
 	/* alone on a cluster, it is asked because another one expects it */
 	rival = n == 1;
 	for (k = 0; k < n; k++)

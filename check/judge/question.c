@@ -108,6 +108,13 @@ unsigned int qf_question_bits(const struct qf_hypothesis *h,
 	return sum;
 }
 
+static enum qf_grade grade_of(unsigned int margin, unsigned int kinds)
+{
+	if (margin >= LIKELY_BITS && kinds >= LIKELY_KINDS)
+		return QF_GRADE_LIKELY;
+	return margin >= POSSIBLE_BITS ? QF_GRADE_POSSIBLE : QF_GRADE_OPEN;
+}
+
 static void decide(struct qf_question *q)
 {
 	unsigned int i, bits, kinds = 0, best = 0, second = 0, best_kinds = 0;
@@ -129,10 +136,7 @@ static void decide(struct qf_question *q)
 	q->grade = QF_GRADE_OPEN;
 	if (q->more)
 		return;
-	if (best - second >= LIKELY_BITS && best_kinds >= LIKELY_KINDS)
-		q->grade = QF_GRADE_LIKELY;
-	else if (best - second >= POSSIBLE_BITS)
-		q->grade = QF_GRADE_POSSIBLE;
+	q->grade = grade_of(best - second, best_kinds);
 	/* nothing can be lost by saying so: every candidate is excluded */
 	if (q->h[q->best].kind == QF_HYPO_GONE)
 		q->grade = QF_GRADE_PROVEN;
@@ -147,6 +151,12 @@ static int by_place(const void *pa, const void *pb)
 	return a->place_off < b->place_off ? -1 : a->place_off > b->place_off;
 }
 
+/* The answer's bits. */
+static unsigned int strength(const struct qf_question *q)
+{
+	return qf_question_bits(&q->h[q->best], NULL);
+}
+
 static int by_answer(const void *pa, const void *pb)
 {
 	const struct qf_question *a = *(struct qf_question *const *)pa;
@@ -155,7 +165,23 @@ static int by_answer(const void *pa, const void *pb)
 
 	if (x != y)
 		return x < y ? -1 : 1;
-	return a < b ? -1 : a > b;
+	return strength(a) > strength(b) ? -1 : strength(a) < strength(b);
+}
+
+/* Questions that want the same answer, the strongest first: it must be ahead
+ * of the second by as much as a hypothesis must be of another one. */
+static void settle(struct qf_question **q, size_t n)
+{
+	enum qf_grade g;
+	size_t i;
+
+	if (n < 2)
+		return;
+	g = grade_of(strength(q[0]) - strength(q[1]), LIKELY_KINDS);
+	if (q[0]->grade > g)
+		q[0]->grade = g;
+	for (i = 1; i < n; i++)
+		q[i]->grade = QF_GRADE_OPEN;
 }
 
 /* A cluster that lacks one owner is no answer to two questions. */
@@ -163,7 +189,7 @@ static void drop_contested(struct qf_questions *l)
 {
 	struct qf_question **q =
 		qf_mem_zalloc(l->n, sizeof(struct qf_question *));
-	size_t i, n = 0;
+	size_t i, k, n = 0;
 
 	if (!q) {
 		l->failed = true;
@@ -175,10 +201,12 @@ static void drop_contested(struct qf_questions *l)
 			q[n++] = &l->at[i];
 	if (n)
 		qsort(q, n, sizeof(struct qf_question *), by_answer);
-	for (i = 1; i < n; i++)
-		if (q[i - 1]->h[q[i - 1]->best].value ==
-		    q[i]->h[q[i]->best].value)
-			q[i - 1]->grade = q[i]->grade = QF_GRADE_OPEN;
+	for (i = 0; i < n; i += k) {
+		for (k = 1; i + k < n && q[i + k]->h[q[i + k]->best].value ==
+						 q[i]->h[q[i]->best].value;)
+			k++;
+		settle(q + i, k);
+	}
 	free(q);
 }
 

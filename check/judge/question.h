@@ -8,6 +8,7 @@
 #ifndef QF_QUESTION_H
 #define QF_QUESTION_H
 
+#include "check/catalogue/problem.h"
 #include "check/judge/witness.h"
 
 #include <stddef.h>
@@ -45,9 +46,10 @@ struct qf_hypothesis {
 
 struct qf_question {
 	enum qf_question_kind kind;
-	uint64_t place_off;  /* of the entry */
-	uint64_t shared_off; /* the cluster that others claim too, or 0 */
-	uint64_t guest_off;  /* what is at stake: bytes there */
+	enum qf_problem problem; /* that a finding tells it as */
+	uint64_t place_off;	 /* of the entry */
+	uint64_t shared_off;	 /* the cluster that others claim too, or 0 */
+	uint64_t guest_off;	 /* what is at stake: bytes there */
 	uint64_t bytes;
 	/* what stands there reads nothing, or two claims exclude each other:
 	 * a likely answer takes no legal, unopposed reading away */

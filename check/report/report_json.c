@@ -195,7 +195,8 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 	json_object_set_new(o, "findings", qf_report_findings(&rep->findings));
 	json_object_set_new(o, "diagnosis", diagnoses(rep));
 	json_object_set_new(o, "lost", lost_ranges(img, &rep->lost));
-	json_object_set_new(o, "questions", questions(&rep->questions));
+	if (rep->questions.n)
+		json_object_set_new(o, "questions", questions(&rep->questions));
 	if (rep->questions.n > QUESTIONS_SHOWN || rep->questions.left_out)
 		json_object_set_new(o, "questions-cut", json_true());
 	if (rep->lost.coarse)

@@ -313,12 +313,13 @@ static enum qf_err straighten(struct qf_fix_ctx *c, struct qf_why *why)
 	for (i = 0; !err && i < l->n; i++) {
 		at = l->at[i].place_off;
 		if (l->at[i].kind != QF_QUESTION_CLAIM ||
+		    !qf_plan_allows(c->plan, l->at[i].problem) ||
 		    qf_fix_shared(c, at) || qf_fix_garbage(c, at) ||
 		    qf_decide(c->plan, c->rep, QF_QUESTION_CLAIM, at, &value,
 			      NULL) != QF_DECIDE_VALUE)
 			continue;
 		/* a sound word: COPIED follows from the refcounts */
-		err = qf_plan_put64(c->plan, QF_P_DOUBLE_DATA, at, value, why,
+		err = qf_plan_put64(c->plan, l->at[i].problem, at, value, why,
 				    "point an L2 entry that was bent back to "
 				    "the cluster that it had");
 	}

@@ -29,7 +29,10 @@ struct qf_run_opts {
 	bool json, terminal;
 	bool leaks_only;
 	bool guess; /* restore what the evidence does not prove */
-	bool trim;  /* punch out and cut off what is free */
+	/* the user's answers to open questions; the caller's */
+	const struct qf_choice *choice;
+	size_t n_choices;
+	bool trim; /* punch out and cut off what is free */
 	unsigned int jobs;
 	/*
 	 * Takes over the talking at the end, for those who speak another
