@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Runs the passes and sums up. */
 #include "check/check.h"
+#include "check/judge/questions.h"
 #include "check/passes/pass.h"
 #include "lib/base/mem.h"
 
@@ -51,6 +52,39 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
 				     &c->detail, why);
 	if (!err)
 		err = qf_lost_find(&c->walk, &c->recount, &c->lost, why);
+	return err;
+}
+
+/* The tables without a name among what was found; NULL: none, or no memory. */
+static uint64_t *nameless(const struct qf_lost *l)
+{
+	uint64_t *at = qf_mem_zalloc(l->n_orphans, sizeof(*at));
+	size_t i;
+
+	for (i = 0; at && i < l->n_orphans; i++)
+		at[i] = l->orphan[i].off;
+	return at;
+}
+
+static enum qf_err judge(struct qf_pass_ctx *c, struct qf_questions *l,
+			 struct qf_why *why)
+{
+	uint64_t *tables = c->lost.n_orphans ? nameless(&c->lost) : NULL;
+	struct qf_facts f = { .img = c->img,
+			      .walk = &c->walk,
+			      .recount = &c->recount,
+			      .jobs = c->opts->jobs,
+			      .released = c->opts->released,
+			      .garbage = c->detail.garbage,
+			      .n_garbage = c->detail.n_garbage,
+			      .nameless = tables,
+			      .n_nameless = tables ? c->lost.n_orphans : 0 };
+	enum qf_err err = qf_facts_gather(&f, why);
+
+	if (!err)
+		err = qf_questions_ask(&f, l, why);
+	qf_facts_free(&f);
+	free(tables);
 	return err;
 }
 
@@ -110,6 +144,7 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 	struct qf_pass_ctx c = { .img = img,
 				 .opts = opts,
 				 .out = &rep->findings,
+				 .questions = &rep->questions,
 				 .lost_ranges = &rep->lost };
 	enum qf_err err;
 	size_t i;
@@ -117,6 +152,8 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 	memset(rep, 0, sizeof(*rep));
 	rep->findings.all = opts->all;
 	err = gather(&c, why);
+	if (!err)
+		err = judge(&c, &rep->questions, why);
 	for (i = 0; !err && i < sizeof(passes) / sizeof(passes[0]); i++)
 		err = passes[i].run(&c, why);
 	qf_lost_join(&rep->lost);
@@ -148,6 +185,7 @@ void qf_check_free(struct qf_report *rep)
 	qf_finding_free(&rep->findings);
 	free(rep->lost.at);
 	memset(&rep->lost, 0, sizeof(rep->lost));
+	qf_question_free(&rep->questions);
 }
 
 const char *qf_check_verdict(enum qf_verdict v)

@@ -5,6 +5,7 @@
 
 #include "check/judge/diagnose.h"
 #include "check/catalogue/finding.h"
+#include "check/judge/question.h"
 #include "lib/model/image.h"
 
 struct qf_check_opts {
@@ -14,6 +15,8 @@ struct qf_check_opts {
 	bool data;	     /* look into compressed clusters as well */
 	bool shared;	     /* the image may be written meanwhile (-U) */
 	const char *below;   /* --backing-chain: what is wrong there; or NULL */
+	/* clusters that a plan has let go of: nobody lost them; or NULL */
+	const struct qf_ranges *released;
 };
 
 enum qf_verdict {
@@ -56,6 +59,7 @@ struct qf_lost_list {
 struct qf_report {
 	struct qf_findings findings;
 	struct qf_lost_list lost;
+	struct qf_questions questions;
 	struct qf_diagnosis diagnosis[QF_CAUSES];
 	unsigned int n_diagnoses;
 	bool withhold; /* leaked clusters may be lost data: never free them */
@@ -111,6 +115,9 @@ void qf_progress_stop(void);
 
 /* The same of work that is no loop of lib/pool: DONE of N UNITs. */
 void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
+
+/* Who claims a cluster, for the folders that enter here. */
+#include "check/judge/claimants.h"
 
 /* How a report is told, for the folders that enter here. */
 #include "check/report/report.h"

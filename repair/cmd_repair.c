@@ -5,6 +5,7 @@
 #include "repair/repair.h"
 #include "repair/tell/run.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ enum {
 	OPT_OUTPUT = 256,
 	OPT_RISK,
 	OPT_GUESS,
+	OPT_CHOOSE,
 	OPT_IN_USE,
 	OPT_UNDO,
 	OPT_OUTPUT_IMAGE,
@@ -29,6 +31,7 @@ static const struct option options[] = {
 	{ "preen", no_argument, NULL, 'p' },
 	{ "risk", required_argument, NULL, OPT_RISK },
 	{ "guess", no_argument, NULL, OPT_GUESS },
+	{ "choose", required_argument, NULL, OPT_CHOOSE },
 	{ "in-use-bitmaps", required_argument, NULL, OPT_IN_USE },
 	{ "undo", required_argument, NULL, OPT_UNDO },
 	{ "trim", no_argument, NULL, OPT_TRIM },
@@ -50,8 +53,13 @@ static const char help[] =
 	"  -p, --preen            do what risks nothing\n"
 	"      --risk=RISK        none, metadata or data (the default): what may\n"
 	"                         be at stake at the most\n"
-	"      --guess            restore a table also from an older copy that\n"
-	"                         does not account for all that came after it\n"
+	"      --guess            do also what the evidence calls possible, not\n"
+	"                         likely; restore a table also from an older copy\n"
+	"                         that does not account for all that came after it\n"
+	"      --choose=PLACE=VALUE\n"
+	"                         your own answer to a question that check --why\n"
+	"                         lists: the entry at host offset PLACE led to\n"
+	"                         host offset VALUE (0: to nothing)\n"
 	"      --in-use-bitmaps=remove\n"
 	"                         remove bitmaps that may have missed writes;\n"
 	"                         keep: leave them (the default, unless asked)\n"
@@ -98,8 +106,36 @@ static int take_jobs(struct qf_run_opts *o, const char *s)
 	return -1;
 }
 
+/* The user's answers, as they come. */
+struct choices {
+	struct qf_choice *at; /* owned */
+	size_t n;
+};
+
+/* PLACE=VALUE, as C writes numbers. */
+static int take_choice(struct choices *l, const char *s)
+{
+	struct qf_choice c, *grown;
+	char *end;
+
+	errno = 0;
+	c.place = strtoull(s, &end, 0);
+	if (errno || end == s || *end != '=' || *s == '-')
+		return wrong_use("not PLACE=VALUE", s);
+	s = end + 1;
+	c.value = strtoull(s, &end, 0);
+	if (errno || end == s || *end || *s == '-')
+		return wrong_use("not PLACE=VALUE", s);
+	grown = realloc(l->at, (l->n + 1) * sizeof(*l->at));
+	if (!grown)
+		return QF_EXIT_FAILED;
+	l->at = grown;
+	l->at[l->n++] = c;
+	return -1;
+}
+
 /* Takes one option. Returns -1 to go on, else the exit code. */
-static int take_option(struct qf_run_opts *o, int opt)
+static int take_option(struct qf_run_opts *o, struct choices *l, int opt)
 {
 	switch (opt) {
 	case 'n':
@@ -116,6 +152,8 @@ static int take_option(struct qf_run_opts *o, int opt)
 	case OPT_GUESS:
 		o->guess = true;
 		return -1;
+	case OPT_CHOOSE:
+		return take_choice(l, optarg);
 	case OPT_IN_USE:
 		if (strcmp(optarg, "keep") && strcmp(optarg, "remove"))
 			return wrong_use("neither keep nor remove", optarg);
@@ -152,19 +190,26 @@ static int take_option(struct qf_run_opts *o, int opt)
 int qf_cmd_repair(int argc, char **argv)
 {
 	struct qf_run_opts o = { .limit = QF_RISK_DATA };
-	int opt, code;
+	struct choices l = { 0 };
+	int opt, code = -1;
 
 	optind = 1;
-	while ((opt = getopt_long(argc, argv, "nyph", options, NULL)) != -1) {
-		code = take_option(&o, opt);
-		if (code >= 0)
-			return code;
+	while (code < 0 &&
+	       (opt = getopt_long(argc, argv, "nyph", options, NULL)) != -1)
+		code = take_option(&o, &l, opt);
+	if (code < 0 && optind + 1 != argc)
+		code = wrong_use("one image is needed", NULL);
+	if (code >= 0) {
+		free(l.at);
+		return code;
 	}
-	if (optind + 1 != argc)
-		return wrong_use("one image is needed", NULL);
+	o.choice = l.at;
+	o.n_choices = l.n;
 	if (o.mode == QF_RUN_PREEN)
 		o.limit = QF_RISK_NONE;
 	o.name = argv[optind];
 	o.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
-	return qf_run_repair(&o);
+	code = qf_run_repair(&o);
+	free(l.at);
+	return code;
 }

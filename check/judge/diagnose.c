@@ -121,7 +121,7 @@ static uint64_t copied_though_shared(const struct qf_pass_ctx *c)
 static uint64_t low_though_shared(const struct qf_pass_ctx *c)
 {
 	const struct qf_trouble *tr = c->recount.trouble;
-	const struct qf_owner *o;
+	const struct qf_detail_owner *o;
 	uint64_t n = 0;
 	size_t i, owners;
 

@@ -4,31 +4,33 @@
 /* So many clusters are looked at. */
 #define MAX_LOOKED 65536u
 
-static bool is_data(const struct qf_owner *o)
+static bool is_data(const struct qf_detail_owner *o)
 {
 	return o->kind == QF_REF_DATA || o->kind == QF_REF_COMPRESSED;
 }
 
-static bool is_snapshot_meta(const struct qf_owner *o)
+static bool is_snapshot_meta(const struct qf_detail_owner *o)
 {
 	return o->kind == QF_REF_SNAPSHOT_TABLE ||
 	       (o->kind == QF_REF_L1 && !o->active);
 }
 
 /* The image's own metadata are as much the active disk's. */
-static bool is_active(const struct qf_owner *o)
+static bool is_active(const struct qf_detail_owner *o)
 {
 	return o->active || (!is_data(o) && o->kind != QF_REF_L2);
 }
 
-static bool is_garbage(const struct qf_pass_ctx *c, const struct qf_owner *o)
+static bool is_garbage(const struct qf_pass_ctx *c,
+		       const struct qf_detail_owner *o)
 {
 	return qf_detail_holds_garbage(&c->detail, o->table_off);
 }
 
 /* What another finding explains. */
-static bool is_explained(const struct qf_pass_ctx *c, const struct qf_owner *a,
-			 const struct qf_owner *b)
+static bool is_explained(const struct qf_pass_ctx *c,
+			 const struct qf_detail_owner *a,
+			 const struct qf_detail_owner *b)
 {
 	uint64_t in_cluster = c->img->geo.cluster_bytes - 1;
 
@@ -44,14 +46,28 @@ static bool is_explained(const struct qf_pass_ctx *c, const struct qf_owner *a,
 	       (is_data(b) && is_garbage(c, b));
 }
 
-static void count_one(const struct qf_pass_ctx *c, struct qf_doubles *d,
-		      const struct qf_owner *o)
+/* The judge knows that the entry was bent, and so no writer's doing. */
+static bool is_bent(const struct qf_pass_ctx *c,
+		    const struct qf_detail_owner *o)
 {
-	const struct qf_owner *l2 = o[0].kind == QF_REF_L2   ? &o[0]
-				    : o[1].kind == QF_REF_L2 ? &o[1]
-							     : NULL;
+	const struct qf_question *q =
+		o->kind == QF_REF_DATA
+			? qf_question_at(c->questions, QF_QUESTION_CLAIM,
+					 o->pointer_off)
+			: NULL;
 
-	if (is_explained(c, &o[0], &o[1]))
+	return q && qf_question_is_answered(q);
+}
+
+static void count_one(const struct qf_pass_ctx *c, struct qf_doubles *d,
+		      const struct qf_detail_owner *o)
+{
+	const struct qf_detail_owner *l2 = o[0].kind == QF_REF_L2   ? &o[0]
+					   : o[1].kind == QF_REF_L2 ? &o[1]
+								    : NULL;
+
+	if (is_explained(c, &o[0], &o[1]) || is_bent(c, &o[0]) ||
+	    is_bent(c, &o[1]))
 		return;
 	if (is_snapshot_meta(&o[0]) || is_snapshot_meta(&o[1]))
 		d->snapshot++;
@@ -66,7 +82,7 @@ static void count_one(const struct qf_pass_ctx *c, struct qf_doubles *d,
 void qf_doubles_count(const struct qf_pass_ctx *c, struct qf_doubles *d)
 {
 	const struct qf_trouble *tr = c->recount.trouble;
-	const struct qf_owner *o;
+	const struct qf_detail_owner *o;
 	unsigned int looked = 0;
 	uint64_t k;
 	size_t i, n;

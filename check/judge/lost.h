@@ -136,8 +136,8 @@ void qf_lost_for_table(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,
 
 /* Loses N entries from that of the owner O of data on, for every holder whose
  * version of the table names the same host cluster there. */
-struct qf_owner;
-void qf_lost_entries(struct qf_pass_ctx *c, const struct qf_owner *o,
+struct qf_detail_owner;
+void qf_lost_entries(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
 		     uint64_t n);
 
 /* Sorts the ranges and joins those that touch or overlap. */

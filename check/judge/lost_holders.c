@@ -119,7 +119,7 @@ static uint32_t mark_versions(struct qf_pass_ctx *c, const struct qf_group *g,
 	return n;
 }
 
-void qf_lost_entries(struct qf_pass_ctx *c, const struct qf_owner *o,
+void qf_lost_entries(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
 		     uint64_t n)
 {
 	const struct qf_group *g = qf_walk_group(&c->walk, o->l1_index);

@@ -44,7 +44,7 @@ static size_t first_want(const struct qf_detail *d, uint64_t cluster)
 
 static int by_cluster(const void *pa, const void *pb)
 {
-	const struct qf_owner *a = pa, *b = pb;
+	const struct qf_detail_owner *a = pa, *b = pb;
 
 	if (a->cluster != b->cluster)
 		return a->cluster < b->cluster ? -1 : 1;
@@ -65,7 +65,7 @@ static int by_cluster(const void *pa, const void *pb)
  * Keeps the first MAX_OWNERS owners of each cluster, and counts the others. As
  * the order is that of the owners alone, it does not depend on who found them.
  */
-static size_t thin_out(struct qf_owner *o, size_t n)
+static size_t thin_out(struct qf_detail_owner *o, size_t n)
 {
 	size_t i, out = 0, same = 0;
 
@@ -105,9 +105,9 @@ static void note_full(const struct qf_detail *d, struct qf_detail_part *p)
 
 /* O is an owner of wanted cluster number K. */
 static bool add_owner(struct qf_detail_search *s, struct qf_detail_part *p,
-		      size_t k, const struct qf_owner *o)
+		      size_t k, const struct qf_detail_owner *o)
 {
-	struct qf_owner *last =
+	struct qf_detail_owner *last =
 		p->full && p->full[k] ? &p->owner[p->full[k] - 1] : NULL;
 
 	if (last && by_cluster(last, o) < 0) {
@@ -132,7 +132,7 @@ static bool see_owner(struct qf_detail_search *s, struct qf_detail_part *p,
 	const struct qf_geometry *g = &s->img->geo;
 	uint64_t off = 0, bytes = qf_recount_run_bytes(s->img, r, &off);
 	uint64_t first, n = qf_recount_touched(s->img, off, bytes, &first);
-	struct qf_owner o = { 0 };
+	struct qf_detail_owner o = { 0 };
 	size_t k;
 
 	if (!bytes || !n)
@@ -218,13 +218,13 @@ static bool end_group(void *ctx, unsigned int me, struct qf_group *grp)
 static bool see_claim(void *ctx, const struct qf_claim *c)
 {
 	struct qf_detail_search *s = ctx;
-	struct qf_owner o = { .kind = c->kind,
-			      .holder = c->holder,
-			      .holders = 1,
-			      .guest_off = QF_NOWHERE,
-			      .pointer_off = c->pointer_off,
-			      .active = c->kind == QF_REF_L1 &&
-					c->holder == QF_HOLDER_ACTIVE };
+	struct qf_detail_owner o = { .kind = c->kind,
+				     .holder = c->holder,
+				     .holders = 1,
+				     .guest_off = QF_NOWHERE,
+				     .pointer_off = c->pointer_off,
+				     .active = c->kind == QF_REF_L1 &&
+					       c->holder == QF_HOLDER_ACTIVE };
 	uint64_t first, n;
 	size_t k;
 
@@ -242,7 +242,7 @@ static bool see_claim(void *ctx, const struct qf_claim *c)
 static bool see_l2_tables(struct qf_detail_search *s)
 {
 	const struct qf_walk *w = s->t->walk;
-	struct qf_owner o = { .kind = QF_REF_L2 };
+	struct qf_detail_owner o = { .kind = QF_REF_L2 };
 	uint64_t first, n, i;
 	uint32_t g;
 	size_t k;
@@ -386,7 +386,7 @@ static bool take_wants(struct qf_detail_search *s, size_t limit)
 /* Names one holder of each owner that an L1 entry leads to. */
 static void name_holders(struct qf_detail_search *s)
 {
-	struct qf_owner *o = s->d->owner;
+	struct qf_detail_owner *o = s->d->owner;
 	const struct qf_l2_table *t;
 	size_t i;
 
@@ -500,8 +500,8 @@ void qf_detail_free(struct qf_detail *d)
 	memset(d, 0, sizeof(*d));
 }
 
-const struct qf_owner *qf_detail_owners(const struct qf_detail *d,
-					uint64_t cluster, size_t *n)
+const struct qf_detail_owner *qf_detail_owners(const struct qf_detail *d,
+					       uint64_t cluster, size_t *n)
 {
 	size_t lo = 0, hi = d->n_owners, mid;
 

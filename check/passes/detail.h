@@ -36,7 +36,7 @@ struct qf_damage {
 };
 
 /* Who refers to a wanted cluster. */
-struct qf_owner {
+struct qf_detail_owner {
 	uint64_t cluster;
 	enum qf_ref_kind kind;
 	uint32_t holder;  /* one that does; bitmap kinds: the bitmap */
@@ -70,7 +70,7 @@ bool qf_detail_is_garbage(const struct qf_damage *d);
 struct qf_detail {
 	struct qf_damage *damage; /* by L1 index and table */
 	size_t n_damages;
-	struct qf_owner *owner; /* by cluster */
+	struct qf_detail_owner *owner; /* by cluster */
 	size_t n_owners;
 	struct qf_odd_entry *odd; /* by table and index */
 	size_t n_odd;
@@ -93,8 +93,8 @@ void qf_detail_free(struct qf_detail *d);
  * The owners of CLUSTER: the first, and in *N how many are kept; the last of
  * them says how many more there are.
  */
-const struct qf_owner *qf_detail_owners(const struct qf_detail *d,
-					uint64_t cluster, size_t *n);
+const struct qf_detail_owner *qf_detail_owners(const struct qf_detail *d,
+					       uint64_t cluster, size_t *n);
 
 /* True if the L2 table at OFF holds something else; and if table number TABLE
  * of the walk does. */
@@ -102,7 +102,8 @@ bool qf_detail_holds_garbage(const struct qf_detail *d, uint64_t off);
 bool qf_detail_garbage_table(const struct qf_detail *d, uint64_t table);
 
 /* "L2 table of the active disk (L1 entry 3)", ... */
-char *qf_detail_describe(const struct qf_image *img, const struct qf_owner *o,
-			 char *buf, size_t room);
+char *qf_detail_describe(const struct qf_image *img,
+			 const struct qf_detail_owner *o, char *buf,
+			 size_t room);
 
 #endif

@@ -9,7 +9,7 @@
 struct qf_detail_part {
 	struct qf_damage *damage;
 	size_t n_damages, damage_room;
-	struct qf_owner *owner;
+	struct qf_detail_owner *owner;
 	size_t n_owners, owner_room;
 	size_t thin_at; /* so many owners are thinned out */
 	/* by wanted cluster, the number of the last owner that is kept, and

@@ -14,7 +14,7 @@
 /* So many tables are looked at. */
 #define MAX_LOOKS 256u
 
-static bool is_data(const struct qf_owner *o)
+static bool is_data(const struct qf_detail_owner *o)
 {
 	return o->kind == QF_REF_DATA || o->kind == QF_REF_COMPRESSED;
 }
@@ -35,7 +35,7 @@ static struct qf_damage *find(struct qf_detail *d, uint64_t table)
 		       : NULL;
 }
 
-static bool insert(struct qf_detail *d, const struct qf_owner *o)
+static bool insert(struct qf_detail *d, const struct qf_detail_owner *o)
 {
 	struct qf_damage *more = qf_mem_zalloc(d->n_damages + 1, sizeof(*more));
 	size_t i;
@@ -55,8 +55,9 @@ static bool insert(struct qf_detail *d, const struct qf_owner *o)
 }
 
 /* The owner O of a cluster has metadata there beside him. */
-static bool look_at_owner(struct qf_detail_search *s, const struct qf_owner *o,
-			  uint64_t *last, unsigned int *looks)
+static bool look_at_owner(struct qf_detail_search *s,
+			  const struct qf_detail_owner *o, uint64_t *last,
+			  unsigned int *looks)
 {
 	struct qf_damage *d = find(s->d, o->table);
 	bool foreign;
@@ -73,7 +74,7 @@ static bool look_at_owner(struct qf_detail_search *s, const struct qf_owner *o,
 
 bool qf_detail_find_foreign(struct qf_detail_search *s)
 {
-	const struct qf_owner *o = s->d->owner;
+	const struct qf_detail_owner *o = s->d->owner;
 	uint64_t last = UINT64_MAX;
 	unsigned int looks = 0;
 	size_t i, k, end;

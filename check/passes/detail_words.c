@@ -21,8 +21,9 @@ bool qf_detail_is_garbage(const struct qf_damage *d)
 	return odd >= GARBAGE_MIN && odd * 4 >= d->entries + d->sound;
 }
 
-char *qf_detail_describe(const struct qf_image *img, const struct qf_owner *o,
-			 char *buf, size_t room)
+char *qf_detail_describe(const struct qf_image *img,
+			 const struct qf_detail_owner *o, char *buf,
+			 size_t room)
 {
 	char who[400], more[48] = "";
 

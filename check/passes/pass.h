@@ -22,6 +22,7 @@ struct qf_pass_ctx {
 	uint64_t lost_looks;		  /* to find who loses what */
 	unsigned int asked;		  /* questions to qf_whatis */
 	bool withhold; /* leaks may be lost data: they must not be freed */
+	const struct qf_questions *questions; /* judged; the report's */
 	struct qf_findings *out;
 };
 

@@ -13,13 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_data(const struct qf_owner *o)
+static bool is_data(const struct qf_detail_owner *o)
 {
 	return o->kind == QF_REF_DATA || o->kind == QF_REF_COMPRESSED;
 }
 
-static enum qf_problem problem_of(const struct qf_owner *a,
-				  const struct qf_owner *b)
+static enum qf_problem problem_of(const struct qf_detail_owner *a,
+				  const struct qf_detail_owner *b)
 {
 	if (is_data(a) && is_data(b))
 		return QF_P_DOUBLE_DATA;
@@ -37,7 +37,7 @@ static enum qf_problem problem_of(const struct qf_owner *a,
  * another owner, and none for other clusters whose refcount agrees.
  */
 static void set_counts(struct qf_finding *f, const struct qf_trouble *tr,
-		       const struct qf_owner *o, size_t n)
+		       const struct qf_detail_owner *o, size_t n)
 {
 	uint64_t blocks = 0;
 	size_t i;
@@ -52,7 +52,7 @@ static void set_counts(struct qf_finding *f, const struct qf_trouble *tr,
 }
 
 /* How what stands in the cluster reads, if it were the owner's. */
-static bool fits(const struct qf_owner *o, const char *what)
+static bool fits(const struct qf_detail_owner *o, const char *what)
 {
 	switch (o->kind) {
 	case QF_REF_L1:
@@ -88,102 +88,122 @@ static bool can_be_known(const struct qf_pass_ctx *c, enum qf_ref_kind kind)
 	}
 }
 
-/* What speaks for one of two owners. */
-struct favour {
-	int who; /* 0, 1, or -1: nothing speaks for either */
-	char why[400];
-};
-
-static void favour_by_content(struct qf_pass_ctx *c, const struct qf_owner *o,
-			      uint64_t off, struct favour *fav)
+/*
+ * Of data and metadata: 0 or 1, whose the cluster's content is; -1 if it does
+ * not tell. WHY is what it holds.
+ */
+static int whose_content(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
+			 uint64_t off, char *why, size_t room)
 {
+	int meta = is_data(&o[0]), who = -1;
 	char what[256];
-	int meta = is_data(&o[0]);
 
+	if (is_data(&o[0]) == is_data(&o[1]))
+		return -1;
 	qf_pass_whatis(c, off, what, sizeof(what));
 	if (fits(&o[meta], what))
-		fav->who = meta;
+		who = meta;
 	else if (is_data(&o[!meta]) && can_be_known(c, o[meta].kind))
-		fav->who = !meta;
-	if (fav->who >= 0)
-		snprintf(fav->why, sizeof(fav->why), "it holds %s", what);
+		who = !meta;
+	if (who >= 0)
+		snprintf(why, room, "; it holds %s", what);
+	return who;
 }
 
-/* Both are guest data, or both metadata of one kind. */
-static void favour_by_pointers(struct qf_pass_ctx *c, const struct qf_owner *o,
-			       const struct qf_trouble *tr, struct favour *fav)
+/* What the judge says of the owner's entry. */
+static const struct qf_question *asked(const struct qf_pass_ctx *c,
+				       const struct qf_detail_owner *o)
 {
-	uint64_t off = tr->first << c->img->geo.cluster_bits, d0, d1;
-	bool copied0 = o[0].entry & QF_ENTRY_COPIED;
-	bool copied1 = o[1].entry & QF_ENTRY_COPIED;
+	return o->kind == QF_REF_DATA
+		       ? qf_question_at(c->questions, QF_QUESTION_CLAIM,
+					o->pointer_off)
+		       : NULL;
+}
 
-	if (o[0].active && o[1].active && copied0 != copied1) {
-		fav->who = copied1;
-		snprintf(fav->why, sizeof(fav->why), "its COPIED flag is set");
-	} else if (o[0].holders != o[1].holders &&
-		   (tr->stated == o[0].holders || tr->stated == o[1].holders)) {
-		fav->who = tr->stated == o[1].holders;
-		snprintf(fav->why, sizeof(fav->why),
-			 "the refcount is the number of its holders");
-	} else {
-		/* QEMU puts a table's first data right behind the table */
-		d0 = off > o[0].table_off ? off - o[0].table_off : UINT64_MAX;
-		d1 = off > o[1].table_off ? off - o[1].table_off : UINT64_MAX;
-		if (d0 == d1)
-			return;
-		fav->who = d1 < d0;
-		snprintf(fav->why, sizeof(fav->why),
-			 "the cluster lies nearer behind its L2 table");
-	}
+static bool is_bent(const struct qf_pass_ctx *c,
+		    const struct qf_detail_owner *o)
+{
+	const struct qf_question *q = asked(c, o);
+
+	return q && qf_question_is_answered(q);
+}
+
+/* Words for the verdict on one of the owners; OTHER_BENT: another one's entry
+ * is known to be wrong. */
+static void say_verdict(const struct qf_pass_ctx *c,
+			const struct qf_detail_owner *o, bool other_bent,
+			char *out, size_t room)
+{
+	const struct qf_question *q = asked(c, o);
+
+	*out = '\0';
+	if (!q)
+		return;
+	if (qf_question_is_answered(q))
+		snprintf(out, room,
+			 "; this entry was bent (%s): it led to 0x%" PRIx64,
+			 qf_question_grade_name(q->grade), q->h[q->best].value);
+	else if (!other_bent)
+		snprintf(out, room,
+			 "; doubtful: the bytes may be the other "
+			 "owner's");
 }
 
 /* For everybody whose version of the table says the same there. */
-static void lose_side(struct qf_pass_ctx *c, const struct qf_owner *o,
+static void lose_side(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
 		      uint64_t clusters)
 {
 	if (is_data(o))
 		qf_lost_entries(c, o, clusters);
 }
 
-/* Names both owners, and which of the two the evidence favours: 0, 1, or -1
- * for neither. */
-static int weigh_owners(struct qf_pass_ctx *c, struct qf_finding *f,
-			const struct qf_trouble *tr, const struct qf_owner *o)
+/* Names both owners, and says what is known of each. Returns whose content
+ * the cluster has, as whose_content does. */
+static int name_owners(struct qf_pass_ctx *c, struct qf_finding *f,
+		       const struct qf_trouble *tr,
+		       const struct qf_detail_owner *o)
 {
 	uint64_t off = tr->first << c->img->geo.cluster_bits;
-	struct favour fav = { .who = -1 };
-	char a[700];
+	char a[700], verdict[2][320] = { "", "" };
+	int who = whose_content(c, o, off, verdict[0], sizeof(verdict[0]));
 
-	if (is_data(&o[0]) == is_data(&o[1]))
-		favour_by_pointers(c, o, tr, &fav);
-	else
-		favour_by_content(c, o, off, &fav);
-	qf_finding_owner(f, "%s%s%s",
+	if (who == 1) {
+		memcpy(verdict[1], verdict[0], sizeof(verdict[1]));
+		verdict[0][0] = '\0';
+	}
+	if (who < 0) {
+		say_verdict(c, &o[0], is_bent(c, &o[1]), verdict[0],
+			    sizeof(verdict[0]));
+		say_verdict(c, &o[1], is_bent(c, &o[0]), verdict[1],
+			    sizeof(verdict[1]));
+	}
+	qf_finding_owner(f, "%s%s",
 			 qf_detail_describe(c->img, &o[0], a, sizeof(a)),
-			 fav.who ? "" : "; favoured: ", fav.who ? "" : fav.why);
-	qf_finding_other(f, "%s%s%s",
+			 verdict[0]);
+	qf_finding_other(f, "%s%s",
 			 qf_detail_describe(c->img, &o[1], a, sizeof(a)),
-			 fav.who == 1 ? "; favoured: " : "",
-			 fav.who == 1 ? fav.why : "");
-	return fav.who;
+			 verdict[1]);
+	return who;
 }
 
-/* Of data and metadata, what the content speaks against is lost; else both
- * may be. */
+/* Lost is what the content speaks against, and what an entry that was bent
+ * led to; else both may be. */
 static void lose_owners(struct qf_pass_ctx *c, const struct qf_trouble *tr,
-			const struct qf_owner *o, int favoured)
+			const struct qf_detail_owner *o, size_t n, int content)
 {
-	bool both = is_data(&o[0]) && is_data(&o[1]);
+	size_t i, bent = 0;
 
-	if (both || favoured != 0)
-		lose_side(c, &o[0], tr->n);
-	if (both || favoured != 1)
-		lose_side(c, &o[1], tr->n);
+	for (i = 0; i < n; i++)
+		bent += is_bent(c, &o[i]);
+	for (i = 0; i < n; i++)
+		if (content != (int)i &&
+		    (bent + 1 != n || o[n - 1].more || is_bent(c, &o[i])))
+			lose_side(c, &o[i], tr->n);
 }
 
 /* A table is not what one of its two users had; the snapshots may know
  * which one. */
-static void lose_spans(struct qf_pass_ctx *c, const struct qf_owner *o)
+static void lose_spans(struct qf_pass_ctx *c, const struct qf_detail_owner *o)
 {
 	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
 	int i;
@@ -206,7 +226,7 @@ struct pass {
 };
 
 /* True if two L2 tables hold the same entries. */
-static bool are_alike(struct qf_pass_ctx *c, const struct qf_owner *o)
+static bool are_alike(struct qf_pass_ctx *c, const struct qf_detail_owner *o)
 {
 	const struct qf_geometry *g = &c->img->geo;
 	unsigned char *a, *b;
@@ -232,7 +252,7 @@ static bool are_alike(struct qf_pass_ctx *c, const struct qf_owner *o)
 	return same;
 }
 
-static bool is_copy(struct pass *p, const struct qf_owner *o)
+static bool is_copy(struct pass *p, const struct qf_detail_owner *o)
 {
 	if (!is_data(&o[0]) || !is_data(&o[1]) ||
 	    o[0].l2_index != o[1].l2_index || o[0].l1_index == o[1].l1_index ||
@@ -249,7 +269,7 @@ static bool is_copy(struct pass *p, const struct qf_owner *o)
 
 /* One finding for each pair of tables, however many runs they share. */
 static void report_copy(struct qf_pass_ctx *c, const struct qf_trouble *tr,
-			const struct qf_owner *o)
+			const struct qf_detail_owner *o)
 {
 	struct qf_finding *f;
 	size_t i;
@@ -267,7 +287,7 @@ static void report_copy(struct qf_pass_ctx *c, const struct qf_trouble *tr,
 	f = qf_pass_at(c, QF_P_L2_COPY, o[1].table_off,
 		       c->img->geo.cluster_bytes);
 	f->guest_off = qf_pass_guest(c->img, o[0].l1_index, 0);
-	weigh_owners(c, f, tr, o);
+	name_owners(c, f, tr, o);
 	set_counts(f, tr, o, 2);
 	lose_spans(c, o);
 	qf_finding_say(f,
@@ -278,7 +298,8 @@ static void report_copy(struct qf_pass_ctx *c, const struct qf_trouble *tr,
 
 /* An entry that points into the midst of a cluster seems to share that and
  * the next one: it is told by itself. */
-static bool is_unaligned(const struct qf_pass_ctx *c, const struct qf_owner *o)
+static bool is_unaligned(const struct qf_pass_ctx *c,
+			 const struct qf_detail_owner *o)
 {
 	return o->kind == QF_REF_DATA &&
 	       o->entry & QF_ENTRY_OFFSET_MASK &
@@ -286,9 +307,10 @@ static bool is_unaligned(const struct qf_pass_ctx *c, const struct qf_owner *o)
 }
 
 /* What another finding tells already. */
-static bool is_told(struct qf_pass_ctx *c, const struct qf_owner *o, size_t n)
+static bool is_told(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
+		    size_t n)
 {
-	const struct qf_owner *two[2] = { NULL, NULL };
+	const struct qf_detail_owner *two[2] = { NULL, NULL };
 	size_t i, k = 0;
 
 	for (i = 0; i < n; i++) {
@@ -313,7 +335,7 @@ static void report_run(struct pass *ps, const struct qf_trouble *tr)
 	struct qf_pass_ctx *c = ps->c;
 	uint64_t off = tr->first << c->img->geo.cluster_bits;
 	uint64_t bytes = tr->n << c->img->geo.cluster_bits;
-	const struct qf_owner *o;
+	const struct qf_detail_owner *o;
 	enum qf_problem p = QF_P_DOUBLE_DATA;
 	struct qf_finding *f;
 	size_t n;
@@ -331,7 +353,7 @@ static void report_run(struct pass *ps, const struct qf_trouble *tr)
 	if (n > 1) {
 		f->guest_off = o[0].guest_off != QF_NOWHERE ? o[0].guest_off
 							    : o[1].guest_off;
-		lose_owners(c, tr, o, weigh_owners(c, f, tr, o));
+		lose_owners(c, tr, o, n, name_owners(c, f, tr, o));
 	}
 	set_counts(f, tr, o, n);
 	qf_finding_say(f,
@@ -347,8 +369,8 @@ static void report_run(struct pass *ps, const struct qf_trouble *tr)
 }
 
 /* True if the owners of one cluster go on into the next one. */
-static bool goes_on(struct qf_pass_ctx *c, const struct qf_owner *a, size_t na,
-		    const struct qf_owner *b, size_t nb)
+static bool goes_on(struct qf_pass_ctx *c, const struct qf_detail_owner *a,
+		    size_t na, const struct qf_detail_owner *b, size_t nb)
 {
 	size_t i;
 
@@ -373,7 +395,7 @@ static void report(struct pass *ps, const struct qf_trouble *tr)
 {
 	struct qf_pass_ctx *c = ps->c;
 	struct qf_trouble part = *tr;
-	const struct qf_owner *a, *b;
+	const struct qf_detail_owner *a, *b;
 	uint64_t at, end = tr->first + tr->n;
 	size_t na, nb;
 

@@ -62,7 +62,7 @@ static void check_empty(struct qf_pass_ctx *c)
 
 static void own(struct qf_pass_ctx *c, struct qf_finding *f, uint64_t cluster)
 {
-	const struct qf_owner *o;
+	const struct qf_detail_owner *o;
 	char buf[700];
 	size_t n;
 

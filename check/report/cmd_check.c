@@ -31,6 +31,7 @@ enum {
 	OPT_JOBS,
 	OPT_MEMORY,
 	OPT_DATA,
+	OPT_WHY,
 	OPT_CHAIN,
 	OPT_FILES0,
 	OPT_IMAGE_OPTS,
@@ -48,6 +49,7 @@ static const struct option options[] = {
 	{ "cache", required_argument, NULL, 'T' },
 	{ "all", no_argument, NULL, OPT_ALL },
 	{ "data", no_argument, NULL, OPT_DATA },
+	{ "why", no_argument, NULL, OPT_WHY },
 	{ "backing-chain", no_argument, NULL, OPT_CHAIN },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
 	{ "max-memory", required_argument, NULL, OPT_MEMORY },
@@ -68,6 +70,8 @@ static const char help[] =
 	"  -r, --repair=WHAT      repair as well: leaks or all (see qfsck repair)\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"      --all              list every damaged entry by itself\n"
+	"      --why              tell what speaks for and against each answer to\n"
+	"                         what is in question, and how to choose one\n"
 	"      --data             inflate every compressed cluster as well\n"
 	"      --backing-chain    check the backing files too, each once\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
@@ -230,6 +234,9 @@ static int take_option(struct args *a, int opt)
 		return -1;
 	case OPT_CHAIN:
 		a->chain = true;
+		return -1;
+	case OPT_WHY:
+		a->style.why = true;
 		return -1;
 	case OPT_DATA:
 		a->check.data = true;

@@ -12,7 +12,13 @@ struct qf_report_style {
 	bool colour;
 	bool all;   /* no limit on the findings of one problem */
 	bool quiet; /* only what is wrong, no figures */
+	bool why;   /* what speaks for and against each answer */
 };
+
+/* Prints the questions that the image raises, what speaks for and against each
+ * answer, and how to choose one. NAME is the image as given. */
+void qf_report_why(FILE *out, const char *name, const struct qf_questions *l,
+		   bool all);
 
 /* Prints the report on IMG for a person. NAME is the image as given. */
 void qf_report_human(FILE *out, const struct qf_image *img, const char *name,

@@ -298,6 +298,8 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 		f += same;
 		n -= same;
 	}
+	if (st->why)
+		qf_report_why(out, name, &rep->questions, st->all);
 	if (!st->quiet)
 		figures(out, img, rep);
 	if (rep->findings.n && !st->quiet)

@@ -104,6 +104,74 @@ static json_t *diagnoses(const struct qf_report *rep)
 	return a;
 }
 
+/* The witnesses of a set, by name. */
+static json_t *witnesses(uint32_t set)
+{
+	json_t *a = json_array();
+	unsigned int i;
+
+	for (i = 0; i < QF_WITNESSES; i++)
+		if (set & qf_witness_bit((enum qf_witness)i))
+			json_array_append_new(
+				a,
+				json_string(qf_witness_get((enum qf_witness)i)
+						    ->name));
+	return a;
+}
+
+static json_t *hypothesis(const struct qf_hypothesis *h)
+{
+	json_t *o = json_object();
+
+	qf_json_text(o, "what", qf_question_hypo_name(h->kind));
+	if (h->kind == QF_HYPO_VALUE) {
+		qf_json_int(o, "pointer-offset", h->pointer_off);
+		qf_json_int(o, "value", h->value);
+	}
+	qf_json_int(o, "bits", qf_question_bits(h, NULL));
+	json_object_set_new(o, "evidence", witnesses(h->said));
+	if (h->against)
+		json_object_set_new(o, "excluded-by", witnesses(h->against));
+	return o;
+}
+
+/* So many questions are told: what a machine reads is not to be a flood. */
+#define QUESTIONS_SHOWN 256u
+
+static json_t *questions(const struct qf_questions *l)
+{
+	json_t *a = json_array(), *o, *h;
+	const struct qf_question *q = l->at;
+	unsigned int k;
+	size_t i;
+
+	for (i = 0; i < l->n && i < QUESTIONS_SHOWN; i++, q++) {
+		o = json_object();
+		h = json_array();
+		for (k = 0; k < q->n; k++)
+			json_array_append_new(h, hypothesis(&q->h[k]));
+		qf_json_text(o, "kind", qf_question_kind_name(q->kind));
+		qf_json_int(o, "place", q->place_off);
+		qf_json_int(o, "guest-offset", q->guest_off);
+		qf_json_int(o, "length", q->bytes);
+		if (q->shared_off)
+			qf_json_int(o, "host-offset", q->shared_off);
+		json_object_set_new(o, "hypotheses", h);
+		qf_json_text(o, "verdict", qf_question_grade_name(q->grade));
+		qf_json_text(o, "answer",
+			     q->grade
+				     ? qf_question_hypo_name(q->h[q->best].kind)
+				     : "open");
+		if (q->grade && q->h[q->best].kind == QF_HYPO_VALUE) {
+			qf_json_int(o, "pointer-offset",
+				    q->h[q->best].pointer_off);
+			qf_json_int(o, "value", q->h[q->best].value);
+		}
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
 json_t *qf_report_json(const struct qf_image *img, const char *name,
 		       const struct qf_report *rep)
 {
@@ -127,6 +195,10 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 	json_object_set_new(o, "findings", qf_report_findings(&rep->findings));
 	json_object_set_new(o, "diagnosis", diagnoses(rep));
 	json_object_set_new(o, "lost", lost_ranges(img, &rep->lost));
+	if (rep->questions.n)
+		json_object_set_new(o, "questions", questions(&rep->questions));
+	if (rep->questions.n > QUESTIONS_SHOWN || rep->questions.left_out)
+		json_object_set_new(o, "questions-cut", json_true());
 	if (rep->lost.coarse)
 		json_object_set_new(o, "lost-coarse", json_true());
 	if (rep->lost.cut)

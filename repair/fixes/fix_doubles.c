@@ -1,36 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Host clusters with two owners. One keeps the place; each other one is
- * pointed back to the cluster that it lost, if that is found, or gets a copy
- * of its own. A higher refcount, which would bless the sharing, is no answer.
+ * Host clusters with several owners. An entry that was bent, as the verdicts
+ * have it, is pointed back. Of those that are left, one keeps the place and
+ * each other one gets a copy of its own: all read what they read before. A
+ * higher refcount, which would bless the sharing, is no answer.
  */
 #include "lib/base/mem.h"
 #include "lib/walk/owners.h"
+#include "repair/plan/decide.h"
 #include "repair/plan/orphan.h"
 #include "repair/plan/place.h"
 #include "repair/plan/space.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_CLUSTERS 8192u	/* a round; the next one takes the rest */
 #define MAX_OWNERS 4096u	/* of one cluster that are looked at */
 #define MAX_TOGETHER (1u << 20) /* owners of all clusters of a round */
-/* So many clusters with two owners at the most are taken for bent pointers. */
-#define MANY_BENT 8u
 /* A plan's copies of tables take as much memory as the file has bytes, within
  * these bounds. */
 #define MIN_COPIED (64ull << 20)
 #define MAX_COPIED (1ull << 30)
 /* So many clusters of data are copied at the most: each is an edit. */
 #define MAX_COPIES (1ull << 18)
-
-/* The references of one owner: one place of the disk, in all its states. */
-struct group {
-	const struct qf_owner *at;
-	size_t n;
-};
 
 struct work {
 	struct qf_fix_ctx *c;
@@ -41,66 +36,14 @@ struct work {
 	struct qf_place place; /* tables that nobody names */
 };
 
-static bool is_data(enum qf_ref_kind k)
-{
-	return k == QF_REF_DATA || k == QF_REF_COMPRESSED;
-}
-
 /* What the refcount's fix moves to another place. */
 static bool is_rebuilt(enum qf_ref_kind k)
 {
 	return k == QF_REF_REFBLOCK || k == QF_REF_REFTABLE;
 }
 
-static bool same_owner(const struct qf_owner *a, const struct qf_owner *b)
-{
-	return a->kind == b->kind && a->guest_off == b->guest_off &&
-	       (a->guest_off != QF_NOWHERE ||
-		(a->holder == b->holder && a->host_off == b->host_off &&
-		 a->pointer_off == b->pointer_off));
-}
-
-/* Splits a list, which is sorted by kind and guest offset. */
-static size_t split(const struct qf_owner_list *l, struct group *g, size_t room)
-{
-	size_t i, n = 0;
-
-	for (i = 0; i < l->n; i++) {
-		if (n && same_owner(g[n - 1].at, &l->at[i])) {
-			g[n - 1].n++;
-			continue;
-		}
-		if (n == room)
-			break;
-		g[n++] = (struct group){ &l->at[i], 1 };
-	}
-	return n;
-}
-
-/* The cluster that the entry STEP entries further points to, or 0. */
-static uint64_t neighbour(const struct qf_fix_ctx *c, const struct qf_owner *o,
-			  int step)
-{
-	const struct qf_geometry *g = &c->img->geo;
-	uint64_t in = o->pointer_off & (g->cluster_bytes - 1), at, e;
-	struct qf_be64 w;
-
-	if (step < 0 && in < g->l2_entry_bytes)
-		return 0;
-	if (step > 0 && in + g->l2_entry_bytes >= g->cluster_bytes)
-		return 0;
-	at = step < 0 ? o->pointer_off - g->l2_entry_bytes
-		      : o->pointer_off + g->l2_entry_bytes;
-	if (qf_io_read_pad(c->img->io, &w, sizeof(w), at, NULL))
-		return 0;
-	e = qf_be_get64(w);
-	return e & (QF_ENTRY_COMPRESSED | QF_L2_RESERVED_MASK)
-		       ? 0
-		       : e & QF_ENTRY_OFFSET_MASK;
-}
-
 /* The table without a name that the L1 entry of G had, by evidence; or 0. */
-static uint64_t own_table(const struct work *w, const struct group *g)
+static uint64_t own_table(const struct work *w, const struct qf_claimant *g)
 {
 	const struct qf_geometry *geo = &w->c->img->geo;
 	const struct qf_place_table *t;
@@ -123,66 +66,37 @@ static uint64_t own_table(const struct work *w, const struct group *g)
 	return found;
 }
 
-/*
- * Who of two owners was bent: writers fill the file in order, so an innocent
- * owner's neighbours run on with the shared cluster, and a bent one's with
- * the cluster that it lost. The higher, the more innocent; 4 says nothing.
- */
-static unsigned int innocence(const struct qf_fix_ctx *c, const struct group *g)
+/* How well the place suits the owner, by what it is: metadata are built anew
+ * elsewhere, and a compressed cluster cannot be moved. */
+static unsigned int suits(const struct work *w, const struct qf_claimant *g)
 {
-	uint64_t size = c->img->geo.cluster_bytes, host = g->at->host_off;
-	uint64_t prev = neighbour(c, g->at, -1), next = neighbour(c, g->at, 1);
-	unsigned int score = 4;
-
-	score += prev && prev + size == host;
-	score += next == host + size;
-	score -= prev && qf_orphan_is(c, prev + size);
-	score -= next > size && qf_orphan_is(c, next - size);
-	return score;
-}
-
-/* How well the place suits the owner. */
-static unsigned int suits(const struct work *w, const struct group *g)
-{
-	const struct qf_fix_ctx *c = w->c;
-	unsigned int score;
-	size_t i;
-
 	if (is_rebuilt(g->at->kind))
 		return 0;
-	if (!is_data(g->at->kind))
+	if (!qf_claimants_is_data(g->at->kind))
 		return own_table(w, g) ? 99 : 100;
 	if (g->at->kind == QF_REF_COMPRESSED)
-		return 50; /* cannot be moved */
-	score = 4 * innocence(c, g);
-	for (i = 0; i < g->n; i++)
-		if (g->at[i].pointer & QF_ENTRY_COPIED)
-			score |= 2;
-	return score + (g->at->holder == QF_HOLDER_ACTIVE) + 1;
+		return 50;
+	return 1 + (g->at->holder == QF_HOLDER_ACTIVE);
 }
 
-/* Points all of a group's pointers to OFF. */
-static enum qf_err point_to(struct qf_fix_ctx *c, const struct group *g,
-			    enum qf_problem p, uint64_t off, const char *what,
+/* Sets all pointers of a claimant to VALUE. */
+static enum qf_err point_to(struct qf_fix_ctx *c, const struct qf_claimant *g,
+			    enum qf_problem p, uint64_t value, const char *what,
 			    struct qf_why *why)
 {
-	const uint64_t keep = ~(QF_ENTRY_OFFSET_MASK | QF_ENTRY_COPIED);
 	enum qf_err err = QF_OK;
 	size_t i;
 
 	for (i = 0; !err && i < g->n; i++) {
-		const struct qf_owner *o = &g->at[i];
-		uint64_t entry = (o->pointer & keep) | off;
-
-		err = qf_plan_put64(c->plan, p, o->pointer_off,
-				    g->at->kind == QF_REF_L1 ? off : entry, why,
-				    what);
+		/* COPIED follows from the refcounts, once they are set */
+		err = qf_plan_put64(c->plan, p, g->at[i].pointer_off, value,
+				    why, what);
 	}
 	return err;
 }
 
 /* True if the pointers stand where they can be changed. */
-static bool is_free(const struct qf_fix_ctx *c, const struct group *g)
+static bool is_free(const struct qf_fix_ctx *c, const struct qf_claimant *g)
 {
 	size_t i;
 
@@ -242,8 +156,8 @@ static uint64_t mapped_by(const struct qf_fix_ctx *c, uint64_t off)
  * else none gets one, as sharing among fewer is no better. L1 entries that
  * share a table share all that it maps as well: *BYTES of data.
  */
-static bool is_affordable(const struct work *w, const struct group *g, size_t n,
-			  size_t keeper, uint64_t *bytes)
+static bool is_affordable(const struct work *w, const struct qf_claimant *g,
+			  size_t n, size_t keeper, uint64_t *bytes)
 {
 	const struct qf_plan *p = w->c->plan;
 	uint64_t data = 0, tables = 0;
@@ -265,7 +179,7 @@ static bool is_affordable(const struct work *w, const struct group *g, size_t n,
 }
 
 /* A copy of a table, as it is planned so far. */
-static enum qf_err copy_table(struct qf_fix_ctx *c, const struct group *g,
+static enum qf_err copy_table(struct qf_fix_ctx *c, const struct qf_claimant *g,
 			      enum qf_problem p, struct qf_why *why)
 {
 	uint64_t bytes =
@@ -297,7 +211,7 @@ static enum qf_err copy_table(struct qf_fix_ctx *c, const struct group *g,
 	return err ? err : point_to(c, g, p, off, "point to the copy", why);
 }
 
-static enum qf_err copy_data(struct qf_fix_ctx *c, const struct group *g,
+static enum qf_err copy_data(struct qf_fix_ctx *c, const struct qf_claimant *g,
 			     enum qf_problem p, struct qf_why *why)
 {
 	uint64_t size = c->img->geo.cluster_bytes, off;
@@ -324,54 +238,30 @@ static enum qf_err copy_data(struct qf_fix_ctx *c, const struct group *g,
 	return err ? err : point_to(c, g, p, off, "point to the copy", why);
 }
 
-/* True if what lacks an owner may be what one entry here or there lost by a
- * bent pointer. Of many, and of a table that was written over another one, a
- * cluster that fits would be found for some entries by mere chance. */
-static bool may_be_bent(const struct work *w)
+static enum qf_err part_data(struct qf_fix_ctx *c, const struct qf_claimant *g,
+			     enum qf_problem p, struct qf_why *why)
 {
-	/* what a lost table maps is none that an owner lost here */
-	return !w->place.n && w->n <= MANY_BENT &&
-	       !qf_fix_found(w->c, QF_P_L2_COPY);
-}
-
-static enum qf_err part_data(struct work *w, const struct group *keeper,
-			     const struct group *g, enum qf_problem p,
-			     struct qf_why *why)
-{
-	struct qf_fix_ctx *c = w->c;
-	/* if it cannot be told who lost the orphan, neither one gets it */
-	bool told = keeper->at->kind != QF_REF_DATA ||
-		    innocence(c, keeper) > innocence(c, g);
-	bool zero = g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2;
-	uint64_t found;
-
-	if (zero) /* reads as zeros: it needs no cluster */
-		return point_to(c, g, p, 0, "let go of the shared cluster",
-				why);
-	if (told && p != QF_P_DOUBLE_TABLES && may_be_bent(w) &&
-	    (qf_orphan_data(c, g->at->host_off, neighbour(c, g->at, -1),
-			    neighbour(c, g->at, 1),
-			    &found) == QF_ORPHAN_FOUND ||
-	     (w->n == 1 && qf_orphan_only(c, &found))))
-		return point_to(c, g, p, found,
-				"point back to the one cluster without an "
-				"owner that fits",
-				why);
+	/* reads as zeros: it needs no cluster */
+	if (g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2)
+		return point_to(c, g, p, QF_ENTRY_ZERO,
+				"let go of the shared cluster", why);
 	return copy_data(c, g, p, why);
 }
 
-static enum qf_problem problem_of(const struct group *keeper,
-				  const struct group *g)
+static enum qf_problem problem_of(const struct qf_claimant *keeper,
+				  const struct qf_claimant *g)
 {
-	if (is_data(keeper->at->kind) && is_data(g->at->kind))
+	if (qf_claimants_is_data(keeper->at->kind) &&
+	    qf_claimants_is_data(g->at->kind))
 		return QF_P_DOUBLE_DATA;
-	if (is_data(keeper->at->kind) || is_data(g->at->kind))
+	if (qf_claimants_is_data(keeper->at->kind) ||
+	    qf_claimants_is_data(g->at->kind))
 		return QF_P_DOUBLE_META;
 	return g->at->kind == QF_REF_L2 ? QF_P_DOUBLE_L2 : QF_P_DOUBLE_TABLES;
 }
 
 /* An owner of an L2 table gets its own back, or else a copy. */
-static enum qf_err part_table(struct work *w, const struct group *g,
+static enum qf_err part_table(struct work *w, const struct qf_claimant *g,
 			      enum qf_problem p, struct qf_why *why)
 {
 	uint64_t own = own_table(w, g);
@@ -385,8 +275,8 @@ static enum qf_err part_table(struct work *w, const struct group *g,
 }
 
 /* One owner that does not keep the place. */
-static enum qf_err part(struct work *w, const struct group *keeper,
-			const struct group *g, struct qf_why *why)
+static enum qf_err part(struct work *w, const struct qf_claimant *keeper,
+			const struct qf_claimant *g, struct qf_why *why)
 {
 	enum qf_problem p = problem_of(keeper, g);
 
@@ -397,7 +287,7 @@ static enum qf_err part(struct work *w, const struct group *keeper,
 		/* the other one moves by itself */
 		if (w->tables_only || is_rebuilt(keeper->at->kind))
 			return QF_OK;
-		return part_data(w, keeper, g, p, why);
+		return part_data(w->c, g, p, why);
 	case QF_REF_L2:
 		return keeper->at->kind == QF_REF_L2 ? part_table(w, g, p, why)
 						     : QF_OK;
@@ -412,50 +302,28 @@ static enum qf_err part(struct work *w, const struct group *keeper,
 	}
 }
 
-/* The cluster that the entry of G had before it was bent to this one, as
- * another version of its table tells, or, of metadata's, what lies next to
- * it; or 0. */
-static uint64_t own_cluster(const struct work *w, const struct group *g,
-			    bool of_metadata)
+/* Points the entries back that were bent, as the verdicts have it. */
+static enum qf_err straighten(struct qf_fix_ctx *c, struct qf_why *why)
 {
-	const struct qf_fix_ctx *c = w->c;
-	uint64_t found;
+	const struct qf_questions *l = &c->rep->questions;
+	enum qf_err err = QF_OK;
+	uint64_t at, value;
+	size_t i;
 
-	if (g->at->kind != QF_REF_DATA || g->n != 1 || !c->recount.leaked ||
-	    (g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2))
-		return 0;
-	found = qf_orphan_of_version(c, g->at->guest_off, g->at->pointer_off);
-	if (found || !of_metadata || !may_be_bent(w) || innocence(c, g) >= 4)
-		return found;
-	return qf_orphan_data(c, g->at->host_off, neighbour(c, g->at, -1),
-			      neighbour(c, g->at, 1), &found) == QF_ORPHAN_FOUND
-		       ? found
-		       : 0;
-}
-
-/* Points an entry back that was bent; *DONE: there was one. */
-static enum qf_err straighten(struct work *w, const struct group *g, size_t n,
-			      bool *done, struct qf_why *why)
-{
-	uint64_t found;
-	size_t i, data = 0;
-
-	for (i = 0; i < n; i++)
-		data += is_data(g[i].at->kind);
-	for (i = 0; i < n && n > 1 && !w->tables_only; i++) {
-		enum qf_problem p = problem_of(&g[i ? 0 : 1], &g[i]);
-
-		found = own_cluster(w, &g[i], data == 1);
-		if (!found || !qf_plan_allows(w->c->plan, p) ||
-		    !is_free(w->c, &g[i]))
+	for (i = 0; !err && i < l->n; i++) {
+		at = l->at[i].place_off;
+		if (l->at[i].kind != QF_QUESTION_CLAIM ||
+		    !qf_plan_allows(c->plan, l->at[i].problem) ||
+		    qf_fix_shared(c, at) || qf_fix_garbage(c, at) ||
+		    qf_decide(c->plan, c->rep, QF_QUESTION_CLAIM, at, &value,
+			      NULL) != QF_DECIDE_VALUE)
 			continue;
-		*done = true;
-		return point_to(w->c, &g[i], p, found,
-				"point back to the cluster that the entry had "
-				"and that lacks an owner",
-				why);
+		/* a sound word: COPIED follows from the refcounts */
+		err = qf_plan_put64(c->plan, l->at[i].problem, at, value, why,
+				    "point an L2 entry that was bent back to "
+				    "the cluster that it had");
 	}
-	return QF_OK;
+	return err;
 }
 
 /* True if cluster number K is the first of the table that O names: of a table
@@ -465,34 +333,41 @@ static bool begins(const struct work *w, const struct qf_owner *o, size_t k)
 	return o->host_off >> w->c->img->geo.cluster_bits == w->cluster[k];
 }
 
+static size_t keeper_of(const struct work *w, const struct qf_claimant *g,
+			size_t n)
+{
+	size_t i, best = 0;
+
+	for (i = 1; i < n; i++)
+		if (suits(w, &g[i]) > suits(w, &g[best]))
+			best = i;
+	return best;
+}
+
 static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 {
-	struct group *g = qf_mem_zalloc(w->list[k].n + 1, sizeof(*g));
-	size_t n, i, best = 0, had = w->c->plan->n;
+	const struct qf_owner_list *l = &w->list[k];
+	struct qf_claimant *g = qf_mem_zalloc(l->n + 1, sizeof(*g));
+	size_t n, i, best, had;
 	enum qf_err err = QF_OK;
 	uint64_t bytes = 0;
-	bool done = false;
 
 	if (!g)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory for the plan");
-	n = split(&w->list[k], g, w->list[k].n);
-	for (i = 1; i < n; i++)
-		if (suits(w, &g[i]) > suits(w, &g[best]))
-			best = i;
-	if (w->list[k].total == w->list[k].n)
-		err = straighten(w, g, n, &done, why);
-	if (done)
-		n = 0;
+	n = qf_claimants_split(l, g, l->n);
+	had = w->c->plan->n;
+	best = keeper_of(w, g, n);
 	if (n && !is_affordable(w, g, n, best, &bytes)) {
 		w->c->plan->copies_cut = true;
 		n = 0;
 	}
 	for (i = 0; !err && i < n; i++)
-		if (i != best && w->list[k].total == w->list[k].n &&
-		    (is_data(g[i].at->kind) || begins(w, g[i].at, k)))
+		if (i != best && l->total == l->n &&
+		    (qf_claimants_is_data(g[i].at->kind) ||
+		     begins(w, g[i].at, k)))
 			err = part(w, &g[best], &g[i], why);
-	if (w->c->plan->n > had && !done)
+	if (w->c->plan->n > had)
 		w->c->plan->promised_bytes += bytes;
 	free(g);
 	return err;
@@ -537,7 +412,8 @@ static void look_for_tables(struct work *w)
 		for (tables = i = 0; i < l->n; i++)
 			if ((l->at[i].kind == QF_REF_L2 ||
 			     l->at[i].kind == QF_REF_L1) &&
-			    (!i || !same_owner(&l->at[i - 1], &l->at[i])))
+			    (!i ||
+			     !qf_claimants_same(&l->at[i - 1], &l->at[i])))
 				tables++;
 		w->tables_only |= tables > 1;
 	}
@@ -546,8 +422,8 @@ static void look_for_tables(struct work *w)
 enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	struct work w = { .c = c };
-	enum qf_err err = QF_OK;
-	size_t k;
+	size_t had = c->plan->n, k;
+	enum qf_err err;
 
 	/* L1 tables across each other make owners of everyone, and one that
 	 * is none names anything */
@@ -555,6 +431,10 @@ enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
 	    qf_fix_found(c, QF_P_L1_CROSSING) ||
 	    qf_fix_found(c, QF_P_L1_GARBAGE) || !qf_fix_can_take(c))
 		return QF_OK;
+	/* what that leaves is seen anew, with its own verdicts */
+	err = straighten(c, why);
+	if (err || c->plan->n != had)
+		return err;
 	if (!collect(&w))
 		err = QF_ERR_NOMEM;
 	if (!err && w.n) {

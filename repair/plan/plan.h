@@ -10,7 +10,7 @@
 
 #include "check/check.h"
 #include "lib/io/io_overlay.h"
-#include "repair/plan/ranges.h"
+#include "lib/base/ranges.h"
 
 /* Edits up to this long are shown with their bytes. */
 #define QF_EDIT_SHOWN 16
@@ -30,6 +30,12 @@ struct qf_lost {
 	uint64_t guest_off, length;
 };
 
+/* The user's answer to a question: the pointer at the host offset PLACE led
+ * to VALUE; 0: to nothing that is in the file. */
+struct qf_choice {
+	uint64_t place, value;
+};
+
 struct qf_plan {
 	struct qf_io *base; /* the caller's */
 	struct qf_overlay *over;
@@ -43,6 +49,8 @@ struct qf_plan {
 	bool leaks_only;
 	bool drop_in_use; /* bitmaps that may have missed writes go */
 	bool guess;	  /* restore what the evidence does not prove */
+	const struct qf_choice *choice; /* the caller's */
+	size_t n_choices;
 	/* what was not planned without it; owned, or NULL */
 	char *offer;
 	/* places */

@@ -199,6 +199,8 @@ static void take_opts(struct qf_plan *p, const struct qf_planner_opts *opts)
 	p->leaks_only = opts->leaks_only;
 	p->withhold_leaks = opts->withhold_leaks;
 	p->guess = opts->guess;
+	p->choice = opts->choice;
+	p->n_choices = opts->n_choices;
 	p->drop_in_use = opts->drop_in_use;
 	if (opts->refused)
 		memcpy(p->refused, opts->refused, sizeof(p->refused));
@@ -264,7 +266,8 @@ static enum qf_err rounds(struct qf_planner *m,
 			  const struct qf_planner_opts *opts, struct course *co,
 			  struct qf_why *why)
 {
-	struct qf_check_opts check = { .jobs = opts->jobs };
+	struct qf_check_opts check = { .jobs = opts->jobs,
+				       .released = &m->plan->released };
 	struct qf_refcount_piece near = { 0 };
 	struct qf_fix_ctx c = { .plan = m->plan, .near = &near };
 	enum qf_err err = QF_OK;

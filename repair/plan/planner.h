@@ -31,6 +31,8 @@ struct qf_planner_opts {
 	bool drop_in_use;    /* bitmaps that may have missed writes go */
 	bool forget;	     /* the mark that something was given up goes */
 	bool guess;	     /* restore what the evidence does not prove */
+	const struct qf_choice *choice;
+	size_t n_choices;
 	unsigned int jobs;
 };
 

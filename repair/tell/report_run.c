@@ -103,6 +103,8 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 					.refused = refused,
 					.leaks_only = r->o->leaks_only,
 					.guess = r->o->guess,
+					.choice = r->o->choice,
+					.n_choices = r->o->n_choices,
 					.drop_in_use = drops_in_use(r->o),
 					.withhold_leaks = r->gave_up &&
 							  !r->forgets,

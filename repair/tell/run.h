@@ -31,6 +31,9 @@ struct qf_run_opts {
 	bool guess;  /* restore what the evidence does not prove */
 	bool forget; /* nothing is missed of what was given up before */
 	bool trim;   /* punch out and cut off what is free */
+	/* the user's answers to open questions; the caller's */
+	const struct qf_choice *choice;
+	size_t n_choices;
 	unsigned int jobs;
 	/*
 	 * Takes over the talking at the end, for those who speak another

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Entries that were bent to a cluster that another entry owns.
 
-The neighbours tell which one was bent: it gets the lost cluster back, and the
-innocent one keeps its place. Where nothing tells, both keep what they show,
-and the lost cluster stays allocated.
+The neighbours on both sides tell which one was bent: it gets the lost cluster
+back, and the innocent one keeps its place. Where they do not, both keep what
+they show, and the lost cluster stays allocated.
 """
 
 import os
@@ -82,12 +82,18 @@ def untold(folder, guests, bent, onto):
 def main():
     tap = Tap()
     for judge, guests, bent, onto in (
-            (told, (29, 30, 31, 5, 62), 31, 62),
-            (told, (29, 30, 31, 5, 62), 30, 5),
-            (told, (62, 5, 31, 32, 33), 31, 62),
-            (told, (29, 30, 31, 5, 62), 62, 31),
-            (untold, (10, 20, 30, 40), 20, 40),
-            (untold, (10, 20, 30, 40), 40, 20)):
+            (told, (29, 30, 31, 32, 5, 62), 31, 62),
+            (told, (28, 29, 30, 31, 5, 62), 30, 5),
+            (told, (62, 5, 30, 31, 32, 33), 31, 62),
+            # the guest left out what lies between: the file has no gap
+            (told, (10, 20, 30, 40), 20, 40),
+            # one side alone, but the other one belongs where it is
+            (told, (10, 20, 30, 40), 40, 20),
+            # one side alone, and the other owner may as well be the bent one
+            (untold, (29, 30, 31, 5, 62), 31, 62),
+            (untold, (29, 30, 31, 5, 62), 62, 31),
+            (untold, (10, 40, 20, 30), 20, 40),
+            (untold, (30, 10, 40, 20), 40, 20)):
         with tempfile.TemporaryDirectory(prefix="qfsck-bent.") as folder:
             faults = judge(folder, guests, bent, onto)
         tap.result(not faults, "%s: %d bent to the cluster of %d" % (

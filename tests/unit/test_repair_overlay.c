@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The overlay and the ranges against plain arrays kept in the test. */
 #include "lib/io/io_overlay.h"
-#include "repair/plan/ranges.h"
+#include "lib/base/ranges.h"
 #include "tests/unit/unit.h"
 
 #define BASE 5000u

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A set of ranges of the file, or of a disk. */
 #ifndef QF_RANGES_H
 #define QF_RANGES_H

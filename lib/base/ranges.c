@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
-#include "repair/plan/ranges.h"
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lib/base/ranges.h"
 #include "lib/base/mem.h"
 
 #include <stdlib.h>

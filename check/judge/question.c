@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "check/judge/question.h"
+#include "lib/base/mem.h"
+
+#include <stdlib.h>
+
+/*
+ * By how many bits the best hypothesis must be ahead of the second best:
+ * LIKELY from two kinds of witness or more. 2^-20 is one wrong answer in a
+ * million; measured by "make calibrate" at one in ten thousand or better.
+ */
+#define LIKELY_BITS 20u
+#define LIKELY_KINDS 2u
+#define POSSIBLE_BITS 10u
+
+static const struct {
+	const char *name, *words;
+} rows[QF_QUESTION_KINDS] = {
+	[QF_QUESTION_ENTRY] = { "l2-entry",
+				"an L2 entry leads nowhere: what did it say?" },
+	[QF_QUESTION_CLAIM] = { "shared-cluster",
+				"others claim the entry's cluster, too: was it "
+				"bent, and what did it say?" },
+};
+
+struct qf_question *qf_question_add(struct qf_questions *l,
+				    enum qf_question_kind kind,
+				    uint64_t place_off)
+{
+	struct qf_question *q;
+
+	if (l->n >= QF_QUESTIONS_MAX) {
+		l->left_out++;
+		return NULL;
+	}
+	if (!qf_mem_grow((void **)&l->at, l->n, &l->room, sizeof(*q))) {
+		l->failed = true;
+		return NULL;
+	}
+	q = &l->at[l->n++];
+	*q = (struct qf_question){ .kind = kind,
+				   .place_off = place_off,
+				   .n = 1 };
+	return q;
+}
+
+static struct qf_hypothesis *find(struct qf_question *q, enum qf_hypo_kind kind,
+				  uint64_t pointer_off, uint64_t value)
+{
+	struct qf_hypothesis *h;
+	unsigned int i;
+
+	for (i = 0; i < q->n; i++) {
+		h = &q->h[i];
+		if (h->kind == kind && h->pointer_off == pointer_off &&
+		    h->value == value)
+			return h;
+	}
+	if (q->n == QF_HYPOS_MAX) {
+		q->more = true;
+		return NULL;
+	}
+	h = &q->h[q->n++];
+	*h = (struct qf_hypothesis){ kind, pointer_off, value, 0, 0 };
+	return h;
+}
+
+struct qf_hypothesis *qf_question_value(struct qf_question *q,
+					uint64_t pointer_off, uint64_t value)
+{
+	return find(q, QF_HYPO_VALUE, pointer_off, value);
+}
+
+struct qf_hypothesis *qf_question_other(struct qf_question *q,
+					enum qf_hypo_kind kind)
+{
+	return find(q, kind, 0, 0);
+}
+
+void qf_question_for(struct qf_hypothesis *h, enum qf_witness w)
+{
+	if (h)
+		h->said |= qf_witness_bit(w);
+}
+
+void qf_question_against(struct qf_hypothesis *h, enum qf_witness w)
+{
+	if (h && qf_witness_get(w)->may_exclude)
+		h->against |= qf_witness_bit(w);
+}
+
+unsigned int qf_question_bits(const struct qf_hypothesis *h,
+			      unsigned int *kinds)
+{
+	unsigned int of_kind[QF_WITNESS_KINDS] = { 0 }, i, cap, sum = 0, n = 0;
+
+	for (i = 0; i < QF_WITNESSES; i++)
+		if (h->said & qf_witness_bit((enum qf_witness)i))
+			of_kind[qf_witness_get((enum qf_witness)i)->kind] +=
+				qf_witness_get((enum qf_witness)i)->bits;
+	for (i = 0; i < QF_WITNESS_KINDS; i++) {
+		cap = qf_witness_kind_cap((enum qf_witness_kind)i);
+		sum += of_kind[i] < cap ? of_kind[i] : cap;
+		n += of_kind[i] > 0;
+	}
+	if (kinds)
+		*kinds = n;
+	return sum;
+}
+
+static enum qf_grade grade_of(unsigned int margin, unsigned int kinds)
+{
+	if (margin >= LIKELY_BITS && kinds >= LIKELY_KINDS)
+		return QF_GRADE_LIKELY;
+	return margin >= POSSIBLE_BITS ? QF_GRADE_POSSIBLE : QF_GRADE_OPEN;
+}
+
+static void decide(struct qf_question *q)
+{
+	unsigned int i, bits, kinds = 0, best = 0, second = 0, best_kinds = 0;
+
+	q->best = 0;
+	for (i = 1; i < q->n; i++) {
+		if (q->h[i].against)
+			continue;
+		bits = qf_question_bits(&q->h[i], &kinds);
+		if (bits <= best) {
+			second = bits > second ? bits : second;
+			continue;
+		}
+		second = best;
+		best = bits;
+		best_kinds = kinds;
+		q->best = i;
+	}
+	q->grade = QF_GRADE_OPEN;
+	if (q->more)
+		return;
+	q->grade = grade_of(best - second, best_kinds);
+	/* nothing can be lost by saying so: every candidate is excluded */
+	if (q->h[q->best].kind == QF_HYPO_GONE)
+		q->grade = QF_GRADE_PROVEN;
+}
+
+static int by_place(const void *pa, const void *pb)
+{
+	const struct qf_question *a = pa, *b = pb;
+
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	return a->place_off < b->place_off ? -1 : a->place_off > b->place_off;
+}
+
+/* The answer's bits. */
+static unsigned int strength(const struct qf_question *q)
+{
+	return qf_question_bits(&q->h[q->best], NULL);
+}
+
+static int by_answer(const void *pa, const void *pb)
+{
+	const struct qf_question *a = *(struct qf_question *const *)pa;
+	const struct qf_question *b = *(struct qf_question *const *)pb;
+	uint64_t x = a->h[a->best].value, y = b->h[b->best].value;
+
+	if (x != y)
+		return x < y ? -1 : 1;
+	return strength(a) > strength(b) ? -1 : strength(a) < strength(b);
+}
+
+/* Questions that want the same answer, the strongest first: it must be ahead
+ * of the second by as much as a hypothesis must be of another one. */
+static void settle(struct qf_question **q, size_t n)
+{
+	enum qf_grade g;
+	size_t i;
+
+	if (n < 2)
+		return;
+	g = grade_of(strength(q[0]) - strength(q[1]), LIKELY_KINDS);
+	if (q[0]->grade > g)
+		q[0]->grade = g;
+	for (i = 1; i < n; i++)
+		q[i]->grade = QF_GRADE_OPEN;
+}
+
+/* A cluster that lacks one owner is no answer to two questions. */
+static void drop_contested(struct qf_questions *l)
+{
+	struct qf_question **q =
+		qf_mem_zalloc(l->n, sizeof(struct qf_question *));
+	size_t i, k, n = 0;
+
+	if (!q) {
+		l->failed = true;
+		return;
+	}
+	for (i = 0; i < l->n; i++)
+		if (l->at[i].grade > QF_GRADE_OPEN &&
+		    l->at[i].h[l->at[i].best].kind == QF_HYPO_VALUE)
+			q[n++] = &l->at[i];
+	if (n)
+		qsort(q, n, sizeof(struct qf_question *), by_answer);
+	for (i = 0; i < n; i += k) {
+		for (k = 1; i + k < n && q[i + k]->h[q[i + k]->best].value ==
+						 q[i]->h[q[i]->best].value;)
+			k++;
+		settle(q + i, k);
+	}
+	free(q);
+}
+
+void qf_question_judge(struct qf_questions *l)
+{
+	size_t i;
+
+	if (!l->n)
+		return;
+	qsort(l->at, l->n, sizeof(*l->at), by_place);
+	for (i = 0; i < l->n; i++)
+		decide(&l->at[i]);
+	drop_contested(l);
+}
+
+const struct qf_question *qf_question_at(const struct qf_questions *l,
+					 enum qf_question_kind kind,
+					 uint64_t place_off)
+{
+	struct qf_question key = { .kind = kind, .place_off = place_off };
+
+	return l->n ? bsearch(&key, l->at, l->n, sizeof(*l->at), by_place)
+		    : NULL;
+}
+
+void qf_question_free(struct qf_questions *l)
+{
+	free(l->at);
+	*l = (struct qf_questions){ 0 };
+}
+
+const char *qf_question_kind_name(enum qf_question_kind a)
+{
+	return rows[a].name;
+}
+
+const char *qf_question_kind_words(enum qf_question_kind a)
+{
+	return rows[a].words;
+}
+
+const char *qf_question_grade_name(enum qf_grade g)
+{
+	static const char *const names[] = { "open", "possible", "likely",
+					     "proven" };
+
+	return names[g];
+}
+
+const char *qf_question_hypo_name(enum qf_hypo_kind k)
+{
+	static const char *const names[] = { "unknown", "as-it-stands", "gone",
+					     "value" };
+
+	return names[k];
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "check/judge/questions.h"
+#include "check/judge/order.h"
+#include "check/judge/versions.h"
+
+#define MAX_VERSION_ANSWERS 3u
+
+/* What speaks for, or excludes, that the entry named VALUE. */
+static void weigh(const struct qf_facts *f, struct qf_hypothesis *h,
+		  uint64_t value, uint64_t weight, const struct qf_order *order)
+{
+	uint64_t lacking = qf_facts_lacking(f, value);
+
+	qf_order_speak(order, value, h);
+	if (lacking == weight)
+		qf_question_for(h, QF_WITNESS_COUNT_FITS);
+	else if (!f->unknown)
+		qf_question_against(h, QF_WITNESS_COUNT_FITS);
+	if (qf_facts_close(f))
+		qf_question_for(h, QF_WITNESS_CLOSURE);
+}
+
+static void add(const struct qf_facts *f, struct qf_question *q,
+		uint64_t pointer_off, uint64_t value, uint64_t weight,
+		const struct qf_order *order)
+{
+	if (qf_facts_is_orphan(f, value, NULL))
+		weigh(f, qf_question_value(q, pointer_off, value), value,
+		      weight, order);
+}
+
+void qf_ask_candidates(const struct qf_facts *f, struct qf_question *q,
+		       uint64_t pointer_off, uint64_t guest_off,
+		       uint64_t weight, const struct qf_order *order)
+{
+	uint64_t version[MAX_VERSION_ANSWERS], only;
+	struct qf_hypothesis *h;
+	unsigned int n, i;
+
+	add(f, q, pointer_off, order->left, weight, order);
+	add(f, q, pointer_off, order->right, weight, order);
+	if (qf_facts_only_orphan(f, &only))
+		add(f, q, pointer_off, only, weight, order);
+	n = qf_versions_look(f, pointer_off, guest_off, version,
+			     MAX_VERSION_ANSWERS);
+	for (i = 0; i < n; i++) {
+		h = qf_question_value(q, pointer_off, version[i]);
+		if (h)
+			weigh(f, h, version[i], weight, order);
+		qf_question_for(h, QF_WITNESS_VERSION_NAMES);
+	}
+}
+
+enum qf_err qf_questions_ask(const struct qf_facts *f, struct qf_questions *l,
+			     struct qf_why *why)
+{
+	enum qf_err err;
+
+	qf_ask_entries(f, l);
+	err = qf_ask_claims(f, l, why);
+	if (!err)
+		qf_question_judge(l);
+	if (!err && l->failed)
+		err = QF_ERR_NOMEM;
+	return err ? qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				"no memory for the questions")
+		   : QF_OK;
+}
