@@ -303,6 +303,16 @@ static enum qf_err rounds(struct qf_planner *m,
 	return err;
 }
 
+/* Lets go of an attempt, before the next one. */
+static void drop(struct qf_planner *m)
+{
+	qf_plan_free(m->plan);
+	m->plan = NULL;
+	qf_check_free(&m->before);
+	qf_check_free(&m->after);
+	m->refused = false;
+}
+
 static enum qf_err attempt(struct qf_io *io, const struct qf_planner_opts *opts,
 			   struct qf_planner *m, struct course *co,
 			   struct qf_why *why)
@@ -325,15 +335,13 @@ static enum qf_err attempt(struct qf_io *io, const struct qf_planner_opts *opts,
  * If all that can be planned does not make the image better, what was planned
  * first may: the fixes that others build upon come first.
  */
-enum qf_err qf_planner_plan(struct qf_io *io,
-			    const struct qf_planner_opts *opts,
-			    struct qf_planner *m, struct qf_why *why)
+static enum qf_err best_attempt(struct qf_io *io,
+				const struct qf_planner_opts *opts,
+				struct qf_planner *m, struct qf_why *why)
 {
 	struct course co = { .most = MAX_ROUNDS };
-	enum qf_err err;
+	enum qf_err err = attempt(io, opts, m, &co, why);
 
-	memset(m, 0, sizeof(*m));
-	err = attempt(io, opts, m, &co, why);
 	if (err || !m->plan->n)
 		return err;
 	co.most = best_round(&co);
@@ -341,15 +349,49 @@ enum qf_err qf_planner_plan(struct qf_io *io,
 		return QF_OK;
 	if (!m->refused && !less(&co, co.most, co.n - 1))
 		return QF_OK;
-	qf_planner_free(m);
+	drop(m);
 	return attempt(io, opts, m, &co, why);
+}
+
+/* The gate stops one kind of repair after another, and in the end all. */
+enum qf_err qf_planner_plan(struct qf_io *io,
+			    const struct qf_planner_opts *opts,
+			    struct qf_planner *m, struct qf_why *why)
+{
+	struct qf_planner_opts less_of = *opts;
+	bool refused[QF_PROBLEMS] = { false }, found = true;
+	struct qf_gate_breach *b;
+	enum qf_err err = QF_OK;
+
+	memset(m, 0, sizeof(*m));
+	if (opts->refused)
+		memcpy(refused, opts->refused, sizeof(refused));
+	less_of.refused = refused;
+	while (!err && found) {
+		drop(m);
+		err = best_attempt(io, &less_of, m, why);
+		found = false;
+		if (err || !m->plan->n || m->refused)
+			break;
+		b = &m->breach[m->n_breaches];
+		err = qf_gate_compare(m->plan, &m->before, b, &found, why);
+		if (err || !found)
+			break;
+		if (++m->n_breaches == QF_PLANNER_BREACHES ||
+		    refused[b->problem]) {
+			m->refused = true;
+			snprintf(m->reason, sizeof(m->reason),
+				 "the guest would read something else");
+			break;
+		}
+		refused[b->problem] = true;
+	}
+	return err;
 }
 
 void qf_planner_free(struct qf_planner *m)
 {
-	qf_plan_free(m->plan);
+	drop(m);
 	qf_trim_free(&m->trim);
-	qf_check_free(&m->before);
-	qf_check_free(&m->after);
 	memset(m, 0, sizeof(*m));
 }

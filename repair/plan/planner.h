@@ -3,8 +3,12 @@
 #ifndef QF_PLANNER_H
 #define QF_PLANNER_H
 
+#include "repair/plan/gate.h"
 #include "repair/plan/plan.h"
 #include "repair/write/trim.h"
+
+/* So often a plan is made anew without what the gate stopped. */
+#define QF_PLANNER_BREACHES 8u
 
 struct qf_planner {
 	struct qf_plan *plan;
@@ -14,6 +18,9 @@ struct qf_planner {
 	bool withheld; /* leaks are kept: they may be what is lost */
 	bool refused;  /* the plan is not better: nothing must be written */
 	char reason[256];
+	/* what the gate stopped, and what was planned without it since */
+	struct qf_gate_breach breach[QF_PLANNER_BREACHES];
+	unsigned int n_breaches;
 	struct qf_trim trim; /* by qf_trim_plan, where it is wanted */
 };
 

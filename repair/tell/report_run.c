@@ -3,6 +3,7 @@
 #include "cmd.h"
 #include "lib/model/open.h"
 #include "lib/undofile/undokept.h"
+#include "lib/walk/describe.h"
 #include "repair/tell/ask.h"
 #include "repair/write/journal.h"
 #include "repair/write/pointer.h"
@@ -96,6 +97,22 @@ static bool drops_in_use(const struct qf_run_opts *o)
 		o->terminal);
 }
 
+/* What the gate stopped is a defect of ours, and says so. */
+static void tell_breach(const struct run *r, const struct qf_gate_breach *b)
+{
+	const struct qf_problem_row *row = qf_problem_get(b->problem);
+	char who[400];
+
+	fprintf(stderr,
+		"qfsck: %s: a repair of %u %s was planned and left out: %s "
+		"(%s, guest offset 0x%" PRIx64 ", %" PRIu64 " bytes)\n"
+		"  This is a defect of qfsck, not of your image; nothing was "
+		"changed by it. Please report it.\n",
+		r->name, row->id, row->name, b->how,
+		qf_describe_holder(r->img, b->holder, who, sizeof(who)),
+		b->guest_off, b->bytes);
+}
+
 static enum qf_err make_plan(struct run *r, const bool *refused,
 			     struct qf_why *why)
 {
@@ -111,6 +128,7 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 					.forget = r->forgets,
 					.jobs = r->o->jobs };
 	enum qf_err err;
+	unsigned int i;
 
 	qf_planner_free(&r->mend);
 	qf_progress_start(r->name, false);
@@ -123,6 +141,8 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 					   qf_journal_can_punch(r->img->io),
 				   r->o->jobs, &r->mend.trim, why);
 	qf_progress_stop();
+	for (i = 0; !err && i < r->mend.n_breaches; i++)
+		tell_breach(r, &r->mend.breach[i]);
 	return err;
 }
 
