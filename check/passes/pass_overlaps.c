@@ -214,6 +214,19 @@ static void lose_spans(struct qf_pass_ctx *c, const struct qf_detail_owner *o)
 					  o[i].l1_index * span, span);
 }
 
+/* An L1 table that shares its place with something else is not what it was:
+ * the whole disk that it maps is in doubt. */
+static void lose_disks(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
+		       size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (o[i].kind == QF_REF_L1)
+			qf_lost_add(c->img, c->lost_ranges, o[i].holder, 0,
+				    UINT64_MAX);
+}
+
 /* So much is read to compare tables. */
 #define MAX_COMPARED (1ull << 31)
 
@@ -366,6 +379,8 @@ static void report_run(struct pass *ps, const struct qf_trouble *tr)
 			       : " (the refcount agrees with that)");
 	if (p == QF_P_DOUBLE_L2)
 		lose_spans(c, o);
+	if (p == QF_P_DOUBLE_TABLES)
+		lose_disks(c, o, n);
 }
 
 /* True if the owners of one cluster go on into the next one. */

@@ -360,6 +360,17 @@ static bool is_all_else_sound(const struct qf_fix_ctx *c)
 	return true;
 }
 
+/* How the disk is encrypted; all of it was read otherwise before. */
+static enum qf_err put_method(struct qf_fix_ctx *c, uint32_t method,
+			      struct qf_why *why, const char *what)
+{
+	if (!qf_plan_licence_all(c->plan, c->img, 0))
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	return qf_plan_put32(c->plan, QF_P_CRYPTO_HEADER, AT(crypt_method),
+			     method, why, what);
+}
+
 static enum qf_err fix_crypto(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_image *img = c->img;
@@ -367,19 +378,17 @@ static enum qf_err fix_crypto(struct qf_fix_ctx *c, struct qf_why *why)
 
 	if (img->hdr.crypt_method == QF_CRYPT_LUKS && !img->ext.has_crypto &&
 	    !c->recount.leaked && is_all_else_sound(c))
-		return qf_plan_put32(c->plan, QF_P_CRYPTO_HEADER,
-				     AT(crypt_method), QF_CRYPT_NONE, why,
-				     "mark the disk as not encrypted: no "
-				     "cluster is left that a LUKS header could "
-				     "be in");
+		return put_method(c, QF_CRYPT_NONE, why,
+				  "mark the disk as not encrypted: no "
+				  "cluster is left that a LUKS header could "
+				  "be in");
 	if (img->hdr.crypt_method == QF_CRYPT_LUKS)
 		return fix_luks_pointer(c, QF_P_CRYPTO_HEADER, why);
 	if (!img->ext.has_crypto || !is_luks(c, img->ext.crypto_off, &bytes))
 		return QF_OK;
-	return qf_plan_put32(c->plan, QF_P_CRYPTO_HEADER, AT(crypt_method),
-			     QF_CRYPT_LUKS, why,
-			     "mark the disk as encrypted with LUKS: its header "
-			     "is where the extension says");
+	return put_method(c, QF_CRYPT_LUKS, why,
+			  "mark the disk as encrypted with LUKS: its header "
+			  "is where the extension says");
 }
 
 /* What the pointer leads to is no header: another one may be. */

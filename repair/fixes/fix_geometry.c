@@ -192,6 +192,10 @@ static enum qf_err try_field(struct qf_fix_ctx *c, enum qf_problem p,
 	}
 	if (err || n != 1)
 		return err;
+	if (!qf_plan_licence_all(c->plan, c->img, 0))
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	c->plan->snapshots_relisted = true;
 	return f->bytes == 8
 		       ? qf_plan_put64(c->plan, p, f->off, found, why, f->what)
 		       : qf_plan_put32(c->plan, p, f->off, (uint32_t)found, why,

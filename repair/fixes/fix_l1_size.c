@@ -106,7 +106,15 @@ static enum qf_err put_length(struct qf_fix_ctx *c, enum qf_problem p,
 			      uint64_t n, const char *how, struct qf_why *why)
 {
 	struct qf_be32 w = qf_be_put32((uint32_t)n);
+	const struct qf_geometry *g = &c->img->geo;
 
+	/* what lay behind the stated length read nothing of its own */
+	if (!qf_plan_licence(c->plan, QF_HOLDER_ACTIVE,
+			     (uint64_t)c->img->hdr.l1_entries
+				     << (g->l2_bits + g->cluster_bits),
+			     UINT64_MAX / 2))
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
 	return qf_plan_put(c->plan, p, HEADER_L1_SIZE, &w, sizeof(w), why,
 			   "give the active L1 table %" PRIu64
 			   " entries, which is what the disk size needs: %s",

@@ -61,6 +61,7 @@ static enum qf_err set_count(struct qf_fix_ctx *c, enum qf_problem p,
 {
 	struct qf_be32 w = qf_be_put32(n);
 
+	c->plan->snapshots_relisted = true;
 	return qf_plan_put(c->plan, p, COUNT_OFF, &w, sizeof(w), why,
 			   "let the header count %" PRIu32
 			   " snapshots, which can be read, instead of "
@@ -262,6 +263,7 @@ static enum qf_err drop_pointer(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	unsigned char none[12] = { 0 };
 
+	c->plan->snapshots_relisted = true;
 	return qf_plan_put(c->plan, QF_P_SNAP_TABLE_OFFSET, TABLE_OFF - 4, none,
 			   sizeof(none), why,
 			   "let the header count no snapshots, and point to no "
@@ -303,6 +305,7 @@ static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 	/* what was not looked at could be one as well */
 	if (err || n != 1 || left < FIRST_BYTES || qf_stop_asked())
 		return err;
+	c->plan->snapshots_relisted = true;
 	return qf_plan_put64(c->plan, QF_P_SNAP_TABLE_OFFSET, TABLE_OFF, found,
 			     why, "point the header to the snapshot table");
 }

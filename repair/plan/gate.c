@@ -21,7 +21,6 @@ struct span {
 
 struct gate {
 	const struct qf_plan *p;
-	const struct qf_report *report;
 	struct qf_overlay *none; /* over the base, empty: to open it anew */
 	struct qf_image *a, *b;	 /* before and after */
 	struct qf_walk walk;	 /* of a */
@@ -217,13 +216,13 @@ static enum qf_err find_spans(struct gate *g, struct qf_why *why)
 static bool licences(const struct gate *g, uint32_t h, uint32_t k,
 		     struct qf_ranges *r)
 {
-	const struct qf_lost_range *l = g->report->lost.at;
+	const struct qf_lost *l = g->p->licence;
 	bool ok = true;
 	size_t i;
 
-	for (i = 0; ok && i < g->report->lost.n; i++, l++)
+	for (i = 0; ok && i < g->p->n_licences; i++, l++)
 		if (l->holder == h)
-			ok = qf_ranges_add(r, l->guest_off, l->bytes);
+			ok = qf_ranges_add(r, l->guest_off, l->length);
 	for (i = 0; ok && i < g->p->n_lost; i++)
 		if (g->p->lost[i].holder == k)
 			ok = qf_ranges_add(r, g->p->lost[i].guest_off,
@@ -239,29 +238,41 @@ static uint64_t licensed_until(const struct qf_ranges *r, uint64_t at)
 	return l && l->off <= at ? l->off + l->len : at;
 }
 
-/* The problem of the last edit that touches the place; -1: none does. */
-static int edit_at(const struct gate *g, uint64_t off)
+/* The last edit that touches the place, or NULL. */
+static const struct qf_edit *edit_at(const struct gate *g, uint64_t off)
+{
+	const struct qf_edit *e;
+	size_t i;
+
+	for (i = g->p->n; i && off != QF_NOWHERE; i--) {
+		e = &g->p->edit[i - 1];
+		if (off >= e->host_off && off - e->host_off < e->length)
+			return e;
+	}
+	return NULL;
+}
+
+/* The last edit of the header's cluster, or NULL. */
+static const struct qf_edit *edit_of_header(const struct gate *g)
 {
 	size_t i;
 
-	for (i = g->p->n; i && off != QF_NOWHERE; i--)
-		if (off >= g->p->edit[i - 1].host_off &&
-		    off - g->p->edit[i - 1].host_off < g->p->edit[i - 1].length)
-			return (int)g->p->edit[i - 1].problem;
-	return -1;
+	for (i = g->p->n; i; i--)
+		if (g->p->edit[i - 1].host_off < g->a->geo.cluster_bytes)
+			return &g->p->edit[i - 1];
+	return NULL;
 }
 
 /* Which edit makes the guest offset AT of a state read otherwise. */
-static enum qf_problem blame(const struct gate *g, struct qf_gate_view *v,
-			     uint32_t k, uint64_t at)
+static const struct qf_edit *blame(const struct gate *g, struct qf_gate_view *v,
+				   uint32_t k, uint64_t at)
 {
-	uint64_t place[5] = { QF_NOWHERE, QF_NOWHERE, QF_NOWHERE, QF_NOWHERE,
-			      QF_NOWHERE },
+	uint64_t place[4] = { QF_NOWHERE, QF_NOWHERE, QF_NOWHERE, QF_NOWHERE },
 		 off;
+	const struct qf_edit *found = NULL;
 	struct qf_disk_extent e;
 	uint32_t entries;
 	unsigned int i;
-	int p;
 
 	if (v->after.disk &&
 	    !qf_disk_layer_at(v->after.disk, 0, at, 512, &e, NULL))
@@ -273,20 +284,22 @@ static enum qf_problem blame(const struct gate *g, struct qf_gate_view *v,
 	}
 	if (k != UINT32_MAX && qf_image_l1(g->b, k, &off, &entries))
 		place[3] = off + at / span_bytes(g) * 8;
-	place[4] = 0;
-	for (i = 0; i < 5; i++) {
-		p = edit_at(g, place[i]);
-		if (p >= 0)
-			return (enum qf_problem)p;
-	}
-	return g->p->edit[g->p->n - 1].problem;
+	for (i = 0; i < 4 && !found && !g->all; i++)
+		found = edit_at(g, place[i]);
+	if (!found)
+		found = edit_of_header(g);
+	return found ? found : &g->p->edit[g->p->n - 1];
 }
 
 static void accuse(struct gate *g, struct qf_gate_view *v, uint32_t h,
 		   uint32_t k, uint64_t at, uint64_t bytes, const char *how)
 {
-	*g->breach = (struct qf_gate_breach){ blame(g, v, k, at), h, at, bytes,
-					      how };
+	const struct qf_edit *e = blame(g, v, k, at);
+
+	*g->breach = (struct qf_gate_breach){
+		e->problem, h,	 at,
+		bytes,	    how, e->host_off < g->a->geo.cluster_bytes
+	};
 	g->found = true;
 }
 
@@ -351,8 +364,10 @@ static enum qf_err compare_state(struct gate *g, uint32_t h, size_t i,
 	enum qf_err err;
 
 	if (k == UINT32_MAX) {
-		/* given up as a whole, and told so */
-		if (!g->p->snapshots_cut)
+		/* without an L1 table it is no state; or it is given up as a
+		 * whole, and told so */
+		if (g->a->snapshots.snap[h - 1].l1_off &&
+		    !g->p->snapshots_cut && !g->p->snapshots_relisted)
 			accuse(g, &v, h, k, 0, 0, "the snapshot would be gone");
 		return QF_OK;
 	}
@@ -427,12 +442,10 @@ static enum qf_err open_both(struct gate *g, struct qf_why *why)
 	return err;
 }
 
-enum qf_err qf_gate_compare(const struct qf_plan *p,
-			    const struct qf_report *before,
-			    struct qf_gate_breach *b, bool *found,
-			    struct qf_why *why)
+enum qf_err qf_gate_compare(const struct qf_plan *p, struct qf_gate_breach *b,
+			    bool *found, struct qf_why *why)
 {
-	struct gate g = { .p = p, .report = before, .breach = b };
+	struct gate g = { .p = p, .breach = b };
 	enum qf_err err;
 
 	*found = false;
@@ -440,9 +453,10 @@ enum qf_err qf_gate_compare(const struct qf_plan *p,
 		return QF_OK;
 	err = open_both(&g, why);
 	if (!err && g.a && !g.b) {
-		*b = (struct qf_gate_breach){ p->edit[p->n - 1].problem, 0, 0,
-					      g.a->hdr.disk_bytes,
-					      "the image would not open" };
+		*b = (struct qf_gate_breach){
+			p->edit[p->n - 1].problem,  0,	 0, g.a->hdr.disk_bytes,
+			"the image would not open", true
+		};
 		g.found = true;
 	} else if (!err && g.a) {
 		err = find_spans(&g, why);

@@ -17,17 +17,15 @@ struct qf_gate_breach {
 	uint32_t holder;	 /* of the image as it is */
 	uint64_t guest_off, bytes;
 	const char *how; /* a fixed text */
+	bool header;	 /* it is an edit of the header's cluster */
 };
 
 /*
- * Compares the image behind P's base with P's overlay. BEFORE is the report on
- * the image as it is. *FOUND: false, or the first breach in *B. Costs one walk
+ * Compares the image behind P's base with P's overlay. *FOUND: false, or the first breach in *B. Costs one walk
  * of the tables, and the reading of what changed. Errors: QF_ERR_NOMEM,
  * QF_ERR_IO.
  */
-enum qf_err qf_gate_compare(const struct qf_plan *p,
-			    const struct qf_report *before,
-			    struct qf_gate_breach *b, bool *found,
-			    struct qf_why *why);
+enum qf_err qf_gate_compare(const struct qf_plan *p, struct qf_gate_breach *b,
+			    bool *found, struct qf_why *why);
 
 #endif

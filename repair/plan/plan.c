@@ -43,6 +43,7 @@ void qf_plan_free(struct qf_plan *p)
 		free(p->edit[i].what);
 	free(p->edit);
 	free(p->lost);
+	free(p->licence);
 	free(p->offer);
 	qf_ranges_free(&p->fresh);
 	qf_ranges_free(&p->released);
@@ -157,24 +158,55 @@ enum qf_err qf_plan_put64(struct qf_plan *p, enum qf_problem problem,
 	return qf_plan_put(p, problem, off, &w, sizeof(w), why, "%s", what);
 }
 
+/* Adds a range to the N at *LIST; false without memory. */
+static bool add_range(struct qf_lost **list, size_t *n, size_t *room,
+		      uint32_t holder, uint64_t guest_off, uint64_t length)
+{
+	struct qf_lost *l = *n ? &(*list)[*n - 1] : NULL;
+
+	if (l && l->holder == holder && l->guest_off + l->length == guest_off) {
+		l->length += length;
+		return true;
+	}
+	if (!qf_mem_grow((void **)list, *n, room, sizeof(*l)))
+		return false;
+	(*list)[(*n)++] = (struct qf_lost){ holder, guest_off, length };
+	return true;
+}
+
 bool qf_plan_lose(struct qf_plan *p, uint32_t holder, uint64_t guest_off,
 		  uint64_t length)
 {
-	struct qf_lost *l;
+	return add_range(&p->lost, &p->n_lost, &p->lost_room, holder, guest_off,
+			 length);
+}
 
-	if (p->n_lost) {
-		l = &p->lost[p->n_lost - 1];
-		if (l->holder == holder &&
-		    l->guest_off + l->length == guest_off) {
-			l->length += length;
+bool qf_plan_licence(struct qf_plan *p, uint32_t holder, uint64_t guest_off,
+		     uint64_t length)
+{
+	return add_range(&p->licence, &p->n_licences, &p->licence_room, holder,
+			 guest_off, length);
+}
+
+bool qf_plan_licence_all(struct qf_plan *p, const struct qf_image *img,
+			 uint64_t from)
+{
+	bool ok = true;
+	uint32_t h;
+
+	for (h = 0; ok && h < qf_image_holders(img); h++)
+		ok = qf_plan_licence(p, h, from, UINT64_MAX - from);
+	return ok;
+}
+
+bool qf_plan_touches_data(const struct qf_plan *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->edit[i].risk == QF_RISK_DATA)
 			return true;
-		}
-	}
-	if (!qf_mem_grow((void **)&p->lost, p->n_lost, &p->lost_room,
-			 sizeof(*l)))
-		return false;
-	p->lost[p->n_lost++] = (struct qf_lost){ holder, guest_off, length };
-	return true;
+	return false;
 }
 
 bool qf_plan_gives_up(const struct qf_plan *p)

@@ -43,6 +43,11 @@ struct qf_plan {
 	size_t n, room;
 	struct qf_lost *lost;
 	size_t n_lost, lost_room;
+	/* ranges that the check calls lost on the image as it is, or as it is
+	 * planned so far while no edit can change what the guest reads: there
+	 * it may read otherwise afterwards */
+	struct qf_lost *licence;
+	size_t n_licences, licence_room;
 	/* what may be planned */
 	enum qf_risk limit;
 	bool refused[QF_PROBLEMS];
@@ -59,6 +64,8 @@ struct qf_plan {
 	struct qf_ranges withheld; /* leaks that must not be freed */
 	bool withhold_all;
 	bool snapshots_cut;	  /* some are no longer counted */
+	bool snapshots_relisted;  /* the header led to no table of them: what
+				   * was read there were no snapshots */
 	bool cloned_beside_leaks; /* a leak may be what an owner had */
 	bool kept_unowned;	  /* refcounts and L1 table both were erased */
 	uint64_t copied_bytes;	  /* of tables, for their second owners */
@@ -114,6 +121,21 @@ enum qf_err qf_plan_put64(struct qf_plan *p, enum qf_problem problem,
 
 /* True if pointers are given up whose clusters may be among the leaks. */
 bool qf_plan_gives_up(const struct qf_plan *p);
+
+/* Allows that a guest range reads otherwise; false without memory. */
+bool qf_plan_licence(struct qf_plan *p, uint32_t holder, uint64_t guest_off,
+		     uint64_t length);
+
+/*
+ * The same for every state of IMG, from FROM on: the header says wrongly how
+ * the disk is to be read, as the rest of the image proves. False without
+ * memory.
+ */
+bool qf_plan_licence_all(struct qf_plan *p, const struct qf_image *img,
+			 uint64_t from);
+
+/* True if an edit is planned that is about the guest's data. */
+bool qf_plan_touches_data(const struct qf_plan *p);
 
 /* Records what is lost to the guest; false without memory. */
 bool qf_plan_lose(struct qf_plan *p, uint32_t holder, uint64_t guest_off,

@@ -262,6 +262,21 @@ static enum qf_err last_word(struct qf_planner *m, struct qf_fix_ctx *c,
 	return err;
 }
 
+/* What is lost may read otherwise afterwards: that is what a repair is for. */
+static enum qf_err take_licences(struct qf_plan *p, const struct qf_report *rep,
+				 struct qf_why *why)
+{
+	const struct qf_lost_range *l = rep->lost.at;
+	size_t i;
+
+	for (i = 0; i < rep->lost.n; i++, l++)
+		if (!l->id[0] &&
+		    !qf_plan_licence(p, l->holder, l->guest_off, l->bytes))
+			return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+					  "no memory for the plan");
+	return QF_OK;
+}
+
 static enum qf_err rounds(struct qf_planner *m,
 			  const struct qf_planner_opts *opts, struct course *co,
 			  struct qf_why *why)
@@ -286,6 +301,8 @@ static enum qf_err rounds(struct qf_planner *m,
 			co->at[co->n].gravity = gravity(rep);
 			co->at[co->n].leaks = rep->leaks;
 		}
+		if (!err && !qf_plan_touches_data(m->plan))
+			err = take_licences(m->plan, rep, why);
 		changed = false;
 		if (!err && co->n < co->most)
 			err = one_round(&c, &changed, why);
@@ -374,11 +391,12 @@ enum qf_err qf_planner_plan(struct qf_io *io,
 		if (err || !m->plan->n || m->refused)
 			break;
 		b = &m->breach[m->n_breaches];
-		err = qf_gate_compare(m->plan, &m->before, b, &found, why);
+		err = qf_gate_compare(m->plan, b, &found, why);
 		if (err || !found)
 			break;
+		/* without what is wrong in the header, the rest is misread */
 		if (++m->n_breaches == QF_PLANNER_BREACHES ||
-		    refused[b->problem]) {
+		    refused[b->problem] || b->header) {
 			m->refused = true;
 			snprintf(m->reason, sizeof(m->reason),
 				 "the guest would read something else");
