@@ -214,14 +214,16 @@ static void lose_spans(struct qf_pass_ctx *c, const struct qf_detail_owner *o)
 					  o[i].l1_index * span, span);
 }
 
-/* An L1 table that shares its place with something else is not what it was:
- * the whole disk that it maps is in doubt. */
+/* Of L1 tables that cross, all but one are not what they were: the disks that
+ * they map are in doubt. */
 static void lose_disks(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
 		       size_t n)
 {
-	size_t i;
+	size_t i, tables = 0;
 
 	for (i = 0; i < n; i++)
+		tables += o[i].kind == QF_REF_L1;
+	for (i = 0; i < n && tables > 1; i++)
 		if (o[i].kind == QF_REF_L1)
 			qf_lost_add(c->img, c->lost_ranges, o[i].holder, 0,
 				    UINT64_MAX);

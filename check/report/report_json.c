@@ -136,7 +136,7 @@ static json_t *hypothesis(const struct qf_hypothesis *h)
 }
 
 /* So many questions are told: what a machine reads is not to be a flood. */
-#define QUESTIONS_SHOWN 256u
+#define QUESTIONS_SHOWN 32u
 
 static json_t *questions(const struct qf_questions *l)
 {

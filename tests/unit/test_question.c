@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Verdicts: the arithmetic of evidence, and nothing else. */
+#include "check/judge/question.h"
+#include "tests/unit/unit.h"
+
+static struct qf_hypothesis *led_to(struct qf_questions *l, uint64_t place,
+				    uint64_t value)
+{
+	struct qf_question *q = qf_question_add(l, QF_QUESTION_ENTRY, place);
+
+	return qf_question_value(q, place, value);
+}
+
+static enum qf_grade grade(const struct qf_questions *l, uint64_t place)
+{
+	return qf_question_at(l, QF_QUESTION_ENTRY, place)->grade;
+}
+
+static void two_kinds_are_needed(void **state)
+{
+	struct qf_questions l = { 0 };
+	struct qf_hypothesis *h;
+
+	(void)state;
+	qf_question_for(led_to(&l, 8, 0x10000), QF_WITNESS_ORDER_BOTH);
+	h = led_to(&l, 16, 0x20000);
+	qf_question_for(h, QF_WITNESS_ORDER_BOTH);
+	qf_question_for(h, QF_WITNESS_CLOSURE);
+	qf_question_for(led_to(&l, 24, 0x30000), QF_WITNESS_COUNT_FITS);
+	qf_question_judge(&l);
+	/* however strong, one kind of witness is not enough */
+	assert_int_equal(grade(&l, 8), QF_GRADE_POSSIBLE);
+	assert_int_equal(grade(&l, 16), QF_GRADE_LIKELY);
+	assert_int_equal(grade(&l, 24), QF_GRADE_OPEN);
+	qf_question_free(&l);
+}
+
+static void a_rival_takes_the_lead_away(void **state)
+{
+	struct qf_questions l = { 0 };
+	struct qf_question *q = qf_question_add(&l, QF_QUESTION_ENTRY, 8);
+	struct qf_hypothesis *a = qf_question_value(q, 8, 0x10000);
+	struct qf_hypothesis *b = qf_question_value(q, 8, 0x20000);
+
+	(void)state;
+	qf_question_for(a, QF_WITNESS_ORDER_BOTH);
+	qf_question_for(a, QF_WITNESS_CLOSURE);
+	qf_question_for(b, QF_WITNESS_VERSION_NAMES);
+	qf_question_judge(&l);
+	assert_int_equal(l.at[0].grade, QF_GRADE_POSSIBLE);
+	/* excluded, it takes nothing away any more */
+	l.at[0].h[2].against = qf_witness_bit(QF_WITNESS_COUNT_FITS);
+	qf_question_judge(&l);
+	assert_int_equal(l.at[0].grade, QF_GRADE_LIKELY);
+	assert_int_equal(l.at[0].h[l.at[0].best].value, 0x10000);
+	qf_question_free(&l);
+}
+
+static void only_some_may_exclude(void **state)
+{
+	struct qf_hypothesis h = { 0 };
+
+	(void)state;
+	qf_question_against(&h, QF_WITNESS_ORDER_BOTH);
+	assert_int_equal(h.against, 0);
+	qf_question_against(&h, QF_WITNESS_COUNT_FITS);
+	assert_int_not_equal(h.against, 0);
+}
+
+static void one_cluster_is_no_answer_to_two(void **state)
+{
+	struct qf_questions l = { 0 };
+	struct qf_hypothesis *h;
+	uint64_t place;
+
+	(void)state;
+	for (place = 8; place <= 16; place += 8) {
+		h = led_to(&l, place, 0x10000);
+		qf_question_for(h, QF_WITNESS_ORDER_BOTH);
+		qf_question_for(h, QF_WITNESS_CLOSURE);
+	}
+	qf_question_judge(&l);
+	assert_int_equal(grade(&l, 8), QF_GRADE_OPEN);
+	assert_int_equal(grade(&l, 16), QF_GRADE_OPEN);
+	qf_question_free(&l);
+}
+
+static void kinds_have_caps(void **state)
+{
+	struct qf_hypothesis h = { 0 };
+	unsigned int kinds;
+
+	(void)state;
+	qf_question_for(&h, QF_WITNESS_CLOSURE);
+	qf_question_for(&h, QF_WITNESS_COUNT_FITS);
+	qf_question_for(&h, QF_WITNESS_WAS_COUNTED);
+	qf_question_for(&h, QF_WITNESS_NO_ORPHAN);
+	assert_int_equal(qf_question_bits(&h, &kinds),
+			 qf_witness_kind_cap(QF_WITNESS_KIND_COUNTING));
+	assert_int_equal(kinds, 1);
+}
+
+static void candidates_that_find_no_room_leave_it_open(void **state)
+{
+	struct qf_questions l = { 0 };
+	struct qf_question *q = qf_question_add(&l, QF_QUESTION_ENTRY, 8);
+	uint64_t i;
+
+	(void)state;
+	for (i = 1; i <= QF_HYPOS_MAX; i++) {
+		qf_question_for(qf_question_value(q, 8, i << 16),
+				QF_WITNESS_VERSION_NAMES);
+		qf_question_for(qf_question_value(q, 8, 1 << 16),
+				QF_WITNESS_ORDER_BOTH);
+	}
+	qf_question_judge(&l);
+	assert_int_equal(grade(&l, 8), QF_GRADE_OPEN);
+	qf_question_free(&l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(two_kinds_are_needed),
+		cmocka_unit_test(a_rival_takes_the_lead_away),
+		cmocka_unit_test(only_some_may_exclude),
+		cmocka_unit_test(one_cluster_is_no_answer_to_two),
+		cmocka_unit_test(kinds_have_caps),
+		cmocka_unit_test(candidates_that_find_no_room_leave_it_open),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
