@@ -95,6 +95,19 @@ static enum qf_err point_to(struct qf_fix_ctx *c, const struct qf_claimant *g,
 	return err;
 }
 
+/* True if the pointer of O breaks the format's rules: then it is the damage,
+ * and what it says is nothing to go by. */
+static bool is_broken(const struct qf_fix_ctx *c, const struct qf_owner *o)
+{
+	const struct qf_image *img = c->img;
+
+	if (o->kind == QF_REF_L2)
+		return qf_entry_l1_odd(&img->geo, img->io->size, o->pointer);
+	return o->kind == QF_REF_DATA &&
+	       qf_entry_l2_odd(&img->geo, img->hdr.version, img->io->size,
+			       o->pointer, 0);
+}
+
 /* True if the pointers stand where they can be changed. */
 static bool is_free(const struct qf_fix_ctx *c, const struct qf_claimant *g)
 {
@@ -102,6 +115,7 @@ static bool is_free(const struct qf_fix_ctx *c, const struct qf_claimant *g)
 
 	for (i = 0; i < g->n; i++)
 		if (g->at[i].pointer_off == QF_NOWHERE ||
+		    is_broken(c, &g->at[i]) ||
 		    qf_fix_shared(c, g->at[i].pointer_off) ||
 		    qf_fix_garbage(c, g->at[i].pointer_off))
 			return false;

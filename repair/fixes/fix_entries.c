@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * L2 entries that break the format's rules. What can be understood is put
- * right; a pointer that leads nowhere is restored if one cluster fits, given
- * up if there is nothing that it could have meant, and else left alone.
+ * L2 entries that break the format's rules. A damaged word has no good bits:
+ * what takes its place is built from what is known without it, above all from
+ * the refcounts. A pointer that leads nowhere is restored if one cluster fits,
+ * given up if there is nothing that it could have meant, and else left alone.
  * Tables that hold no L2 entries at all are not touched.
  */
 #include "lib/base/mem.h"
 #include "repair/plan/orphan.h"
+#include "repair/plan/payload.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@ struct odd_entry {
 	uint32_t l1_index, index;
 	uint64_t entry, bitmap;
 	unsigned int odd;
+	bool active; /* the active disk has the table */
 	/* what becomes of it */
 	const char *what;
 	bool lost;
@@ -90,6 +93,7 @@ static bool keep(struct work *w, const struct qf_group *grp,
 	e->entry = r->entry;
 	e->bitmap = r->bitmap;
 	e->odd = r->odd;
+	e->active = t->active;
 	return true;
 }
 
@@ -108,12 +112,11 @@ static bool see_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 	return ok;
 }
 
-/* The cluster that entry INDEX of the table points to, or 0. */
-static uint64_t neighbour(const struct qf_image *img, uint64_t table_off,
-			  uint32_t index)
+/* Entry INDEX of the table; 0 if it has none. */
+static uint64_t word_at(const struct qf_image *img, uint64_t table_off,
+			uint32_t index)
 {
 	struct qf_be64 e;
-	uint64_t entry;
 
 	if (index >= img->geo.l2_entries ||
 	    qf_io_read_pad(img->io, &e, sizeof(e),
@@ -121,10 +124,32 @@ static uint64_t neighbour(const struct qf_image *img, uint64_t table_off,
 				   (uint64_t)index * img->geo.l2_entry_bytes,
 			   NULL))
 		return 0;
-	entry = qf_be_get64(e);
+	return qf_be_get64(e);
+}
+
+/* The cluster that entry INDEX of the table points to, or 0. */
+static uint64_t neighbour(const struct qf_image *img, uint64_t table_off,
+			  uint32_t index)
+{
+	uint64_t entry = word_at(img, table_off, index);
+
 	if (entry & (QF_ENTRY_COMPRESSED | QF_L2_RESERVED_MASK))
 		return 0;
 	return entry & QF_ENTRY_OFFSET_MASK;
+}
+
+/* True if E may have read as zeros, as an entry beside it does, and the data
+ * in the file may be other ones. */
+static bool may_be_zeros(const struct qf_image *img, const struct odd_entry *e)
+{
+	const uint64_t flags = QF_ENTRY_COMPRESSED | QF_ENTRY_ZERO;
+
+	return !img->geo.extl2 && img->hdr.version >= 3 &&
+	       e->entry & QF_ENTRY_ZERO &&
+	       ((word_at(img, e->table_off, e->index - 1) & flags) ==
+			QF_ENTRY_ZERO ||
+		(word_at(img, e->table_off, e->index + 1) & flags) ==
+			QF_ENTRY_ZERO);
 }
 
 static uint64_t guest_off(const struct qf_image *img, const struct odd_entry *e)
@@ -133,32 +158,30 @@ static uint64_t guest_off(const struct qf_image *img, const struct odd_entry *e)
 	       << img->geo.cluster_bits;
 }
 
-/* The flags that can be understood without looking elsewhere. */
-static void mend_flags(const struct qf_fix_ctx *c, struct odd_entry *e)
+/* The entry that names the data cluster at OFF, and nothing else. */
+static uint64_t word_for(const struct qf_fix_ctx *c, const struct odd_entry *e,
+			 uint64_t off)
 {
-	const struct qf_image *img = c->img;
+	uint64_t stated = 0;
 
-	if (e->odd & QF_ODD_COMPRESSED_BITMAP) {
-		/* no one else has the cluster: the flag is what is wrong */
-		if (qf_orphan_is(c, e->entry & QF_ENTRY_OFFSET_MASK))
-			e->entry &= ~QF_ENTRY_COMPRESSED;
-		else
-			e->bitmap = 0;
-	}
-	if (e->odd & QF_ODD_COMPRESSED_COPIED)
-		e->entry &= ~QF_ENTRY_COPIED;
-	if (e->odd & QF_ODD_RESERVED)
-		e->entry &= ~QF_L2_RESERVED_MASK;
-	if (e->odd & (QF_ODD_ZERO_V2 | QF_ODD_ZERO_EXTL2))
-		e->entry &= ~QF_ENTRY_ZERO;
-	if (e->odd & QF_ODD_SUB_BOTH)
-		e->bitmap &= ~((e->bitmap & SUB_ALLOC) << 32);
-	if (e->odd & QF_ODD_NOT_GUEST_OFF)
-		e->entry = (e->entry & ~QF_ENTRY_OFFSET_MASK) |
-			   guest_off(img, e);
-	if (e->odd & (QF_ODD_NOT_GUEST_OFF | QF_ODD_DATA_FILE_PLAIN))
-		e->entry |= QF_ENTRY_COPIED;
-	e->what = "put the flags of the L2 entry right";
+	if (!c->img->geo.data_file &&
+	    (!e->active ||
+	     qf_fix_refcount(c, off >> c->img->geo.cluster_bits, &stated)))
+		stated = 0;
+	return off |
+	       (c->img->geo.data_file || stated == 1 ? QF_ENTRY_COPIED : 0);
+}
+
+/* True if the counts bear out the data cluster that the entry names: it is
+ * allocated, and no one else's. */
+static bool is_borne_out(const struct qf_fix_ctx *c, const struct odd_entry *e)
+{
+	uint64_t off = e->entry & QF_ENTRY_OFFSET_MASK, stated;
+
+	return off && !(off & (c->img->geo.cluster_bytes - 1)) &&
+	       off < c->img->io->size && !qf_fix_shared(c, off) &&
+	       !qf_fix_refcount(c, off >> c->img->geo.cluster_bits, &stated) &&
+	       stated;
 }
 
 /* The cluster behind the end was allocated once: the file was cut. */
@@ -195,17 +218,29 @@ static bool is_single(const struct qf_fix_ctx *c)
 	return sum == 1;
 }
 
-/* False: it is left as it is. */
+/* Names the cluster at OFF; false: it is left as it is. */
+static bool restore(const struct qf_fix_ctx *c, struct odd_entry *e,
+		    uint64_t off)
+{
+	if (may_be_zeros(c->img, e) && !qf_payload_is_blank(c->img, off))
+		return false;
+	e->entry = word_for(c, e, off);
+	return true;
+}
+
+/* The cluster that a pointer which leads nowhere had; false: it is left as it
+ * is. */
 static bool mend_pointer(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
 	uint64_t off = e->entry & QF_ENTRY_OFFSET_MASK, found, prev, next;
 
-	if (e->entry & QF_ENTRY_COMPRESSED) {
-		if (c->recount.leaked &&
-		    !(e->odd & QF_ODD_COMPRESSED_DATA_FILE))
-			return false;
-		give_up(c, e);
-		return true;
+	found = qf_orphan_of_version(
+		c, guest_off(c->img, e),
+		e->table_off + (uint64_t)e->index * c->img->geo.l2_entry_bytes);
+	if (found) {
+		e->what = "point the L2 entry to the cluster that another "
+			  "version of its table has, and that lacks an owner";
+		return restore(c, e, found);
 	}
 	prev = neighbour(c->img, e->table_off, e->index - 1);
 	next = neighbour(c->img, e->table_off, e->index + 1);
@@ -213,41 +248,136 @@ static bool mend_pointer(const struct qf_fix_ctx *c, struct odd_entry *e)
 			? QF_ORPHAN_NONE
 			: qf_orphan_data(c, off, prev, next, &found)) {
 	case QF_ORPHAN_FOUND:
-		e->entry = (e->entry & ~QF_ENTRY_OFFSET_MASK) | found;
 		e->what = "point the L2 entry to the one cluster without an "
 			  "owner that fits";
-		return true;
+		return restore(c, e, found);
 	case QF_ORPHAN_NONE:
 		give_up(c, e);
 		return true;
 	default:
 		/* one pointer is lost, and one cluster has no owner */
 		if (is_single(c) && qf_orphan_only(c, &found)) {
-			e->entry = (e->entry & ~QF_ENTRY_OFFSET_MASK) | found;
 			e->what = "point the L2 entry to the only cluster "
 				  "without an owner";
-			return true;
+			return restore(c, e, found);
 		}
 		return false;
 	}
 }
 
+/* A compressed cluster, if one is there; else the flag is the damage. */
+static bool mend_compressed(const struct qf_fix_ctx *c, struct odd_entry *e)
+{
+	e->what = "put the flags of the L2 entry right";
+	if (qf_payload_inflates(c->img, e->entry)) {
+		e->entry &= ~QF_ENTRY_COPIED;
+		e->bitmap = 0;
+		return true;
+	}
+	if (is_borne_out(c, e))
+		return restore(c, e, e->entry & QF_ENTRY_OFFSET_MASK);
+	if (!(e->odd & QF_ODD_PAST_END) || c->recount.leaked)
+		return false;
+	give_up(c, e);
+	return true;
+}
+
+/* The data file has each cluster at its guest offset. A raw one has the zeros
+ * that a flag may stand for as well. */
+static bool mend_in_data_file(const struct qf_fix_ctx *c, struct odd_entry *e)
+{
+	bool raw = c->img->hdr.autoclear & QF_AUTOCLEAR_RAW_DATA;
+
+	if (!raw && (may_be_zeros(c->img, e) ||
+		     (e->entry & QF_ENTRY_ZERO && !c->img->geo.extl2 &&
+		      !(e->odd & QF_ODD_UNALIGNED))))
+		return false;
+	e->entry = word_for(c, e, guest_off(c->img, e));
+	e->what = "point the L2 entry to its place in the data file";
+	return true;
+}
+
+/* The guest reads past what is odd, and goes on reading what it reads: a
+ * flag is set or cleared that the entry is known to have or not to have. */
+static bool mend_readable(const struct qf_fix_ctx *c, struct odd_entry *e)
+{
+	uint64_t off = e->entry & QF_ENTRY_OFFSET_MASK;
+	uint64_t zero = c->img->geo.extl2 ? 0 : e->entry & QF_ENTRY_ZERO;
+	uint64_t bits = e->entry & QF_L2_RESERVED_MASK;
+
+	e->what = "put the flags of the L2 entry right";
+	if (c->img->geo.data_file && !bits) {
+		e->entry = word_for(c, e, off) | zero;
+		return true;
+	}
+	if (!c->img->geo.data_file && off && !is_borne_out(c, e) &&
+	    c->recount.leaked)
+		return mend_pointer(c, e);
+	/* zeros, or the data that stand there? */
+	if (off && zero && c->img->geo.data_file)
+		return mend_in_data_file(c, e);
+	if (off && zero && !qf_payload_is_blank(c->img, off))
+		return false;
+	/* one bit too many, or what is left of a pointer? */
+	if (!off && c->recount.leaked && bits & (bits - 1))
+		return false;
+	e->entry = (off ? word_for(c, e, off) : 0) | zero;
+	return true;
+}
+
+/* With two bits that contradict each other the bitmap is damaged in one place;
+ * with more of them, the others say nothing either. */
+static bool mend_bitmap(struct odd_entry *e)
+{
+	uint64_t both = (e->bitmap >> 32) & e->bitmap & SUB_ALLOC;
+
+	e->what = "let the subcluster read what stands in the cluster";
+	e->bitmap &= ~(both << 32);
+	return !(both & (both - 1));
+}
+
+static bool mend_entry(const struct qf_fix_ctx *c, struct odd_entry *e)
+{
+	const unsigned int dead = QF_ODD_UNALIGNED | QF_ODD_PAST_END |
+				  QF_ODD_SUB_NO_CLUSTER | QF_ODD_COPIED_NOTHING;
+	const unsigned int flags = QF_ODD_RESERVED | QF_ODD_ZERO_EXTL2 |
+				   QF_ODD_DATA_FILE_PLAIN;
+	uint64_t off = e->entry & QF_ENTRY_OFFSET_MASK;
+
+	if (e->odd & (QF_ODD_RESERVED | QF_ODD_UNALIGNED) &&
+	    qf_payload_inflates(c->img, e->entry | QF_ENTRY_COMPRESSED)) {
+		e->entry |= QF_ENTRY_COMPRESSED;
+		return mend_compressed(c, e);
+	}
+	if (!(e->odd & ~flags))
+		return mend_readable(c, e);
+	if (c->img->geo.data_file)
+		return mend_in_data_file(c, e);
+	if (e->entry & QF_ENTRY_COMPRESSED)
+		return mend_compressed(c, e);
+	e->what = "put the flags of the L2 entry right";
+	if (is_borne_out(c, e))
+		return restore(c, e, off);
+	if (e->odd & QF_ODD_ZERO_V2 && !off) {
+		e->what = "clear the flag of an L2 entry that names nothing";
+		e->entry = 0;
+		return !c->recount.leaked;
+	}
+	return e->odd & dead ? mend_pointer(c, e) : false;
+}
+
 /* Finds what is to become of E; false: nothing. */
 static bool decide(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
-	const unsigned int dead = QF_ODD_UNALIGNED | QF_ODD_PAST_END |
-				  QF_ODD_COMPRESSED_DATA_FILE |
-				  QF_ODD_SUB_NO_CLUSTER | QF_ODD_COPIED_NOTHING;
 	const struct qf_image *img = c->img;
+	unsigned int odd = e->odd;
 	uint64_t bitmap;
-	unsigned int odd;
 
-	mend_flags(c, e);
+	if (odd & QF_ODD_SUB_BOTH && !mend_bitmap(e))
+		return false;
+	e->odd &= ~(unsigned int)QF_ODD_SUB_BOTH;
 	bitmap = e->bitmap;
-	odd = qf_entry_l2_odd(&img->geo, img->hdr.version, img->io->size,
-			      e->entry, e->bitmap) |
-	      (e->odd & QF_ODD_COMPRESSED_DATA_FILE);
-	if (odd & dead && !mend_pointer(c, e))
+	if (e->odd && !mend_entry(c, e))
 		return false;
 	/* what shows the backing file, or zeros, goes on doing so */
 	if (e->lost && odd & (QF_ODD_SUB_NO_CLUSTER | QF_ODD_COPIED_NOTHING)) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * L1 entries that break the format's rules. A pointer to a lost table is
- * restored if the table is found; it is given up only if the file was cut
- * before it. Else the entry stays: it is the evidence that something is
- * missing.
+ * L1 entries that break the format's rules. A damaged word has no good bits:
+ * what takes its place is a table's offset, and the flag that the refcount
+ * demands. A pointer to a lost table is restored if the table is found; it is
+ * given up only if the file was cut before it. Else the entry stays: it is
+ * the evidence that something is missing.
  */
 #include "repair/plan/orphan.h"
 #include "repair/plan/place.h"
@@ -29,15 +30,25 @@ struct l1_fix {
 	bool placed;
 };
 
+/* The entry of HOLDER for the table at f->off, and nothing else. */
+static uint64_t word_for(const struct l1_fix *f, uint32_t holder)
+{
+	uint64_t stated = 0;
+
+	if (!f->off || holder != QF_HOLDER_ACTIVE ||
+	    qf_fix_refcount(f->c, f->off >> f->c->img->geo.cluster_bits,
+			    &stated))
+		stated = 0;
+	return f->off | (stated == 1 ? QF_ENTRY_COPIED : 0);
+}
+
 /* Sets the entry of one holder. */
 static enum qf_err one_holder(struct l1_fix *f, uint32_t holder,
 			      struct qf_why *why)
 {
 	const struct qf_image *img = f->c->img;
-	uint64_t l1_off, at, entry, span;
-	struct qf_be64 w;
+	uint64_t l1_off, at, span;
 	uint32_t entries;
-	enum qf_err err;
 
 	if (!qf_image_l1(img, holder, &l1_off, &entries) ||
 	    f->g->l1_index >= entries)
@@ -46,16 +57,13 @@ static enum qf_err one_holder(struct l1_fix *f, uint32_t holder,
 	/* an entry that makes the header a table claims all it points to */
 	if (f->t->off && qf_fix_shared(f->c, at))
 		return QF_OK;
-	err = qf_io_read_pad(img->io, &w, sizeof(w), at, why);
-	if (err)
-		return err;
-	entry = f->off ? f->off | (qf_be_get64(w) & QF_ENTRY_COPIED) : 0;
 	span = img->geo.cluster_bytes << img->geo.l2_bits;
 	if (f->lost &&
 	    !qf_plan_lose(f->c->plan, holder, f->g->l1_index * span, span))
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory for the plan");
-	return qf_plan_put64(f->c->plan, f->problem, at, entry, why, f->what);
+	return qf_plan_put64(f->c->plan, f->problem, at, word_for(f, holder),
+			     why, f->what);
 }
 
 static enum qf_err all_holders(struct l1_fix *f, struct qf_why *why)
@@ -85,6 +93,18 @@ static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
 static bool leads_nowhere(const struct qf_l2_table *t)
 {
 	return !t->off || t->odd & (QF_ODD_PAST_END | QF_ODD_UNALIGNED);
+}
+
+/* True if the counts bear out the table that the entry names: it is allocated,
+ * and no one else's. */
+static bool is_borne_out(const struct l1_fix *f)
+{
+	uint64_t stated;
+
+	return !qf_fix_shared(f->c, f->t->off) &&
+	       !qf_fix_refcount(f->c, f->t->off >> f->c->img->geo.cluster_bits,
+				&stated) &&
+	       stated;
 }
 
 /* True if the table at OFF can be the one of the entry. */
@@ -179,7 +199,7 @@ static enum qf_err one_table(struct l1_fix *f, struct qf_why *why)
 	if (!qf_plan_allows(f->c->plan, f->problem))
 		return QF_OK;
 	f->what = "clear the reserved bits of the L1 entry";
-	if (!leads_nowhere(t))
+	if (!leads_nowhere(t) && (is_borne_out(f) || !f->c->recount.leaked))
 		return all_holders(f, why);
 	if (t->odd & QF_ODD_PAST_END && was_cut_off(f->c, t->off)) {
 		f->off = 0;

@@ -317,6 +317,18 @@ bool qf_orphan_only(const struct qf_fix_ctx *c, uint64_t *off)
 	return false;
 }
 
+/* The cluster that the unaligned entry at POINTER_OFF is counted for; or 0. */
+static uint64_t unaligned(const struct qf_fix_ctx *c, uint64_t pointer_off)
+{
+	uint64_t in = c->img->geo.cluster_bytes - 1, off;
+	struct qf_be64 w;
+
+	if (qf_io_read_pad(c->img->io, &w, sizeof(w), pointer_off, NULL))
+		return 0;
+	off = qf_be_get64(w) & QF_ENTRY_OFFSET_MASK;
+	return off & in ? off & ~in : 0;
+}
+
 /* The versions of the L2 table for the L1 index, or NULL. */
 static const struct qf_group *versions(const struct qf_walk *w, uint64_t index)
 {
@@ -343,7 +355,7 @@ uint64_t qf_orphan_of_version(const struct qf_fix_ctx *c, uint64_t guest_off,
 	uint64_t at = (guest_off >> g->cluster_bits) & (g->l2_entries - 1);
 	const struct qf_l2_table *t;
 	struct qf_run r = { .n = 1 };
-	uint64_t found = 0, off;
+	uint64_t own = unaligned(c, pointer_off), found = 0, off;
 	struct qf_be64 w;
 	uint32_t v;
 
@@ -359,8 +371,9 @@ uint64_t qf_orphan_of_version(const struct qf_fix_ctx *c, uint64_t guest_off,
 		r.kind = (uint8_t)qf_entry_kind(g, r.entry);
 		off = r.entry & QF_ENTRY_OFFSET_MASK;
 		if (r.kind != QF_ENTRY_KIND_DATA || !off ||
-		    off & (g->cluster_bytes - 1) || qf_fix_shared(c, off) ||
-		    !qf_orphan_lacks(c, &r))
+		    off & (g->cluster_bytes - 1) ||
+		    (off != own &&
+		     (qf_fix_shared(c, off) || !qf_orphan_lacks(c, &r))))
 			continue;
 		if (found && found != off)
 			return 0;
