@@ -77,21 +77,26 @@ static bool colours_of(const char *mode, enum qf_tui_colours *out)
 	return false;
 }
 
-static enum qf_err export(const struct args *a, struct qf_image *img,
-			  const char *name, struct qf_why *why) {
-	struct qf_outbuf out = { 0 }; struct qf_sheet sheet = { 0 };
-	struct qf_model *m = NULL; char safe[300];
+static enum qf_err draw(const struct args *a, struct qf_image *img,
+			const char *name, struct qf_why *why)
+{
+	struct qf_outbuf out = { 0 };
+	struct qf_sheet sheet = { 0 };
+	struct qf_model *m = NULL;
+	char safe[300];
 	enum qf_err err = qf_model_whole(img, a->share, &m, why);
 
 	qf_text_safe(name, safe, sizeof(safe));
-	if (!err) err = qf_sheet_make(m, safe, a->hilbert, &sheet, why);
-	if (!err) err = format_of(a->export)(&sheet, &out, why);
-	if (!err){ err = qf_outfile_write(a->export, out.at, out.n, why);
-		   name = a->export; }
-qf_outbuf_free(&out);
-qf_sheet_free(&sheet);
-qf_model_free(m);
-return err;
+	if (!err)
+		err = qf_sheet_make(m, safe, a->hilbert, &sheet, why);
+	if (!err)
+		err = format_of(a->export)(&sheet, &out, why);
+	if (!err)
+		err = qf_outfile_write(a->export, out.at, out.n, why);
+	qf_outbuf_free(&out);
+	qf_sheet_free(&sheet);
+	qf_model_free(m);
+	return err;
 }
 
 static enum qf_err browse(const struct args *a, struct qf_image *img,
@@ -154,7 +159,7 @@ int qf_cmd_viz(int argc, char **argv)
 	err = qf_open_image(args.arg[0], QF_LOCK_READ, a.share, &img, &why);
 	if (err)
 		return qf_args_failed(args.arg[0], &why);
-	err = a.export ? export(&a, img, args.arg[0], &why)
+	err = a.export ? draw(&a, img, args.arg[0], &why)
 		       : browse(&a, img, args.arg[0], &why);
 	qf_image_close(img);
 	if (err)

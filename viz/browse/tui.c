@@ -5,6 +5,8 @@
  * there is work.
  */
 #include "viz/browse/tui.h"
+#include "viz/browse/drive.h"
+#include "viz/browse/frame.h"
 
 #include <errno.h>
 #include <ncurses.h>
@@ -148,7 +150,7 @@ static void show(struct qf_app *a)
 	const struct qf_cells *c = &a->screen;
 	int x, y;
 
-	qf_app_draw(a);
+	qf_frame_draw(a);
 	if (a->redraw)
 		clearok(stdscr, TRUE);
 	a->redraw = false;
@@ -229,14 +231,14 @@ static void take_mouse(struct qf_app *a)
 	if (getmouse(&e) == ERR)
 		return;
 	if (e.bstate & BUTTON1_DOUBLE_CLICKED)
-		qf_app_click(a, e.x, e.y, QF_CLICK_TWICE);
+		qf_drive_click(a, e.x, e.y, QF_CLICK_TWICE);
 	else if (e.bstate & (BUTTON1_CLICKED | BUTTON1_PRESSED))
-		qf_app_click(a, e.x, e.y, QF_CLICK);
+		qf_drive_click(a, e.x, e.y, QF_CLICK);
 	else if (e.bstate & BUTTON4_PRESSED)
-		qf_app_click(a, e.x, e.y, QF_WHEEL_UP);
+		qf_drive_click(a, e.x, e.y, QF_WHEEL_UP);
 #ifdef BUTTON5_PRESSED
 	else if (e.bstate & BUTTON5_PRESSED)
-		qf_app_click(a, e.x, e.y, QF_WHEEL_DOWN);
+		qf_drive_click(a, e.x, e.y, QF_WHEEL_DOWN);
 #endif
 }
 
@@ -260,13 +262,13 @@ static bool take_keys(struct qf_app *a)
 	while (!a->quit && (kind = get_wch(&ch)) != ERR) {
 		any = true;
 		if (kind != KEY_CODE_YES)
-			qf_app_key(a, key_of_char(ch));
+			qf_drive_key(a, key_of_char(ch));
 		else if (ch == KEY_RESIZE)
 			take_size(a);
 		else if (ch == KEY_MOUSE)
 			take_mouse(a);
 		else
-			qf_app_key(a, key_of_code(ch));
+			qf_drive_key(a, key_of_code(ch));
 	}
 	return any;
 }
@@ -279,7 +281,7 @@ static void loop(struct qf_app *a)
 
 	show(a);
 	while (!a->quit && !caught) {
-		busy = qf_app_tick(a, &changed);
+		busy = qf_drive_tick(a, &changed);
 		if (changed)
 			show(a);
 		n = poll(&in, 1, busy ? 0 : a->job ? WAIT_JOB_MS : WAIT_MS);
