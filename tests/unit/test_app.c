@@ -58,7 +58,7 @@ static void test_no_memory(void **unused)
 		img = mini_open(&m);
 		assert_non_null(img);
 		qf_mem_fail_at(n);
-		ok = !qf_app_open(&a, img, "test", NULL);
+		ok = !qf_app_open(&a, img, "test", false, NULL);
 		opened += ok;
 		if (ok)
 			use(&a);
@@ -67,7 +67,6 @@ static void test_no_memory(void **unused)
 		if (ok)
 			use(&a);
 		qf_app_close(&a);
-		qf_image_close(img);
 	}
 	assert_true(opened > 20);
 	mini_free(&m);
@@ -103,7 +102,7 @@ static void test_unreadable(void **unused)
 			 QF_OK);
 	f.fail_off = data;
 	f.fail_bytes = 1;
-	assert_int_equal(qf_app_open(&a, img, "test", &why), QF_OK);
+	assert_int_equal(qf_app_open(&a, img, "test", false, &why), QF_OK);
 	qf_drive_wait(&a);
 	qf_app_go(&a, QF_VIEW_HEX, data);
 	qf_frame_draw(&a);
@@ -124,7 +123,6 @@ static void test_unreadable(void **unused)
 	free(line);
 	use(&a);
 	qf_app_close(&a);
-	qf_image_close(img);
 	mini_free(&m);
 }
 
@@ -155,7 +153,7 @@ static void test_goto(void **unused)
 	(void)unused;
 	make_image(&m);
 	img = mini_open(&m);
-	assert_int_equal(qf_app_open(&a, img, "test", NULL), QF_OK);
+	assert_int_equal(qf_app_open(&a, img, "test", false, NULL), QF_OK);
 	for (i = 0; i < ARRAY_SIZE(cases) + ARRAY_SIZE(wrong); i++) {
 		bool good = i < ARRAY_SIZE(cases);
 		uint64_t before = a.at;
@@ -173,7 +171,6 @@ static void test_goto(void **unused)
 	qf_drive_key(&a, QF_KEY_BACKSPACE);
 	assert_int_equal(a.at, 2 * 4096);
 	qf_app_close(&a);
-	qf_image_close(img);
 	mini_free(&m);
 }
 

@@ -2,6 +2,7 @@
 #include "viz/browse/app.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "lib/model/open.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -11,10 +12,13 @@
 #include <string.h>
 
 enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
-			const char *name, struct qf_why *why)
+			const char *name, bool shared, struct qf_why *why)
 {
 	memset(a, 0, sizeof(*a));
 	a->img = img;
+	a->shared = shared;
+	a->locked = !shared;
+	qf_watch_start(&a->watch, img->io);
 	qf_text_safe(name, a->name, sizeof(a->name));
 	a->map.fit = true;
 	a->age = 1;
@@ -39,6 +43,7 @@ void qf_app_close(struct qf_app *a)
 	free(a->findings.row);
 	free(a->owners.owner);
 	free(a->hex.buf);
+	qf_image_close(a->img);
 	memset(a, 0, sizeof(*a));
 }
 
@@ -124,6 +129,72 @@ void qf_app_back(struct qf_app *a)
 	a->at = b->at;
 	a->owners.list.at = b->row;
 	keep_inside(a);
+}
+
+/* The marks of the snapshots that are still there. */
+static void keep_marks(const struct qf_scene *old, struct qf_scene *now)
+{
+	uint32_t i, k;
+
+	for (i = 0; i < now->n_holders; i++)
+		for (k = 0; k < old->n_holders; k++)
+			now->holder[i].marked |=
+				old->holder[k].marked &&
+				!strcmp(old->holder[k].id, now->holder[i].id) &&
+				!strcmp(old->holder[k].name,
+					now->holder[i].name);
+}
+
+/* Shows IMG from now on. BUF: room for a cluster of it. */
+static void take_image(struct qf_app *a, struct qf_image *img,
+		       struct qf_model *m, unsigned char *buf)
+{
+	keep_marks(&a->model->scene, &m->scene);
+	qf_model_free(a->model);
+	qf_image_close(a->img);
+	free(a->hex.buf);
+	a->img = img;
+	a->model = m;
+	a->hex.buf = buf;
+	a->hex.buf_off = a->hex.magic_off = QF_NOWHERE;
+	a->owners.loaded = false;
+	a->locked = !a->shared;
+	a->file = QF_WATCH_SAME;
+	qf_watch_start(&a->watch, img->io);
+	keep_inside(a);
+	qf_app_marks_changed(a);
+	qf_app_say(a, QF_TINT_NOTE, "the image was opened anew");
+}
+
+void qf_app_reread(struct qf_app *a)
+{
+	struct qf_why why = { 0 };
+	struct qf_image *img = NULL;
+	struct qf_model *m = NULL;
+	unsigned char *buf = NULL;
+
+	if (a->img->io->fd < 0)
+		return;
+	qf_job_drop(a->job);
+	a->job = NULL;
+	a->hex.searching = false;
+	if (!qf_open_image(a->img->io->name, QF_LOCK_READ, a->shared, &img,
+			   &why)) {
+		m = qf_model_first(img);
+		buf = qf_mem_zalloc(1, img->geo.cluster_bytes + 16);
+	}
+	a->scene_tried = a->check_tried = false;
+	if (m && buf) {
+		take_image(a, img, m, buf);
+		return;
+	}
+	qf_app_say(a, QF_TINT_BAD, "not read anew: %s",
+		   img ? "no memory" : why.text);
+	a->scene_tried = a->model->scene.whole;
+	a->check_tried = a->model->checked;
+	qf_model_free(m);
+	qf_image_close(img);
+	free(buf);
 }
 
 static bool same_letter(unsigned char a, unsigned char b)

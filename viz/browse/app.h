@@ -10,6 +10,7 @@
 #include "viz/browse/hex.h"
 #include "viz/browse/list.h"
 #include "viz/draw/model.h"
+#include "viz/browse/watch.h"
 
 enum qf_view_id {
 	QF_VIEW_MAP,
@@ -114,9 +115,12 @@ struct qf_spot {
 #define QF_APP_BACK 64
 
 struct qf_app {
-	struct qf_image *img; /* the caller's */
+	struct qf_image *img; /* owned */
 	char name[256];
 	bool ascii, shared;
+	bool locked; /* no writer may begin, as long as it is being read */
+	struct qf_watch watch;
+	enum qf_watch_state file; /* what became of it since */
 	struct qf_cells screen;
 	struct qf_model *model; /* what is shown */
 	unsigned int age;	/* grows when the model or a mark changes */
@@ -147,10 +151,18 @@ struct qf_app {
 	struct qf_hex_state hex;
 };
 
-/* Errors: QF_ERR_NOMEM. */
+/*
+ * IMG becomes the browser's, also after an error; it is SHARED (-U), or locked
+ * against writers until it has been read. Errors: QF_ERR_NOMEM. Either way,
+ * qf_app_close.
+ */
 enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
-			const char *name, struct qf_why *why);
+			const char *name, bool shared, struct qf_why *why);
 void qf_app_close(struct qf_app *a);
+
+/* Opens the file anew and forgets what was read of it; where the user is
+ * stays. If it cannot be opened, says why, and all is as before. */
+void qf_app_reread(struct qf_app *a);
 
 void qf_app_say(struct qf_app *a, enum qf_tint tint, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -20,7 +20,8 @@ static const char help[] =
 	"       qfsck viz --export FILE.svg|FILE.png|FILE.html IMAGE\n"
 	"Browses a qcow2 image: a map of the file, its snapshots, what is wrong,\n"
 	"who owns what, and the bytes. Never changes a byte of it.\n"
-	"Press ? in the browser for its keys.\n\n"
+	"Press ? in the browser for its keys. It locks the image only while it\n"
+	"reads it, and says if the image changes afterwards.\n\n"
 	"      --export=FILE      write the map, the snapshots and the findings\n"
 	"                         as a picture (.svg, .png) or a page (.html)\n"
 	"      --hilbert          draw the map along Hilbert's curve\n"
@@ -77,6 +78,7 @@ static bool colours_of(const char *mode, enum qf_tui_colours *out)
 	return false;
 }
 
+/* IMG is closed by either of the two. */
 static enum qf_err draw(const struct args *a, struct qf_image *img,
 			const char *name, struct qf_why *why)
 {
@@ -96,6 +98,7 @@ static enum qf_err draw(const struct args *a, struct qf_image *img,
 	qf_outbuf_free(&out);
 	qf_sheet_free(&sheet);
 	qf_model_free(m);
+	qf_image_close(img);
 	return err;
 }
 
@@ -104,10 +107,9 @@ static enum qf_err browse(const struct args *a, struct qf_image *img,
 {
 	enum qf_tui_colours colours = QF_COLOURS_AUTO;
 	struct qf_app app;
-	enum qf_err err = qf_app_open(&app, img, name, why);
+	enum qf_err err = qf_app_open(&app, img, name, a->share, why);
 
 	colours_of(a->colour, &colours);
-	app.shared = a->share;
 	app.map.hilbert = a->hilbert;
 	app.ascii = a->ascii ||
 		    (!a->script && strcmp(nl_langinfo(CODESET), "UTF-8"));
@@ -161,7 +163,6 @@ int qf_cmd_viz(int argc, char **argv)
 		return qf_args_failed(args.arg[0], &why);
 	err = a.export ? draw(&a, img, args.arg[0], &why)
 		       : browse(&a, img, args.arg[0], &why);
-	qf_image_close(img);
 	if (err)
 		return qf_args_failed(err == QF_ERR_USAGE && a.export
 					      ? a.export

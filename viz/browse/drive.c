@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/browse/drive.h"
 #include "lib/base/mem.h"
+#include "lib/io/lock.h"
 #include "viz/browse/frame.h"
 #include "viz/browse/hex_search.h"
 #include "viz/browse/views.h"
@@ -159,6 +160,9 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 	case QF_ACT_SEARCH_NEXT:
 	case QF_ACT_SEARCH_PREV:
 		search(a, act == QF_ACT_SEARCH_PREV);
+		break;
+	case QF_ACT_REREAD:
+		qf_app_reread(a);
 		break;
 	case QF_ACT_REDRAW:
 		a->redraw = true;
@@ -342,6 +346,25 @@ static void begin_job(struct qf_app *a)
 	}
 }
 
+/* All that is shown at once has been read: a VM may start. */
+static void release_lock(struct qf_app *a)
+{
+	if (a->locked && a->img->io->fd >= 0)
+		qf_lock_drop(a->img->io->fd);
+	a->locked = false;
+}
+
+/* Looks what became of the file; true if there is news. */
+static bool look_at_file(struct qf_app *a)
+{
+	enum qf_watch_state now = qf_watch_look(&a->watch, a->img->io);
+
+	if (now <= a->file)
+		return false;
+	a->file = now;
+	return true;
+}
+
 bool qf_drive_tick(struct qf_app *a, bool *changed)
 {
 	*changed = a->job || a->hex.searching;
@@ -350,6 +373,9 @@ bool qf_drive_tick(struct qf_app *a, bool *changed)
 	if (!a->job)
 		begin_job(a);
 	*changed |= a->job != NULL;
+	if (!a->job)
+		release_lock(a);
+	*changed |= look_at_file(a);
 	if (!a->hex.searching)
 		return false;
 	qf_hex_search_step(a);

@@ -53,9 +53,11 @@ static void draw_verdict(struct qf_app *a)
 			     stage[a->job ? qf_job_kind(a->job) : 0],
 			     qf_job_part() * 100);
 	} else if (m->checked) {
-		n = snprintf(text, sizeof(text), " %s ",
-			     qf_check_verdict(m->report.verdict));
-		tint = tints[m->report.verdict];
+		n = snprintf(text, sizeof(text), " %s%s ",
+			     qf_check_verdict(m->report.verdict),
+			     a->file == QF_WATCH_SAME ? "" : ", changed since");
+		tint = a->file == QF_WATCH_SAME ? tints[m->report.verdict]
+						: QF_TINT_WARN;
 	} else {
 		n = snprintf(text, sizeof(text), " not checked ");
 		tint = QF_TINT_BAD;
@@ -91,6 +93,14 @@ static void draw_tabs(struct qf_app *a)
 
 static void draw_bottom(struct qf_app *a, int y)
 {
+	static const char *const news[] = {
+		[QF_WATCH_CHANGED] = "The image has changed since it was "
+				     "read. R reads it anew",
+		[QF_WATCH_REPLACED] = "Another file has the image's name now. "
+				      "R reads that one",
+		[QF_WATCH_GONE] = "The image was removed or renamed. You see "
+				  "what was read before",
+	};
 	struct qf_cells *c = &a->screen;
 	const char *p = a->typed;
 	int n;
@@ -105,6 +115,9 @@ static void draw_bottom(struct qf_app *a, int y)
 		qf_cells_reverse(c, 1 + n, y, 1);
 	} else if (a->message[0]) {
 		qf_cells_text(c, 0, y, c->w, a->message_tint, a->message);
+	} else if (a->file != QF_WATCH_SAME) {
+		qf_cells_text(c, 0, y, c->w, QF_TINT_WARN,
+			      c->w < 60 ? "changed: R rereads" : news[a->file]);
 	} else {
 		qf_cells_text(c, 0, y, c->w, QF_TINT_DIM,
 			      c->w < 30 ? "? help"

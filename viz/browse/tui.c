@@ -273,7 +273,9 @@ static bool take_keys(struct qf_app *a)
 	return any;
 }
 
-static void loop(struct qf_app *a)
+/* Until the user quits or a signal comes; false if the terminal went away. A
+ * hang-up is no key: poll would say forever that there is one to read. */
+static bool loop(struct qf_app *a)
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
 	bool busy, changed;
@@ -285,11 +287,15 @@ static void loop(struct qf_app *a)
 		if (changed)
 			show(a);
 		n = poll(&in, 1, busy ? 0 : a->job ? WAIT_JOB_MS : WAIT_MS);
-		if (n > 0 && !(in.revents & POLLIN))
-			break; /* the terminal is gone */
+		if (n > 0 && in.revents & ~POLLIN)
+			return false;
+		errno = 0;
 		if (take_keys(a))
 			show(a);
+		else if (n > 0 && errno == EIO)
+			return false; /* as an orphan in the background */
 	}
+	return true;
 }
 
 static bool start(enum qf_tui_colours colours)
@@ -326,6 +332,7 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 		       struct qf_why *why)
 {
 	SCREEN *screen;
+	bool there;
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
 		qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
@@ -347,12 +354,15 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 	prepare_undo();
 	set_handlers(true);
 	take_size(a);
-	loop(a);
+	there = loop(a);
 	endwin();
 	screen = set_term(NULL);
 	delscreen(screen);
 	set_handlers(false);
 	if (caught)
 		raise(caught);
+	if (!there)
+		return qf_err_set(why, QF_ERR_IO, 0, QF_NOWHERE,
+				  "the terminal went away");
 	return QF_OK;
 }

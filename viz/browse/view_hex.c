@@ -37,7 +37,8 @@ static void load(struct qf_app *a)
 	enum qf_kind kind;
 	uint32_t set;
 
-	if (st->buf_off == off && st->buf_age == a->age && !a->shared)
+	if (st->buf_off == off && st->buf_age == a->age && !a->shared &&
+	    a->file == QF_WATCH_SAME)
 		return;
 	memset(&st->why, 0, sizeof(st->why));
 	if (qf_io_read_pad(a->img->io, st->buf, a->img->geo.cluster_bytes, off,
