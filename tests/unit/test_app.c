@@ -3,7 +3,8 @@
 #include "lib/base/mem.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
-#include "viz/browse/app.h"
+#include "viz/browse/drive.h"
+#include "viz/browse/frame.h"
 
 #include <locale.h>
 
@@ -32,14 +33,14 @@ static void use(struct qf_app *a)
 	static const char keys[] = "2 s1]mo5o4w35u?";
 	const char *p;
 
-	qf_app_wait(a);
+	qf_drive_wait(a);
 	for (p = keys; *p; p++) {
-		qf_app_key(a, (uint32_t)*p);
-		qf_app_wait(a);
-		qf_app_draw(a);
+		qf_drive_key(a, (uint32_t)*p);
+		qf_drive_wait(a);
+		qf_frame_draw(a);
 	}
 	qf_cells_resize(&a->screen, 200, 50);
-	qf_app_draw(a);
+	qf_frame_draw(a);
 }
 
 static void test_no_memory(void **unused)
@@ -57,7 +58,7 @@ static void test_no_memory(void **unused)
 		img = mini_open(&m);
 		assert_non_null(img);
 		qf_mem_fail_at(n);
-		ok = !qf_app_open(&a, img, "test", NULL);
+		ok = !qf_app_open(&a, img, "test", false, NULL);
 		opened += ok;
 		if (ok)
 			use(&a);
@@ -66,7 +67,6 @@ static void test_no_memory(void **unused)
 		if (ok)
 			use(&a);
 		qf_app_close(&a);
-		qf_image_close(img);
 	}
 	assert_true(opened > 20);
 	mini_free(&m);
@@ -102,28 +102,27 @@ static void test_unreadable(void **unused)
 			 QF_OK);
 	f.fail_off = data;
 	f.fail_bytes = 1;
-	assert_int_equal(qf_app_open(&a, img, "test", &why), QF_OK);
-	qf_app_wait(&a);
+	assert_int_equal(qf_app_open(&a, img, "test", false, &why), QF_OK);
+	qf_drive_wait(&a);
 	qf_app_go(&a, QF_VIEW_HEX, data);
-	qf_app_draw(&a);
+	qf_frame_draw(&a);
 	line = row_of(&a, 2);
 	assert_non_null(strstr(line, "Input/output error"));
 	free(line);
 	/* a search passes over it, and says so */
 	qf_app_go(&a, QF_VIEW_HEX, 0);
 	strcpy(a.pattern, "no such bytes");
-	qf_app_key(&a, 'n');
-	qf_app_wait(&a);
+	qf_drive_key(&a, 'n');
+	qf_drive_wait(&a);
 	assert_non_null(strstr(a.message, "could not be read"));
 	/* the next cluster can be looked at as ever */
 	qf_app_go(&a, QF_VIEW_HEX, 0);
-	qf_app_draw(&a);
+	qf_frame_draw(&a);
 	line = row_of(&a, 2);
 	assert_non_null(strstr(line, "magic 0x514649fb"));
 	free(line);
 	use(&a);
 	qf_app_close(&a);
-	qf_image_close(img);
 	mini_free(&m);
 }
 
@@ -154,25 +153,24 @@ static void test_goto(void **unused)
 	(void)unused;
 	make_image(&m);
 	img = mini_open(&m);
-	assert_int_equal(qf_app_open(&a, img, "test", NULL), QF_OK);
+	assert_int_equal(qf_app_open(&a, img, "test", false, NULL), QF_OK);
 	for (i = 0; i < ARRAY_SIZE(cases) + ARRAY_SIZE(wrong); i++) {
 		bool good = i < ARRAY_SIZE(cases);
 		uint64_t before = a.at;
 
-		qf_app_key(&a, ':');
+		qf_drive_key(&a, ':');
 		for (p = good ? cases[i].typed : wrong[i - ARRAY_SIZE(cases)];
 		     *p; p++)
-			qf_app_key(&a, (uint32_t)*p);
-		qf_app_key(&a, QF_KEY_ENTER);
+			qf_drive_key(&a, (uint32_t)*p);
+		qf_drive_key(&a, QF_KEY_ENTER);
 		assert_int_equal(a.at, good ? cases[i].at : before);
 	}
 	/* past the end: as far as the file goes */
 	qf_app_go(&a, QF_VIEW_MAP, UINT64_MAX);
 	assert_int_equal(a.at, img->io->size - 1);
-	qf_app_key(&a, QF_KEY_BACKSPACE);
+	qf_drive_key(&a, QF_KEY_BACKSPACE);
 	assert_int_equal(a.at, 2 * 4096);
 	qf_app_close(&a);
-	qf_image_close(img);
 	mini_free(&m);
 }
 

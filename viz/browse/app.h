@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The browser without a terminal: its state, what keys do to it, and how it
- * looks, in cells. The terminal (tui.c) and the scripts (script.c) drive it.
+ * The browser's state, and what every view needs of it. Keys move it
+ * (drive.h), and it is drawn into cells (frame.h); no terminal in it.
  */
 #ifndef QF_APP_H
 #define QF_APP_H
 
 #include "viz/draw/cells.h"
 #include "viz/browse/hex.h"
-#include "viz/browse/keys.h"
+#include "viz/browse/list.h"
 #include "viz/draw/model.h"
+#include "viz/browse/watch.h"
 
 enum qf_view_id {
 	QF_VIEW_MAP,
@@ -18,34 +19,6 @@ enum qf_view_id {
 	QF_VIEW_OWNERS,
 	QF_VIEW_HEX,
 	QF_VIEWS
-};
-
-/* A stretch of rows of the screen. */
-struct qf_area {
-	int y, h, w;
-};
-
-struct qf_app;
-
-struct qf_view {
-	const char *name;
-	char letter; /* as in keys.def */
-	void (*draw)(struct qf_app *a, struct qf_area area);
-	/* true if the action meant something */
-	bool (*act)(struct qf_app *a, enum qf_action act);
-	/* looks for a->pattern, from the cursor on or back; may be NULL */
-	bool (*find)(struct qf_app *a, bool back);
-	/* a click into the area drawn last; may be NULL */
-	void (*click)(struct qf_app *a, int x, int y, bool twice);
-};
-
-extern const struct qf_view qf_view_map, qf_view_snapshots, qf_view_findings,
-	qf_view_owners, qf_view_hex;
-
-/* A list that is longer than the screen. */
-struct qf_list {
-	size_t at, top, rows; /* rows: of the screen, as drawn last */
-	int y;		      /* where its first row was drawn */
 };
 
 struct qf_map_state {
@@ -142,9 +115,12 @@ struct qf_spot {
 #define QF_APP_BACK 64
 
 struct qf_app {
-	struct qf_image *img; /* the caller's */
+	struct qf_image *img; /* owned */
 	char name[256];
 	bool ascii, shared;
+	bool locked; /* no writer may begin, as long as it is being read */
+	struct qf_watch watch;
+	enum qf_watch_state file; /* what became of it since */
 	struct qf_cells screen;
 	struct qf_model *model; /* what is shown */
 	unsigned int age;	/* grows when the model or a mark changes */
@@ -175,59 +151,29 @@ struct qf_app {
 	struct qf_hex_state hex;
 };
 
-/* Errors: QF_ERR_NOMEM. Begins to look at the image in the background. */
+/*
+ * IMG becomes the browser's, also after an error; it is SHARED (-U), or locked
+ * against writers until it has been read. Errors: QF_ERR_NOMEM. Either way,
+ * qf_app_close.
+ */
 enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
-			const char *name, struct qf_why *why);
+			const char *name, bool shared, struct qf_why *why);
 void qf_app_close(struct qf_app *a);
 
-/* Draws everything into a->screen. */
-void qf_app_draw(struct qf_app *a);
+/* Opens the file anew and forgets what was read of it; where the user is
+ * stays. If it cannot be opened, says why, and all is as before. */
+void qf_app_reread(struct qf_app *a);
 
-void qf_app_key(struct qf_app *a, uint32_t key);
-enum qf_app_click { QF_CLICK, QF_CLICK_TWICE, QF_WHEEL_UP, QF_WHEEL_DOWN };
-void qf_app_click(struct qf_app *a, int x, int y, enum qf_app_click c);
-
-/*
- * Does a slice of what goes on between the keys and takes over what the
- * background has found. True while there is more to do soon: call again.
- * *CHANGED: the screen must be drawn.
- */
-bool qf_app_tick(struct qf_app *a, bool *changed);
-
-/* Until all that was begun is done; for the scripts. */
-void qf_app_wait(struct qf_app *a);
-
-/* For the views. */
 void qf_app_say(struct qf_app *a, enum qf_tint tint, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at);
 uint64_t qf_app_cluster(const struct qf_app *a);
 void qf_app_set_cluster(struct qf_app *a, uint64_t cluster);
 void qf_app_marks_changed(struct qf_app *a);
+/* Where it was before it last went somewhere. */
+void qf_app_back(struct qf_app *a);
+
+/* True if PATTERN stands in TEXT, whatever the case of its letters. */
 bool qf_app_matches(const char *text, const char *pattern);
-
-/* Moves in a list of N rows; true if ACT is a movement. */
-bool qf_list_act(struct qf_list *l, size_t n, enum qf_action act);
-/* Before drawing N rows from row Y on with room for ROWS. */
-void qf_list_show(struct qf_list *l, size_t n, int y, int rows);
-/* The row at screen row Y; false if none of N is there. */
-bool qf_list_click(struct qf_list *l, size_t n, int y);
-
-/* A part of one bar of WIDTH columns. */
-void qf_app_bar(struct qf_app *a, int x, int y, int width, double part,
-		enum qf_tint tint);
-
-/* Wraps TEXT into W columns and at most ROWS rows; returns its lines. */
-int qf_app_wrap(struct qf_app *a, int x, int y, int w, int rows,
-		enum qf_tint tint, const char *text);
-
-const struct qf_view *qf_app_view(enum qf_view_id id);
-/* The view whose tab stands at column X of the top line, or -1. */
-int qf_app_tab_at(const struct qf_app *a, int x);
-
-/* Begins to look for a->pattern in the bytes. */
-bool qf_hex_find(struct qf_app *a, bool back);
-/* A slice of the search that a->hex describes. */
-void qf_hex_search(struct qf_app *a);
 
 #endif

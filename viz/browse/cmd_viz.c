@@ -20,7 +20,8 @@ static const char help[] =
 	"       qfsck viz --export FILE.svg|FILE.png|FILE.html IMAGE\n"
 	"Browses a qcow2 image: a map of the file, its snapshots, what is wrong,\n"
 	"who owns what, and the bytes. Never changes a byte of it.\n"
-	"Press ? in the browser for its keys.\n\n"
+	"Press ? in the browser for its keys. It locks the image only while it\n"
+	"reads it, and says if the image changes afterwards.\n\n"
 	"      --export=FILE      write the map, the snapshots and the findings\n"
 	"                         as a picture (.svg, .png) or a page (.html)\n"
 	"      --hilbert          draw the map along Hilbert's curve\n"
@@ -77,21 +78,28 @@ static bool colours_of(const char *mode, enum qf_tui_colours *out)
 	return false;
 }
 
-static enum qf_err export(const struct args *a, struct qf_image *img,
-			  const char *name, struct qf_why *why) {
-	struct qf_outbuf out = { 0 }; struct qf_sheet sheet = { 0 };
-	struct qf_model *m = NULL; char safe[300];
+/* IMG is closed by either of the two. */
+static enum qf_err draw(const struct args *a, struct qf_image *img,
+			const char *name, struct qf_why *why)
+{
+	struct qf_outbuf out = { 0 };
+	struct qf_sheet sheet = { 0 };
+	struct qf_model *m = NULL;
+	char safe[300];
 	enum qf_err err = qf_model_whole(img, a->share, &m, why);
 
 	qf_text_safe(name, safe, sizeof(safe));
-	if (!err) err = qf_sheet_make(m, safe, a->hilbert, &sheet, why);
-	if (!err) err = format_of(a->export)(&sheet, &out, why);
-	if (!err){ err = qf_outfile_write(a->export, out.at, out.n, why);
-		   name = a->export; }
-qf_outbuf_free(&out);
-qf_sheet_free(&sheet);
-qf_model_free(m);
-return err;
+	if (!err)
+		err = qf_sheet_make(m, safe, a->hilbert, &sheet, why);
+	if (!err)
+		err = format_of(a->export)(&sheet, &out, why);
+	if (!err)
+		err = qf_outfile_write(a->export, out.at, out.n, why);
+	qf_outbuf_free(&out);
+	qf_sheet_free(&sheet);
+	qf_model_free(m);
+	qf_image_close(img);
+	return err;
 }
 
 static enum qf_err browse(const struct args *a, struct qf_image *img,
@@ -99,10 +107,9 @@ static enum qf_err browse(const struct args *a, struct qf_image *img,
 {
 	enum qf_tui_colours colours = QF_COLOURS_AUTO;
 	struct qf_app app;
-	enum qf_err err = qf_app_open(&app, img, name, why);
+	enum qf_err err = qf_app_open(&app, img, name, a->share, why);
 
 	colours_of(a->colour, &colours);
-	app.shared = a->share;
 	app.map.hilbert = a->hilbert;
 	app.ascii = a->ascii ||
 		    (!a->script && strcmp(nl_langinfo(CODESET), "UTF-8"));
@@ -154,9 +161,8 @@ int qf_cmd_viz(int argc, char **argv)
 	err = qf_open_image(args.arg[0], QF_LOCK_READ, a.share, &img, &why);
 	if (err)
 		return qf_args_failed(args.arg[0], &why);
-	err = a.export ? export(&a, img, args.arg[0], &why)
+	err = a.export ? draw(&a, img, args.arg[0], &why)
 		       : browse(&a, img, args.arg[0], &why);
-	qf_image_close(img);
 	if (err)
 		return qf_args_failed(err == QF_ERR_USAGE && a.export
 					      ? a.export

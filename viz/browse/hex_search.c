@@ -3,7 +3,7 @@
  * The search for bytes in the file: a slice at a time, so that keys are
  * heard in between.
  */
-#include "viz/browse/app.h"
+#include "viz/browse/hex_search.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -44,7 +44,7 @@ static bool parse_needle(struct qf_hex_state *st, const char *s)
 	return st->needle_bytes && !s[i];
 }
 
-bool qf_hex_find(struct qf_app *a, bool back)
+bool qf_hex_search_begin(struct qf_app *a, bool back)
 {
 	struct qf_hex_state *st = &a->hex;
 
@@ -151,7 +151,7 @@ static void search_on(struct qf_app *a, unsigned char *buf)
 		st->search_at += SLICE;
 }
 
-void qf_hex_search(struct qf_app *a)
+void qf_hex_search_step(struct qf_app *a)
 {
 	unsigned char *buf = malloc(SLICE + sizeof(a->hex.needle));
 	int i;

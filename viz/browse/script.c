@@ -2,6 +2,8 @@
 #include "viz/browse/script.h"
 #include "lib/base/text.h"
 #include "viz/draw/outfile.h"
+#include "viz/browse/drive.h"
+#include "viz/browse/frame.h"
 #include "viz/browse/screen.h"
 
 #include <errno.h>
@@ -38,9 +40,9 @@ static void press(struct qf_app *a, uint32_t key)
 {
 	bool changed;
 
-	qf_app_key(a, key);
-	qf_app_tick(a, &changed);
-	qf_app_draw(a);
+	qf_drive_key(a, key);
+	qf_drive_tick(a, &changed);
+	qf_frame_draw(a);
 }
 
 static enum qf_err do_key(struct qf_app *a, char *arg, struct qf_why *why)
@@ -68,16 +70,16 @@ static enum qf_err do_type(struct qf_app *a, char *arg, struct qf_why *why)
 	return QF_OK;
 }
 
-static enum qf_err mouse(struct qf_app *a, const char *arg, enum qf_app_click c,
-			 struct qf_why *why)
+static enum qf_err mouse(struct qf_app *a, const char *arg,
+			 enum qf_drive_click c, struct qf_why *why)
 {
 	int x, y;
 
 	if (sscanf(arg, "%d %d", &x, &y) != 2)
 		return bad(why, "no place on the screen", arg);
-	qf_app_draw(a);
-	qf_app_click(a, x, y, c);
-	qf_app_draw(a);
+	qf_frame_draw(a);
+	qf_drive_click(a, x, y, c);
+	qf_frame_draw(a);
 	return QF_OK;
 }
 
@@ -106,7 +108,7 @@ static enum qf_err do_wait(struct qf_app *a, char *arg, struct qf_why *why)
 {
 	(void)arg;
 	(void)why;
-	qf_app_wait(a);
+	qf_drive_wait(a);
 	return QF_OK;
 }
 
@@ -119,7 +121,7 @@ static enum qf_err do_save(struct qf_app *a, char *arg, struct qf_why *why)
 
 	if (!*arg)
 		return bad(why, "no file to save to", arg);
-	qf_app_draw(a);
+	qf_frame_draw(a);
 	if (dot && !strcmp(dot, ".svg")) {
 		qf_screen_svg(&a->screen, &out);
 	} else {
@@ -156,16 +158,16 @@ static enum qf_err do_random(struct qf_app *a, char *arg, struct qf_why *why)
 	for (state = seed * 2 + 1; n; n--) {
 		v = next(&state) >> 8;
 		if (v % 16 == 0)
-			qf_app_click(a, (int)(v >> 8 & 0xff),
-				     (int)(v >> 16 & 0x3f),
-				     (enum qf_app_click)(v >> 24 & 3));
+			qf_drive_click(a, (int)(v >> 8 & 0xff),
+				       (int)(v >> 16 & 0x3f),
+				       (enum qf_drive_click)(v >> 24 & 3));
 		else if (v % 3)
 			press(a, ' ' + (uint32_t)(v >> 8) % 95);
 		else
 			press(a, QF_KEY_NONE + (uint32_t)(v >> 8) %
 						       (QF_KEY_END_OF_LIST -
 							QF_KEY_NONE));
-		qf_app_draw(a);
+		qf_frame_draw(a);
 		a->quit = false;
 	}
 	return QF_OK;
@@ -190,7 +192,7 @@ static enum qf_err do_storm(struct qf_app *a, char *arg, struct qf_why *why)
 			qf_cells_resize(&a->screen,
 					1 + (int)(v >> 8 & 0xffff) % 300,
 					1 + (int)(v >> 24 & 0xffff) % 100);
-		qf_app_draw(a);
+		qf_frame_draw(a);
 	}
 	return QF_OK;
 }

@@ -5,6 +5,8 @@
  * there is work.
  */
 #include "viz/browse/tui.h"
+#include "viz/browse/drive.h"
+#include "viz/browse/frame.h"
 
 #include <errno.h>
 #include <ncurses.h>
@@ -148,7 +150,7 @@ static void show(struct qf_app *a)
 	const struct qf_cells *c = &a->screen;
 	int x, y;
 
-	qf_app_draw(a);
+	qf_frame_draw(a);
 	if (a->redraw)
 		clearok(stdscr, TRUE);
 	a->redraw = false;
@@ -229,14 +231,14 @@ static void take_mouse(struct qf_app *a)
 	if (getmouse(&e) == ERR)
 		return;
 	if (e.bstate & BUTTON1_DOUBLE_CLICKED)
-		qf_app_click(a, e.x, e.y, QF_CLICK_TWICE);
+		qf_drive_click(a, e.x, e.y, QF_CLICK_TWICE);
 	else if (e.bstate & (BUTTON1_CLICKED | BUTTON1_PRESSED))
-		qf_app_click(a, e.x, e.y, QF_CLICK);
+		qf_drive_click(a, e.x, e.y, QF_CLICK);
 	else if (e.bstate & BUTTON4_PRESSED)
-		qf_app_click(a, e.x, e.y, QF_WHEEL_UP);
+		qf_drive_click(a, e.x, e.y, QF_WHEEL_UP);
 #ifdef BUTTON5_PRESSED
 	else if (e.bstate & BUTTON5_PRESSED)
-		qf_app_click(a, e.x, e.y, QF_WHEEL_DOWN);
+		qf_drive_click(a, e.x, e.y, QF_WHEEL_DOWN);
 #endif
 }
 
@@ -260,18 +262,20 @@ static bool take_keys(struct qf_app *a)
 	while (!a->quit && (kind = get_wch(&ch)) != ERR) {
 		any = true;
 		if (kind != KEY_CODE_YES)
-			qf_app_key(a, key_of_char(ch));
+			qf_drive_key(a, key_of_char(ch));
 		else if (ch == KEY_RESIZE)
 			take_size(a);
 		else if (ch == KEY_MOUSE)
 			take_mouse(a);
 		else
-			qf_app_key(a, key_of_code(ch));
+			qf_drive_key(a, key_of_code(ch));
 	}
 	return any;
 }
 
-static void loop(struct qf_app *a)
+/* Until the user quits or a signal comes; false if the terminal went away. A
+ * hang-up is no key: poll would say forever that there is one to read. */
+static bool loop(struct qf_app *a)
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
 	bool busy, changed;
@@ -279,15 +283,19 @@ static void loop(struct qf_app *a)
 
 	show(a);
 	while (!a->quit && !caught) {
-		busy = qf_app_tick(a, &changed);
+		busy = qf_drive_tick(a, &changed);
 		if (changed)
 			show(a);
 		n = poll(&in, 1, busy ? 0 : a->job ? WAIT_JOB_MS : WAIT_MS);
-		if (n > 0 && !(in.revents & POLLIN))
-			break; /* the terminal is gone */
+		if (n > 0 && in.revents & ~POLLIN)
+			return false;
+		errno = 0;
 		if (take_keys(a))
 			show(a);
+		else if (n > 0 && errno == EIO)
+			return false; /* as an orphan in the background */
 	}
+	return true;
 }
 
 static bool start(enum qf_tui_colours colours)
@@ -324,6 +332,7 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 		       struct qf_why *why)
 {
 	SCREEN *screen;
+	bool there;
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
 		qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
@@ -345,12 +354,15 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 	prepare_undo();
 	set_handlers(true);
 	take_size(a);
-	loop(a);
+	there = loop(a);
 	endwin();
 	screen = set_term(NULL);
 	delscreen(screen);
 	set_handlers(false);
 	if (caught)
 		raise(caught);
+	if (!there)
+		return qf_err_set(why, QF_ERR_IO, 0, QF_NOWHERE,
+				  "the terminal went away");
 	return QF_OK;
 }

@@ -15,7 +15,7 @@ enum qf_tui_colours {
 /*
  * Runs A until the user quits; the terminal is as before afterwards, also
  * after a signal, which then ends the process. Errors: QF_ERR_UNSUPPORTED if
- * there is no terminal that can be used.
+ * there is no terminal that can be used, QF_ERR_IO if it goes away.
  */
 enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 		       struct qf_why *why);

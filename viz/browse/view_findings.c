@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The report as a tree: severity, problem, place. */
-#include "viz/browse/app.h"
+#include "viz/browse/views.h"
+#include "viz/browse/widget.h"
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
@@ -226,12 +227,12 @@ static void draw_finding_detail(struct qf_app *a, int y, int rows,
 	int n;
 
 	if (r->level == 1)
-		qf_app_wrap(a, 1, y, c->w - 2, rows, QF_TINT_TEXT,
-			    problem(a, r->first)->why);
+		qf_widget_wrap(a, 1, y, c->w - 2, rows, QF_TINT_TEXT,
+			       problem(a, r->first)->why);
 	if (r->level != 2)
 		return;
-	n = qf_app_wrap(a, 1, y, c->w - 2, rows, QF_TINT_TEXT,
-			f->text ? f->text : "(no memory)");
+	n = qf_widget_wrap(a, 1, y, c->w - 2, rows, QF_TINT_TEXT,
+			   f->text ? f->text : "(no memory)");
 	if (f->owner && n < rows)
 		n += qf_cells_printf(c, 1, y + n, c->w - 1, QF_TINT_DIM,
 				     "owner: %s", f->owner) > 0;
@@ -254,15 +255,17 @@ static void draw_detail(struct qf_app *a, int y, int rows)
 		draw_finding_detail(a, y + 1, rows - 1, r);
 	} else if (r->of == QF_ROW_STORY) {
 		d = &a->model->report.diagnosis[r->first];
-		n = 1 + qf_app_wrap(a, 1, y + 1, c->w - 2, rows - 1,
-				    QF_TINT_TEXT, qf_diagnose_story(d->cause));
+		n = 1 + qf_widget_wrap(a, 1, y + 1, c->w - 2, rows - 1,
+				       QF_TINT_TEXT,
+				       qf_diagnose_story(d->cause));
 		if (n < rows)
-			qf_app_wrap(a, 1, y + n, c->w - 2, rows - n,
-				    QF_TINT_NOTE, qf_diagnose_advice(d->cause));
+			qf_widget_wrap(a, 1, y + n, c->w - 2, rows - n,
+				       QF_TINT_NOTE,
+				       qf_diagnose_advice(d->cause));
 	} else if (r->level) {
 		lost_text(a, r->first, text, sizeof(text));
-		qf_app_wrap(a, 1, y + 1, c->w - 2, rows - 1, QF_TINT_TEXT,
-			    text);
+		qf_widget_wrap(a, 1, y + 1, c->w - 2, rows - 1, QF_TINT_TEXT,
+			       text);
 	}
 }
 

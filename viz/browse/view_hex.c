@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A cluster's bytes, and what they mean. */
-#include "viz/browse/app.h"
+#include "viz/browse/hex_search.h"
+#include "viz/browse/views.h"
+#include "viz/browse/widget.h"
 #include "lib/base/identify.h"
 
 #include <ctype.h>
@@ -35,7 +37,8 @@ static void load(struct qf_app *a)
 	enum qf_kind kind;
 	uint32_t set;
 
-	if (st->buf_off == off && st->buf_age == a->age && !a->shared)
+	if (st->buf_off == off && st->buf_age == a->age && !a->shared &&
+	    a->file == QF_WATCH_SAME)
 		return;
 	memset(&st->why, 0, sizeof(st->why));
 	if (qf_io_read_pad(a->img->io, st->buf, a->img->geo.cluster_bytes, off,
@@ -188,7 +191,8 @@ static void draw(struct qf_app *a, struct qf_area area)
 		qf_cells_text(&a->screen, 0, y, area.w, QF_TINT_DIM,
 			      "the file is empty");
 	if (st->why.err)
-		qf_app_wrap(a, 0, y, area.w, rows, QF_TINT_BAD, st->why.text);
+		qf_widget_wrap(a, 0, y, area.w, rows, QF_TINT_BAD,
+			       st->why.text);
 	for (i = 0; i < rows && !st->why.err; i++) {
 		at = st->top + (uint64_t)(i * st->step);
 		if (at < len)
@@ -295,6 +299,6 @@ const struct qf_view qf_view_hex = {
 	.letter = 'h',
 	.draw = draw,
 	.act = act,
-	.find = qf_hex_find,
+	.find = qf_hex_search_begin,
 	.click = click,
 };

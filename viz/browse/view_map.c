@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The file as a grid of cells, the snapshots' bars, the legend. */
-#include "viz/browse/app.h"
+#include "viz/browse/views.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 

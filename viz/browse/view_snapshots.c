@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The active disk and the snapshots: what each holds, alone and shared. */
-#include "viz/browse/app.h"
+#include "viz/browse/views.h"
+#include "viz/browse/widget.h"
 #include "lib/base/text.h"
 
 #include <inttypes.h>
@@ -153,10 +154,10 @@ static void draw_row(struct qf_app *a, int y, uint32_t i, bool here,
 	qf_cells_printf(c, p->excl, y, 11, tint, "%10s",
 			qf_text_bytes(h->exclusive << s->cluster_bits, size,
 				      sizeof(size)));
-	qf_app_bar(a, p->ref_bar, y, p->bar_w, (double)h->referenced / all,
-		   QF_TINT_BAR);
-	qf_app_bar(a, p->excl_bar, y, p->bar_w, (double)h->exclusive / all,
-		   QF_TINT_MARK);
+	qf_widget_bar(a, p->ref_bar, y, p->bar_w, (double)h->referenced / all,
+		      QF_TINT_BAR);
+	qf_widget_bar(a, p->excl_bar, y, p->bar_w, (double)h->exclusive / all,
+		      QF_TINT_MARK);
 	if (here)
 		qf_cells_reverse(c, 0, y, c->w);
 }

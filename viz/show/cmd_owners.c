@@ -8,7 +8,7 @@
 #include "lib/base/text.h"
 #include "viz/show/cmd_args.h"
 #include "viz/show/map.h"
-#include "viz/draw/places.h"
+#include "viz/show/places.h"
 #include "viz/viz.h"
 
 #include <inttypes.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The frame around the views: tabs, bottom line, help; and lists and bars. */
-#include "viz/browse/app.h"
+/* What is around the views: tabs, bottom line, help, explanations. */
+#include "viz/browse/frame.h"
+#include "viz/browse/views.h"
+#include "viz/browse/widget.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,22 +13,19 @@ static int tab_place(const struct qf_app *a, int view, int *width)
 	int x = 7, i;
 
 	for (i = 0;; i++) {
-		*width = (int)strlen(qf_app_view((enum qf_view_id)i)->name) + 4;
+		*width = (int)strlen(qf_views[i]->name) + 4;
 		if (a->screen.w < 70)
 			*width =
 				3; /* the number alone, but for the view shown */
 		if (a->screen.w < 70 && i == (int)a->view)
-			*width =
-				(int)strlen(
-					qf_app_view((enum qf_view_id)i)->name) +
-				4;
+			*width = (int)strlen(qf_views[i]->name) + 4;
 		if (i == view)
 			return x;
 		x += *width;
 	}
 }
 
-int qf_app_tab_at(const struct qf_app *a, int x)
+int qf_frame_tab_at(const struct qf_app *a, int x)
 {
 	int i, width, at;
 
@@ -54,9 +53,11 @@ static void draw_verdict(struct qf_app *a)
 			     stage[a->job ? qf_job_kind(a->job) : 0],
 			     qf_job_part() * 100);
 	} else if (m->checked) {
-		n = snprintf(text, sizeof(text), " %s ",
-			     qf_check_verdict(m->report.verdict));
-		tint = tints[m->report.verdict];
+		n = snprintf(text, sizeof(text), " %s%s ",
+			     qf_check_verdict(m->report.verdict),
+			     a->file == QF_WATCH_SAME ? "" : ", changed since");
+		tint = a->file == QF_WATCH_SAME ? tints[m->report.verdict]
+						: QF_TINT_WARN;
 	} else {
 		n = snprintf(text, sizeof(text), " not checked ");
 		tint = QF_TINT_BAD;
@@ -85,13 +86,21 @@ static void draw_tabs(struct qf_app *a)
 		qf_cells_printf(c, x, 0, width,
 				i == (int)a->view ? QF_TINT_TAB : QF_TINT_TITLE,
 				width > 3 ? " %d %s " : " %d ", i + 1,
-				qf_app_view((enum qf_view_id)i)->name);
+				qf_views[i]->name);
 	}
 	draw_verdict(a);
 }
 
 static void draw_bottom(struct qf_app *a, int y)
 {
+	static const char *const news[] = {
+		[QF_WATCH_CHANGED] = "The image has changed since it was "
+				     "read. R reads it anew",
+		[QF_WATCH_REPLACED] = "Another file has the image's name now. "
+				      "R reads that one",
+		[QF_WATCH_GONE] = "The image was removed or renamed. You see "
+				  "what was read before",
+	};
 	struct qf_cells *c = &a->screen;
 	const char *p = a->typed;
 	int n;
@@ -106,6 +115,9 @@ static void draw_bottom(struct qf_app *a, int y)
 		qf_cells_reverse(c, 1 + n, y, 1);
 	} else if (a->message[0]) {
 		qf_cells_text(c, 0, y, c->w, a->message_tint, a->message);
+	} else if (a->file != QF_WATCH_SAME) {
+		qf_cells_text(c, 0, y, c->w, QF_TINT_WARN,
+			      c->w < 60 ? "changed: R rereads" : news[a->file]);
 	} else {
 		qf_cells_text(c, 0, y, c->w, QF_TINT_DIM,
 			      c->w < 30 ? "? help"
@@ -213,45 +225,6 @@ static void draw_help(struct qf_app *a)
 	}
 }
 
-/* Wraps TEXT into W columns; draws the lines from SKIP on, if there is room
- * till END. Returns the lines that TEXT has. */
-static int wrap(struct qf_app *a, int x, int y, int w, int skip, int end,
-		enum qf_tint tint, const char *text)
-{
-	char line[512];
-	size_t n;
-	int lines = 0;
-
-	if (w < 1)
-		return 0;
-	if (w > (int)sizeof(line) - 1)
-		w = (int)sizeof(line) - 1;
-	while (*text) {
-		n = strlen(text);
-		if (n > (size_t)w) {
-			for (n = (size_t)w; n && text[n] != ' '; n--)
-				;
-			n = n ? n : (size_t)w;
-		}
-		memcpy(line, text, n);
-		line[n] = '\0';
-		if (lines >= skip && y + lines - skip < end)
-			qf_cells_text(&a->screen, x, y + lines - skip, w, tint,
-				      line);
-		lines++;
-		text += n;
-		while (*text == ' ')
-			text++;
-	}
-	return lines;
-}
-
-int qf_app_wrap(struct qf_app *a, int x, int y, int w, int rows,
-		enum qf_tint tint, const char *text)
-{
-	return wrap(a, x, y, w, 0, y + rows, tint, text);
-}
-
 static void draw_explain(struct qf_app *a)
 {
 	const struct qf_problem_row *r = a->explain;
@@ -272,16 +245,18 @@ static void draw_explain(struct qf_app *a)
 			int skip = pass ? a->overlay_top - line : 1 << 20;
 			int at = skip < 0 ? y - skip : y;
 
-			line += wrap(a, x, at, w, skip < 0 ? 0 : skip, y + h,
-				     i == 2 || i == 5 ? QF_TINT_PANEL_KEY
-						      : QF_TINT_PANEL,
-				     part[i]);
+			line += qf_widget_wrap_from(a, x, at, w,
+						    skip < 0 ? 0 : skip, y + h,
+						    i == 2 || i == 5
+							    ? QF_TINT_PANEL_KEY
+							    : QF_TINT_PANEL,
+						    part[i]);
 			line += !part[i][0];
 		}
 	}
 }
 
-void qf_app_draw(struct qf_app *a)
+void qf_frame_draw(struct qf_app *a)
 {
 	struct qf_cells *c = &a->screen;
 	struct qf_area area = { 0, c->h, c->w };
@@ -300,92 +275,9 @@ void qf_app_draw(struct qf_app *a)
 		area.h = 0;
 	}
 	if (area.h > 0)
-		qf_app_view(a->view)->draw(a, area);
+		qf_views[a->view]->draw(a, area);
 	if (a->help)
 		draw_help(a);
 	else if (a->explain)
 		draw_explain(a);
-}
-
-bool qf_list_act(struct qf_list *l, size_t n, enum qf_action act)
-{
-	size_t page = l->rows > 1 ? l->rows - 1 : 1;
-
-	switch (act) {
-	case QF_ACT_UP:
-		l->at -= l->at > 0;
-		break;
-	case QF_ACT_DOWN:
-		l->at++;
-		break;
-	case QF_ACT_PAGE_UP:
-		l->at -= l->at > page ? page : l->at;
-		break;
-	case QF_ACT_PAGE_DOWN:
-		l->at += page;
-		break;
-	case QF_ACT_FIRST:
-		l->at = 0;
-		break;
-	case QF_ACT_LAST:
-		l->at = n;
-		break;
-	default:
-		return false;
-	}
-	if (l->at >= n)
-		l->at = n ? n - 1 : 0;
-	return true;
-}
-
-void qf_list_show(struct qf_list *l, size_t n, int y, int rows)
-{
-	l->rows = rows > 0 ? (size_t)rows : 0;
-	l->y = y;
-	if (l->at >= n)
-		l->at = n ? n - 1 : 0;
-	if (l->at < l->top)
-		l->top = l->at;
-	if (l->rows && l->at >= l->top + l->rows)
-		l->top = l->at - l->rows + 1;
-	if (l->top + l->rows > n)
-		l->top = n > l->rows ? n - l->rows : 0;
-}
-
-bool qf_list_click(struct qf_list *l, size_t n, int y)
-{
-	size_t row;
-
-	if (y < l->y || (size_t)(y - l->y) >= l->rows)
-		return false;
-	row = l->top + (size_t)(y - l->y);
-	if (row >= n)
-		return false;
-	l->at = row;
-	return true;
-}
-
-void qf_app_bar(struct qf_app *a, int x, int y, int width, double part,
-		enum qf_tint tint)
-{
-	static const uint32_t eighth[] = { ' ',	   0x258f, 0x258e, 0x258d,
-					   0x258c, 0x258b, 0x258a, 0x2589 };
-	int full, rest, i;
-
-	if (width < 1)
-		return;
-	part = part < 0 ? 0 : part > 1 ? 1 : part;
-	full = (int)(part * width);
-	rest = (int)((part * width - full) * 8);
-	for (i = 0; i < width; i++)
-		qf_cells_set(&a->screen, x + i, y,
-			     i < full ? tint : QF_TINT_DIM,
-			     i < full ? (a->ascii ? '#' : 0x2588) : ' ');
-	/* what is there at all is seen */
-	if (!full && !rest && part > 0)
-		rest = 1;
-	if (rest && full < width)
-		qf_cells_set(&a->screen, x + full, y, tint,
-			     a->ascii ? (rest > 3 || !full ? '-' : ' ')
-				      : eighth[rest]);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/draw/places.h"
+#include "viz/show/places.h"
 #include "lib/format/entry.h"
 #include "lib/base/mem.h"
 

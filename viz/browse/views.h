@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The views, one file each: view_*.c. */
+#ifndef QF_VIEWS_H
+#define QF_VIEWS_H
+
+#include "viz/browse/app.h"
+
+/* A stretch of rows of the screen. */
+struct qf_area {
+	int y, h, w;
+};
+
+struct qf_view {
+	const char *name;
+	char letter; /* as in keys.def */
+	void (*draw)(struct qf_app *a, struct qf_area area);
+	/* true if the action meant something */
+	bool (*act)(struct qf_app *a, enum qf_action act);
+	/* looks for a->pattern, from the cursor on or back; may be NULL */
+	bool (*find)(struct qf_app *a, bool back);
+	/* a click into the area drawn last; may be NULL */
+	void (*click)(struct qf_app *a, int x, int y, bool twice);
+};
+
+extern const struct qf_view qf_view_map, qf_view_snapshots, qf_view_findings,
+	qf_view_owners, qf_view_hex;
+
+extern const struct qf_view *const qf_views[QF_VIEWS];
+
+#endif
