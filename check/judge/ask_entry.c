@@ -38,7 +38,7 @@ static void ask(const struct qf_facts *f, struct qf_questions *l,
 		qf_question_for(h, QF_WITNESS_WAS_COUNTED);
 		qf_question_for(h, QF_WITNESS_WELL_FORMED);
 	}
-	if (!f->orphans) {
+	if (!f->refs_high && !f->unknown) {
 		h = qf_question_other(q, QF_HYPO_GONE);
 		qf_question_for(h, QF_WITNESS_NO_ORPHAN);
 		return;

@@ -54,7 +54,7 @@ static bool read_window(const struct qf_facts *f, uint64_t table_off,
 
 /* Where the nearest sound entry on one side puts it. */
 static uint64_t side(const struct qf_facts *f, const struct window *w,
-		     uint32_t index, bool left)
+		     uint32_t index, bool left, uint64_t *near)
 {
 	uint64_t size = f->img->geo.cluster_bytes, off, far = size;
 	uint32_t i = index;
@@ -63,6 +63,7 @@ static uint64_t side(const struct qf_facts *f, const struct window *w,
 		i = left ? i - 1 : i + 1;
 		switch (see(f, w, i, &off)) {
 		case SIGHT_SOUND:
+			*near = off;
 			if (left)
 				return off + far;
 			return off > far ? off - far : 0;
@@ -84,11 +85,11 @@ void qf_order_look(const struct qf_facts *f, uint64_t pointer_off,
 	uint32_t index = (uint32_t)(in / g->l2_entry_bytes);
 	struct window w;
 
-	o->left = o->right = 0;
+	memset(o, 0, sizeof(*o));
 	if (!read_window(f, pointer_off - in, index, &w))
 		return;
-	o->left = side(f, &w, index, true);
-	o->right = side(f, &w, index, false);
+	o->left = side(f, &w, index, true, &o->before);
+	o->right = side(f, &w, index, false, &o->behind);
 }
 
 void qf_order_speak(const struct qf_order *o, uint64_t value,
@@ -98,4 +99,7 @@ void qf_order_speak(const struct qf_order *o, uint64_t value,
 		qf_question_for(h, QF_WITNESS_ORDER_BOTH);
 	else if (qf_order_one(o, value))
 		qf_question_for(h, QF_WITNESS_ORDER_ONE);
+	else if ((o->before || o->behind) && value > o->before &&
+		 (!o->behind || value < o->behind))
+		qf_question_for(h, QF_WITNESS_ORDER_BETWEEN);
 }

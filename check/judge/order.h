@@ -14,6 +14,8 @@
 /* Where the entry's cluster would lie; 0: that side says nothing. */
 struct qf_order {
 	uint64_t left, right; /* host offsets */
+	/* the clusters of the nearest sound entries; 0: there is none */
+	uint64_t before, behind;
 };
 
 /* Looks around the L2 entry that stands at POINTER_OFF. */

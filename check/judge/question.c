@@ -117,9 +117,10 @@ static enum qf_grade grade_of(unsigned int margin, unsigned int kinds)
 
 static void decide(struct qf_question *q)
 {
-	unsigned int i, bits, kinds = 0, best = 0, second = 0, best_kinds = 0;
+	unsigned int i, bits, kinds = 0, best, second = 0, best_kinds = 0;
 
 	q->best = 0;
+	best = qf_question_bits(&q->h[0], NULL);
 	for (i = 1; i < q->n; i++) {
 		if (q->h[i].against)
 			continue;
@@ -136,7 +137,8 @@ static void decide(struct qf_question *q)
 	q->grade = QF_GRADE_OPEN;
 	if (q->more)
 		return;
-	q->grade = grade_of(best - second, best_kinds);
+	q->grade = q->best ? grade_of(best - second, best_kinds)
+			   : QF_GRADE_OPEN;
 	/* nothing can be lost by saying so: every candidate is excluded */
 	if (q->h[q->best].kind == QF_HYPO_GONE)
 		q->grade = QF_GRADE_PROVEN;

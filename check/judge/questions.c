@@ -11,6 +11,8 @@ static void weigh(const struct qf_facts *f, struct qf_hypothesis *h,
 {
 	uint64_t lacking = qf_facts_lacking(f, value);
 
+	if (!h)
+		return;
 	qf_order_speak(order, value, h);
 	if (lacking == weight)
 		qf_question_for(h, QF_WITNESS_COUNT_FITS);
@@ -29,6 +31,17 @@ static void add(const struct qf_facts *f, struct qf_question *q,
 		      weight, order);
 }
 
+/* Of several clusters that lack an owner, what the counts say for one they say
+ * for the others as well. */
+static void weigh_others(const struct qf_facts *f, struct qf_question *q)
+{
+	if (f->orphans < 2)
+		return;
+	qf_question_for(&q->h[0], QF_WITNESS_COUNT_FITS);
+	if (qf_facts_close(f))
+		qf_question_for(&q->h[0], QF_WITNESS_CLOSURE);
+}
+
 void qf_ask_candidates(const struct qf_facts *f, struct qf_question *q,
 		       uint64_t pointer_off, uint64_t guest_off,
 		       uint64_t weight, const struct qf_order *order)
@@ -37,6 +50,7 @@ void qf_ask_candidates(const struct qf_facts *f, struct qf_question *q,
 	struct qf_hypothesis *h;
 	unsigned int n, i;
 
+	weigh_others(f, q);
 	add(f, q, pointer_off, order->left, weight, order);
 	add(f, q, pointer_off, order->right, weight, order);
 	if (qf_facts_only_orphan(f, &only))
@@ -45,8 +59,7 @@ void qf_ask_candidates(const struct qf_facts *f, struct qf_question *q,
 			     MAX_VERSION_ANSWERS);
 	for (i = 0; i < n; i++) {
 		h = qf_question_value(q, pointer_off, version[i]);
-		if (h)
-			weigh(f, h, version[i], weight, order);
+		weigh(f, h, version[i], weight, order);
 		qf_question_for(h, QF_WITNESS_VERSION_NAMES);
 	}
 }

@@ -202,6 +202,24 @@ static void lost_damage(struct qf_pass_ctx *c)
 	}
 }
 
+/* What an entry led to that the judge knows to be bent; also one that is alone
+ * on its cluster, because another entry lost that. */
+static void lost_claims(struct qf_pass_ctx *c)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	const struct qf_question *q = c->questions->at;
+	size_t i;
+
+	for (i = 0; i < c->questions->n; i++, q++)
+		if (q->kind == QF_QUESTION_CLAIM && qf_question_is_answered(q))
+			qf_lost_for_table(
+				c,
+				(uint32_t)(q->guest_off >>
+					   (g->l2_bits + g->cluster_bits)),
+				q->place_off & ~(g->cluster_bytes - 1),
+				q->guest_off, q->bytes);
+}
+
 /* Disks whose whole L1 table is out of reach. */
 static void lost_disks(struct qf_pass_ctx *c)
 {
@@ -266,6 +284,7 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 	lost_entries(c);
 	lost_gaps(c);
 	lost_damage(c);
+	lost_claims(c);
 	lost_disks(c);
 	/* the leaks that speak for an erased part are those of a table, or of
 	 * a snapshot, that is known to be lost */

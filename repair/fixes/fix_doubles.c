@@ -340,6 +340,20 @@ static enum qf_err straighten(struct qf_fix_ctx *c, struct qf_why *why)
 	return err;
 }
 
+/* True if an entry that points into a cluster is among the claimants: it seems
+ * to claim two, and is a question of its own. */
+static bool is_astray(const struct work *w, const struct qf_owner_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (l->at[i].kind == QF_REF_DATA &&
+		    l->at[i].pointer & QF_ENTRY_OFFSET_MASK &
+			    (w->c->img->geo.cluster_bytes - 1))
+			return true;
+	return false;
+}
+
 /* True if cluster number K is the first of the table that O names: of a table
  * with many clusters, each one is shared, and the table is copied once. */
 static bool begins(const struct work *w, const struct qf_owner *o, size_t k)
@@ -369,7 +383,7 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 	if (!g)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory for the plan");
-	n = qf_claimants_split(l, g, l->n);
+	n = is_astray(w, l) ? 0 : qf_claimants_split(l, g, l->n);
 	had = w->c->plan->n;
 	best = keeper_of(w, g, n);
 	if (n && !is_affordable(w, g, n, best, &bytes)) {

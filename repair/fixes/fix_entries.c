@@ -7,7 +7,8 @@
  * Tables that hold no L2 entries at all are not touched.
  */
 #include "lib/base/mem.h"
-#include "repair/plan/orphan.h"
+#include "repair/fixes/fix.h"
+#include "repair/plan/decide.h"
 #include "repair/plan/payload.h"
 
 #include <inttypes.h>
@@ -127,17 +128,6 @@ static uint64_t word_at(const struct qf_image *img, uint64_t table_off,
 	return qf_be_get64(e);
 }
 
-/* The cluster that entry INDEX of the table points to, or 0. */
-static uint64_t neighbour(const struct qf_image *img, uint64_t table_off,
-			  uint32_t index)
-{
-	uint64_t entry = word_at(img, table_off, index);
-
-	if (entry & (QF_ENTRY_COMPRESSED | QF_L2_RESERVED_MASK))
-		return 0;
-	return entry & QF_ENTRY_OFFSET_MASK;
-}
-
 /* True if E may have read as zeros, as an entry beside it does, and the data
  * in the file may be other ones. */
 static bool may_be_zeros(const struct qf_image *img, const struct odd_entry *e)
@@ -184,17 +174,6 @@ static bool is_borne_out(const struct qf_fix_ctx *c, const struct odd_entry *e)
 	       stated;
 }
 
-/* The cluster behind the end was allocated once: the file was cut. */
-static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
-{
-	uint64_t stated;
-
-	return off >= c->img->io->size &&
-	       !(off & (c->img->geo.cluster_bytes - 1)) &&
-	       !qf_fix_refcount(c, off >> c->img->geo.cluster_bits, &stated) &&
-	       stated;
-}
-
 /* What the guest read there before was zeros, or an error. */
 static void give_up(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
@@ -207,17 +186,6 @@ static void give_up(const struct qf_fix_ctx *c, struct odd_entry *e)
 	e->bitmap = c->img->geo.extl2 ? SUB_ZERO : 0;
 }
 
-/* True if a single entry of the image leads nowhere. */
-static bool is_single(const struct qf_fix_ctx *c)
-{
-	uint64_t sum = 0;
-	unsigned int k;
-
-	for (k = 0; k < QF_ODD_KINDS; k++)
-		sum += c->recount.odd[k];
-	return sum == 1;
-}
-
 /* Names the cluster at OFF; false: it is left as it is. */
 static bool restore(const struct qf_fix_ctx *c, struct odd_entry *e,
 		    uint64_t off)
@@ -228,39 +196,24 @@ static bool restore(const struct qf_fix_ctx *c, struct odd_entry *e,
 	return true;
 }
 
-/* The cluster that a pointer which leads nowhere had; false: it is left as it
- * is. */
+/* What a pointer that leads nowhere had, as the judge has it; false: it is left
+ * as it is. */
 static bool mend_pointer(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
-	uint64_t off = e->entry & QF_ENTRY_OFFSET_MASK, found, prev, next;
+	uint64_t place =
+		e->table_off + (uint64_t)e->index * c->img->geo.l2_entry_bytes;
+	uint64_t found;
 
-	found = qf_orphan_of_version(
-		c, guest_off(c->img, e),
-		e->table_off + (uint64_t)e->index * c->img->geo.l2_entry_bytes);
-	if (found) {
-		e->what = "point the L2 entry to the cluster that another "
-			  "version of its table has, and that lacks an owner";
+	switch (qf_decide(c->plan, c->rep, QF_QUESTION_ENTRY, place, &found,
+			  NULL)) {
+	case QF_DECIDE_VALUE:
+		e->what = "point the L2 entry back to the cluster that it had";
 		return restore(c, e, found);
-	}
-	prev = neighbour(c->img, e->table_off, e->index - 1);
-	next = neighbour(c->img, e->table_off, e->index + 1);
-	switch (was_cut_off(c, off)
-			? QF_ORPHAN_NONE
-			: qf_orphan_data(c, off, prev, next, &found)) {
-	case QF_ORPHAN_FOUND:
-		e->what = "point the L2 entry to the one cluster without an "
-			  "owner that fits";
-		return restore(c, e, found);
-	case QF_ORPHAN_NONE:
+	case QF_DECIDE_GONE:
+	case QF_DECIDE_AS_IS:
 		give_up(c, e);
 		return true;
 	default:
-		/* one pointer is lost, and one cluster has no owner */
-		if (is_single(c) && qf_orphan_only(c, &found)) {
-			e->what = "point the L2 entry to the only cluster "
-				  "without an owner";
-			return restore(c, e, found);
-		}
 		return false;
 	}
 }

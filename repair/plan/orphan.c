@@ -6,8 +6,6 @@
 #include <string.h>
 
 #define MAX_TRIES 65536u
-/* So many versions of a table are looked at. */
-#define MAX_VERSIONS 64u
 /* So many entries tell an L1 table from an L2 table. */
 #define HEAD_ENTRIES 512u
 
@@ -17,7 +15,6 @@ typedef bool fits_fn(const struct qf_fix_ctx *c, uint64_t off);
 struct search {
 	const struct qf_fix_ctx *c;
 	fits_fn *fits;
-	uint64_t ours; /* where the damaged pointer itself is counted */
 	uint64_t found;
 	unsigned int n;
 };
@@ -31,18 +28,6 @@ bool qf_orphan_is(const struct qf_fix_ctx *c, uint64_t off)
 	       !qf_ledger_count(c->recount.ledger, cl, NULL) &&
 	       !qf_fix_refcount(c, cl, &stated) && stated &&
 	       !qf_ranges_has(&c->plan->released, off);
-}
-
-/* True if the only one who leads to OFF is the damaged pointer. */
-static bool is_ours(const struct qf_fix_ctx *c, uint64_t off)
-{
-	uint64_t cl = off >> c->img->geo.cluster_bits, stated;
-	unsigned int flags = 0;
-
-	return off && cl < c->recount.clusters &&
-	       qf_ledger_count(c->recount.ledger, cl, &flags) &&
-	       !(flags & QF_LEDGER_DOUBLE) &&
-	       !qf_fix_refcount(c, cl, &stated) && stated;
 }
 
 /* What the entries of an L2 table tell about it. */
@@ -217,70 +202,24 @@ uint64_t qf_orphan_suits(const struct qf_fix_ctx *c, uint64_t off,
 
 static void try(struct search *s, uint64_t off)
 {
-	if ((s->n && s->found == off) ||
-	    (!qf_orphan_is(s->c, off) &&
-	     (off != s->ours || !is_ours(s->c, off))) ||
+	if ((s->n && s->found == off) || !qf_orphan_is(s->c, off) ||
 	    !s->fits(s->c, off))
 		return;
 	s->found = off;
 	s->n++;
 }
 
-static void try_like(struct search *s, uint64_t off)
+bool qf_orphan_under(const struct qf_fix_ctx *c, uint64_t off, uint64_t *found)
 {
-	uint32_t bit = s->c->img->geo.cluster_bits;
+	uint64_t cl = off >> c->img->geo.cluster_bits, stated;
+	unsigned int flags = 0;
 
-	if (off & (s->c->img->geo.cluster_bytes - 1))
-		s->ours = off & ~(s->c->img->geo.cluster_bytes - 1);
-	off &= ~(s->c->img->geo.cluster_bytes - 1);
-	try(s, off);
-	if (s->n)
-		return;
-	for (; bit < 56; bit++)
-		try(s, off ^ (1ull << bit));
-}
-
-static enum qf_orphan_answer answer(const struct search *s, uint64_t *found)
-{
-	*found = s->found;
-	if (s->n == 1)
-		return QF_ORPHAN_FOUND;
-	/* an orphan that does not fit may be the one all the same */
-	return s->n || s->c->recount.leaked ? QF_ORPHAN_MANY : QF_ORPHAN_NONE;
-}
-
-static bool fits_always(const struct qf_fix_ctx *c, uint64_t off)
-{
-	(void)c;
-	return off != 0;
-}
-
-enum qf_orphan_answer qf_orphan_data(const struct qf_fix_ctx *c, uint64_t off,
-				     uint64_t prev, uint64_t next,
-				     uint64_t *found)
-{
-	struct search s = { .c = c, .fits = fits_always };
-	uint64_t size = c->img->geo.cluster_bytes;
-
-	/* between its neighbours: nothing fits better */
-	if (prev && next && next == prev + 2 * size)
-		try(&s, prev + size);
-	if (!s.n)
-		try_like(&s, off);
-	if (!s.n && prev)
-		try(&s, prev + size);
-	if (!s.n && next > size)
-		try(&s, next - size);
-	return answer(&s, found);
-}
-
-bool qf_orphan_like(const struct qf_fix_ctx *c, uint64_t off, uint64_t *found)
-{
-	struct search s = { .c = c, .fits = qf_orphan_is_table };
-
-	try_like(&s, off);
-	*found = s.found;
-	return s.n == 1;
+	*found = off & ~(c->img->geo.cluster_bytes - 1);
+	return *found && *found != off && cl < c->recount.clusters &&
+	       qf_ledger_count(c->recount.ledger, cl, &flags) == 1 &&
+	       !(flags & QF_LEDGER_DOUBLE) &&
+	       !qf_fix_refcount(c, cl, &stated) && stated == 1 &&
+	       qf_orphan_is_table(c, *found);
 }
 
 bool qf_orphan_only_table(const struct qf_fix_ctx *c, uint64_t *found)
@@ -300,84 +239,4 @@ bool qf_orphan_only_table(const struct qf_fix_ctx *c, uint64_t *found)
 		}
 	*found = s.found;
 	return s.n == 1;
-}
-
-bool qf_orphan_only(const struct qf_fix_ctx *c, uint64_t *off)
-{
-	const struct qf_trouble *tr = c->recount.trouble;
-	size_t i;
-
-	if (c->recount.leaked != 1)
-		return false;
-	for (i = 0; i < c->recount.n_troubles; i++, tr++) {
-		*off = tr->first << c->img->geo.cluster_bits;
-		if (tr->stated > tr->counted && qf_orphan_is(c, *off))
-			return true;
-	}
-	return false;
-}
-
-/* The cluster that the unaligned entry at POINTER_OFF is counted for; or 0. */
-static uint64_t unaligned(const struct qf_fix_ctx *c, uint64_t pointer_off)
-{
-	uint64_t in = c->img->geo.cluster_bytes - 1, off;
-	struct qf_be64 w;
-
-	if (qf_io_read_pad(c->img->io, &w, sizeof(w), pointer_off, NULL))
-		return 0;
-	off = qf_be_get64(w) & QF_ENTRY_OFFSET_MASK;
-	return off & in ? off & ~in : 0;
-}
-
-/* The versions of the L2 table for the L1 index, or NULL. */
-static const struct qf_group *versions(const struct qf_walk *w, uint64_t index)
-{
-	uint32_t lo = 0, hi = w->n_groups, mid;
-
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (w->group[mid].l1_index < index)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < w->n_groups && w->group[lo].l1_index == index
-		       ? &w->group[lo]
-		       : NULL;
-}
-
-uint64_t qf_orphan_of_version(const struct qf_fix_ctx *c, uint64_t guest_off,
-			      uint64_t pointer_off)
-{
-	const struct qf_geometry *g = &c->img->geo;
-	const struct qf_group *grp =
-		versions(&c->walk, guest_off >> (g->l2_bits + g->cluster_bits));
-	uint64_t at = (guest_off >> g->cluster_bits) & (g->l2_entries - 1);
-	const struct qf_l2_table *t;
-	struct qf_run r = { .n = 1 };
-	uint64_t own = unaligned(c, pointer_off), found = 0, off;
-	struct qf_be64 w;
-	uint32_t v;
-
-	at *= g->l2_entry_bytes;
-	for (v = 0; grp && v < grp->n && v < MAX_VERSIONS; v++) {
-		t = &c->walk.table[grp->first + v];
-		if (!t->off || t->odd || t->unread ||
-		    t->off + at == pointer_off || qf_fix_garbage(c, t->off) ||
-		    qf_io_read_pad(c->img->io, &w, sizeof(w), t->off + at,
-				   NULL))
-			continue;
-		r.entry = qf_be_get64(w);
-		r.kind = (uint8_t)qf_entry_kind(g, r.entry);
-		off = r.entry & QF_ENTRY_OFFSET_MASK;
-		if (r.kind != QF_ENTRY_KIND_DATA || !off ||
-		    off & (g->cluster_bytes - 1) ||
-		    (off != own &&
-		     (qf_fix_shared(c, off) || !qf_orphan_lacks(c, &r))))
-			continue;
-		if (found && found != off)
-			return 0;
-		found = off;
-	}
-	return found;
 }
