@@ -194,6 +194,12 @@ check-failures: all ## every read, allocation and change of a repair fails (long
 	$(Q)QFSCK=$(abspath $(QFSCK)) \
 		tests/cli/repair_failures.py --all </dev/null
 
+N ?= 1000
+mutate: all ## mutate N images field by field, and judge every repair (SEED, JOBS)
+	$(Q)QFSCK=$(abspath $(QFSCK)) tests/mutate/run --count $(N) \
+		--seed $(or $(SEED),1) --jobs $(or $(filter-out -j%,$(JOBS)),2) \
+		$(ARGS) </dev/null
+
 demo: deps ## build, then check a really damaged image
 	+$(Q)$(MAKE) --no-print-directory $(JOBS) all
 	$(Q)QFSCK=$(abspath $(QFSCK)) tests/demo.sh </dev/null
@@ -321,7 +327,7 @@ help: ## this list
 
 FORCE:
 .PHONY: all tests check test check-built lint bless check-powercut \
-	check-failures demo .san \
+	check-failures mutate demo .san \
 	asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
 	dist help FORCE
 

@@ -29,8 +29,8 @@ def unique(at, length):
         SECTOR, b".") % (at, n) for n in range(-(-length // SECTOR)))[:length]
 
 
-def mark(path):
-    """Gives every cluster of data a content of its own."""
+def mark(path, most=1 << 30):
+    """Gives every cluster of data a content of its own: MOST bytes of it."""
     with qimg.Image(path) as image:
         known = Known(image)
         places = {e.word & qimg.OFFSET_MASK for t in known.table
@@ -39,7 +39,8 @@ def mark(path):
         size = file.seek(0, os.SEEK_END)
         for at in sorted(places):
             file.seek(at)
-            file.write(unique(at, max(0, min(image.cluster, size - at))))
+            file.write(unique(at, max(0, min(image.cluster, size - at,
+                                             most))))
 
 
 class Mapped:
