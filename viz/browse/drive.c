@@ -300,8 +300,9 @@ static void take_job(struct qf_app *a)
 			take_scene(a, r.model);
 		break;
 	case QF_JOB_CHECK:
-		if (!r.err)
-			qf_model_take_report(a->model, &r.report);
+		if (!r.err && !qf_model_take_report(a->model, &r.report))
+			qf_app_say(a, QF_TINT_BAD,
+				   "no memory to show all that is wrong");
 		qf_check_free(&r.report);
 		break;
 	case QF_JOB_OWNERS:

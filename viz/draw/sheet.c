@@ -116,8 +116,8 @@ bool qf_sheet_fact(const struct qf_sheet *s, int i, char *buf, size_t room)
 				    : ", line after line");
 		if (s->per_cell > 1)
 			snprintf(buf + strlen(buf), room - strlen(buf),
-				 "; it shows what most of it holds, damage "
-				 "and leaks always");
+				 "; it shows what most of it holds, and "
+				 "always what is wrong");
 		return true;
 	default:
 		return false;

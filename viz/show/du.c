@@ -27,7 +27,7 @@ static void sum_classes(struct qf_du *du)
 		if (kind < QF_REF_KINDS)
 			du->kind[kind] += end - at;
 		else if (c->flags & QF_OWNERS_LEAKED)
-			du->leaked += end - at;
+			du->unowned += end - at;
 		else
 			du->free += end - at;
 		if (c->flags & QF_OWNERS_TWICE)
