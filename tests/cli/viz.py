@@ -52,9 +52,9 @@ def check_chance(tap, images, tmp):
 
 def check_mistakes(tap, images, tmp):
     image = images["clean-snapshots"]
-    for text, words in (("size big\n", "no size"),
-                        ("key Dwon\n", "there is no key"),
-                        ("dance\n", "a line without a meaning"),
+    for text, words in (("size big\n", "not a size"),
+                        ("key Dwon\n", "no such key"),
+                        ("dance\n", "unknown command in the script"),
                         ("save\n", "no file to save to")):
         script = os.path.join(tmp, "mistake")
         with open(script, "w") as file:

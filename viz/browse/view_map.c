@@ -163,12 +163,12 @@ static int draw_legend(struct qf_app *a, int y, int max)
 
 	if (a->marked) {
 		add_legend(a, &l, QF_TINT_MARK, a->ascii ? '*' : 0x2588,
-			   "only the marked hold it");
+			   "only in the marked");
 		if (a->map.zoom)
 			add_legend(a, &l, QF_TINT_MARK, a->ascii ? 'x' : 0x25aa,
-				   "a part of it");
+				   "partly");
 		add_legend(a, &l, QF_TINT_SHARE, a->ascii ? '+' : 0x2592,
-			   "others hold it, too");
+			   "shared with others");
 	}
 	/* data and damage first: if the rest is cut off, less is lost */
 	for (i = 0; i < QF_KINDS; i++) {
@@ -287,12 +287,13 @@ static void draw_status(struct qf_app *a, int y)
 
 	qf_cells_wipe(c, 0, y, c->w, 1, QF_TINT_STATUS);
 	qf_text_bytes(a->img->geo.cluster_bytes << m->zoom, size, sizeof(size));
-	n = snprintf(scale, sizeof(scale), " %s a cell%s ", size,
+	n = snprintf(scale, sizeof(scale), " %s per cell%s ", size,
 		     m->hilbert ? ", Hilbert" : "");
 	if (a->marked) {
 		char freed[32];
 
-		n = snprintf(scale, sizeof(scale), " marked alone: %s | %s ",
+		n = snprintf(scale, sizeof(scale),
+			     " only in the marked: %s | %s ",
 			     qf_text_bytes(a->freed << s->cluster_bits, freed,
 					   sizeof(freed)),
 			     size);
@@ -421,10 +422,10 @@ static void mark(struct qf_app *a, uint32_t holder)
 	s->holder[holder].marked = !s->holder[holder].marked;
 	qf_app_marks_changed(a);
 	if (a->marked)
-		qf_app_say(a, QF_TINT_NOTE, "marked ones alone hold %s%s",
+		qf_app_say(a, QF_TINT_NOTE, "only in the marked: %s%s",
 			   qf_text_bytes(a->freed << s->cluster_bits, freed,
 					 sizeof(freed)),
-			   s->whole ? "" : " (as far as looked at)");
+			   s->whole ? "" : " so far");
 }
 
 static bool act_move(struct qf_app *a, enum qf_action act)

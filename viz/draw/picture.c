@@ -273,7 +273,7 @@ static void draw_bars(struct pen *p)
 		draw_bar(p, i);
 	if (sc->n_holders > p->s->bars) {
 		text(p, LEFT, p->y + 12, QF_SHEET_WIDTH, 12, false, 0x6b7280,
-		     "and %u snapshots more", sc->n_holders - p->s->bars);
+		     "and %u more snapshots", sc->n_holders - p->s->bars);
 		p->y += BAR_ROW;
 	}
 	p->y += LINE / 2;

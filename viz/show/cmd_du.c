@@ -16,7 +16,7 @@
 
 static const char help[] =
 	"Usage: qfsck du [OPTION]... IMAGE\n"
-	"Tells what the image file's room is used for: by each snapshot, by the\n"
+	"Shows how the space in the image file is used: by each snapshot, by the\n"
 	"active disk, by the tables; and what deleting snapshots would free.\n\n"
 	"      --if-deleted=S,... what deleting these snapshots (ids or names)\n"
 	"                         would free, together; nothing is deleted\n"
@@ -230,7 +230,7 @@ static void print_totals(const struct showing *s)
 		  s->may_be_lost ? QF_UNOWNED_WORDS
 				 : "leaked: no owner, but not free");
 	print_row(s, s->du->free, "free, inside the file");
-	print_row(s, s->du->clusters, "all together");
+	print_row(s, s->du->clusters, "total");
 	if (s->du->twice)
 		printf("\n%" PRIu64 " of these cluster%s claimed by two, who "
 		       "exclude each other.\n"

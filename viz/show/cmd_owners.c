@@ -280,10 +280,9 @@ int qf_cmd_owners(int argc, char **argv)
 	if ((o.host != UINT64_MAX) + (o.cluster != UINT64_MAX) +
 		    (o.guest != UINT64_MAX) !=
 	    1)
-		return qf_args_wrong("owners",
-				     "one of --host, --cluster and --guest is "
-				     "needed",
-				     NULL);
+		return qf_args_wrong(
+			"owners", "give one of --host, --cluster and --guest",
+			NULL);
 	if (o.snapshot && o.guest == UINT64_MAX)
 		return qf_args_wrong("owners", "-s goes with --guest", NULL);
 	if (o.jobs > 256)

@@ -126,7 +126,8 @@ enum qf_err qf_places_at(struct qf_image *img, uint64_t cluster, bool shared,
 	/* no cluster can lie there: the answer is the same for all of them */
 	if (cluster > UINT64_MAX >> img->geo.cluster_bits)
 		return qf_err_set(why, QF_ERR_OUTSIDE, 0, QF_NOWHERE,
-				  "cluster %" PRIu64 " is beyond any file",
+				  "cluster %" PRIu64
+				  " is past the end of any file",
 				  cluster);
 	return add_place(p, cluster) ? look_up(img, shared, jobs, p, why)
 				     : no_memory(why);
@@ -161,7 +162,7 @@ static enum qf_err view_of(const struct qf_chain *chain, uint64_t guest_off,
 	v->e.host_off = v->e.pointer_off = QF_NOWHERE;
 	if (err == QF_ERR_FORMAT) {
 		v->e.kind = QF_DISK_BAD;
-		v->e.bad = "the L1 table cannot be followed";
+		v->e.bad = "the L1 table cannot be used";
 		return QF_OK;
 	}
 	v->beyond = !err && guest_off >= qf_disk_bytes(g);
