@@ -224,7 +224,7 @@ def bad_names():
                    "no such snapshot: %r" % name, [str(status), err])
     status, out, err = qfsck("du", "--if-deleted=c", "--ranges", path)
     tap.result(status == 0 and b"would free 64 KiB: 1 cluster\n" in out
-               and b"all together" in out, "for people", [out.decode(), err])
+               and b"total" in out, "for people", [out.decode(), err])
 
 
 each_layout(tap, compare)

@@ -24,6 +24,11 @@ PAGES = ("l2-is-random", "twice-data", "lost-snapshot-count",
 CHANCE = ("clean-snapshots", "clean-bitmaps", "clean-extended-l2",
           "clean-zlib", "l2-is-random", "two-writers", "clean-size-0",
           "snapshot-l1-crossing", "clean-terabyte")
+# Whether what has no owner may be lost data there.
+UNOWNED = {"leaks-scattered": False, "leaks-killed-writer": False,
+           "lost-l2-zeroed": True, "lost-l2-part": True, "twice-data": True,
+           "given-up-mark": True}
+LOST = "no owner, may be lost data"
 STALL = 30      # seconds, for all the keys, also under a sanitizer
 
 
@@ -47,9 +52,9 @@ def check_chance(tap, images, tmp):
 
 def check_mistakes(tap, images, tmp):
     image = images["clean-snapshots"]
-    for text, words in (("size big\n", "no size"),
-                        ("key Dwon\n", "there is no key"),
-                        ("dance\n", "a line without a meaning"),
+    for text, words in (("size big\n", "not a size"),
+                        ("key Dwon\n", "no such key"),
+                        ("dance\n", "unknown command in the script"),
                         ("save\n", "no file to save to")):
         script = os.path.join(tmp, "mistake")
         with open(script, "w") as file:
@@ -148,6 +153,56 @@ def check_what_if(tap, images, tmp):
                        [f"told {told and told[1]}"])
 
 
+def check_unowned(tap, images, tmp):
+    """What has no owner bears one name in check, du, owners, map and page:
+    leaked only where nothing is lost or given up."""
+    script = os.path.join(tmp, "unowned")
+    with open(script, "w") as file:
+        file.write("size 90x30\nwait\nsave -\n")
+    for case, lost in UNOWNED.items():
+        image, out = images[case], os.path.join(tmp, "unowned.html")
+        du = qfsck("du", "--output=json", image)
+        leak = [f for f in qfsck("check", "--output=json", image)["findings"]
+                if f["severity"] == "leak" and "host-offset" in f][0]
+        host = qfsck("owners", "--output=json",
+                     f"--host={leak['host-offset']}", image)["state"]
+        name, other = (LOST, "leaked") if lost else ("leaked", LOST)
+        size = (du["leaked"], du["may-be-lost"])[lost]
+        map_ = viz("--script", script, image).stdout
+        viz("--export", out, image)
+        with open(out, encoding="utf-8") as file:
+            page = file.read()
+        good = (size and du["leaked"] + du["may-be-lost"] == size
+                and host == name and "?!"[lost] in map_
+                and f"{'?!'[lost]} {name} " in map_ and other not in map_
+                and f"</i>{name}: " in page and f"</i>{other}: " not in page
+                and f"<title>{name}</title>" in page)
+        tap.result(good, f"{case}: {name}", [f"{size} {host}", map_])
+
+
+def check_doubtful(tap, images, tmp):
+    """Clusters that two claim are a kind of their own, as many as du says."""
+    script = os.path.join(tmp, "doubtful")
+    with open(script, "w") as file:
+        file.write("size 90x30\nwait\nkey /\ntype claimed by\nkey Enter\n"
+                   "save -\n")
+    for case in ("twice-data", "two-writers", "data-on-refblock",
+                 "twice-l2-blessed"):
+        out = os.path.join(tmp, "doubtful.html")
+        du = qfsck("du", "--output=json", images[case])
+        map_ = viz("--script", script, images[case]).stdout
+        viz("--export", out, images[case])
+        with open(out, encoding="utf-8") as file:
+            told = re.search(r"</i>claimed by two: [^,]*, (\d+) clus",
+                             file.read())
+        cells = re.sub(r"(?m)^ *[\d.]+ [KMGT]?i?B ", "", map_)
+        n = du["owned-twice"] // du["cluster-size"]
+        good = (told and int(told[1]) == n and "claimed by two: " in map_
+                and len(re.findall(r"D(?! claimed)", cells)) == n)
+        tap.result(good, f"{case}: {n} clusters are claimed by two",
+                   [str(told), map_])
+
+
 def holds_locks(pid):
     for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
         try:
@@ -200,13 +255,16 @@ def main():
             file.write("leak:libfontconfig\n")
         os.environ["LSAN_OPTIONS"] = \
             f"suppressions={hush}:print_suppressions=0"
-        images = make(sorted({*CHANCE, *PAGES, "clean-snapshot-resized",
+        images = make(sorted({*CHANCE, *PAGES, *UNOWNED, "data-on-refblock",
+                              "twice-l2-blessed", "clean-snapshot-resized",
                               "clean-vm-state"}), tmp)
         check_chance(tap, images, tmp)
         check_mistakes(tap, images, tmp)
         check_pictures(tap, images, tmp)
         check_page(tap, images, tmp)
         check_what_if(tap, images, tmp)
+        check_unowned(tap, images, tmp)
+        check_doubtful(tap, images, tmp)
         check_lock(tap, images)
     return tap.finish()
 

@@ -2,7 +2,7 @@
 """The browser is in nobody's way.
 
 Once it has read the image, a writer may start; it says that the file has
-changed, and R reads it anew with the cursor where it was. When its terminal
+changed, and R rereads it with the cursor where it was. When its terminal
 goes away it ends, also if SIGHUP is ignored.
 """
 import glob
@@ -109,11 +109,11 @@ def beside_io(b):
     wrote = becomes(lambda: digest(b.image) != before)
     b.says("qemu-io writes; the browser says so", wrote, [CHANGED, "clean, "])
     b.says("R does not read beside a writer",
-           True, ["not read anew: is in use", "qemu-io"], ["R"])
+           True, ["not reread: is in use", "qemu-io"], ["R"])
     told = writer.communicate("quit\n")[0]
-    b.says("R reads anew and stays where it was",
+    b.says("R rereads and stays where it was",
            writer.returncode == 0 and "wrote 65536/65536" in told,
-           ["0x30010", "opened anew"], ["R"])
+           ["0x30010", "image reopened"], ["R"])
     b.says("then nothing has changed", becomes(lambda: not b.locks()),
            ["0x30020", "clean\n"], ["Down"])
     b.quit()
@@ -144,11 +144,11 @@ def beside_files(b):
     os.replace(b.image + ".new", b.image)
     b.says("another file took its name", good,
            ["Another file has the image's name now"])
-    b.says("R reads that one", True, ["opened anew"], ["R"])
+    b.says("R reads that one", True, ["image reopened"], ["R"])
     b.says("and it has not changed", True, ["clean\n"], ["Down"])
     os.rename(b.image, b.image + ".away")
     b.says("it was renamed", True, ["The image was removed or renamed"])
-    b.says("R then says why not", True, ["not read anew: ", "No such file"],
+    b.says("R then says why not", True, ["not reread: ", "No such file"],
            ["R"])
     b.says("and what was read is still shown", True,
            ["The image was removed or renamed", "clean, "], ["1"])

@@ -11,7 +11,7 @@ struct known {
 	struct qf_scene s;
 	enum qf_kind kind[CLUSTERS];
 	unsigned int holders[CLUSTERS]; /* a bit each */
-	bool damaged[CLUSTERS];
+	enum qf_kind seen[CLUSTERS];	/* the same, or what is worse */
 };
 
 static uint32_t set_of(struct qf_scene *s, unsigned int bits)
@@ -32,6 +32,9 @@ static uint32_t set_of(struct qf_scene *s, unsigned int bits)
 
 static void make(struct known *k, uint64_t seed)
 {
+	static const enum qf_kind nobody[] = { QF_KIND_FREE, QF_KIND_FREE,
+					       QF_KIND_LEAKED,
+					       QF_KIND_UNOWNED };
 	struct dice dice = { seed };
 	uint64_t at, n, i;
 	uint32_t set[1 << HOLDERS];
@@ -46,24 +49,29 @@ static void make(struct known *k, uint64_t seed)
 		set[i] = set_of(&k->s, (unsigned int)i);
 	for (at = 0; at < CLUSTERS; at += n) {
 		unsigned int bits =
-			(unsigned int)dice_below(&dice, 1 << HOLDERS);
-		enum qf_kind kind = bits ? QF_KIND_ACTIVE : QF_KIND_FREE;
+			(unsigned int)(dice_below(&dice, 2) *
+				       dice_below(&dice, 1 << HOLDERS));
+		enum qf_kind kind = bits ? QF_KIND_ACTIVE
+					 : nobody[dice_below(&dice, 4)];
 
 		n = 1 + dice_below(&dice, 30);
-		if (bits)
-			qf_scene_add_run(&k->s, at, n, kind, set[bits],
-					 QF_KIND_FREE);
+		if (kind != QF_KIND_FREE)
+			qf_scene_add_run(&k->s, at, n, kind,
+					 bits ? set[bits] : 0, QF_KIND_FREE);
 		for (i = at; i < at + n && i < CLUSTERS; i++) {
-			k->kind[i] = kind;
+			k->kind[i] = k->seen[i] = kind;
 			k->holders[i] = bits;
 		}
 	}
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 12; i++) {
+		enum qf_kind kind = i % 3 ? QF_KIND_DOUBTFUL : QF_KIND_DAMAGED;
+
 		at = dice_below(&dice, CLUSTERS);
-		n = 1 + dice_below(&dice, 9);
-		qf_scene_add_damage(&k->s, at, n);
+		n = 1 + dice_below(&dice, 40);
+		qf_scene_add_wrong(&k->s, at, n, kind);
 		for (; n-- && at < CLUSTERS; at++)
-			k->damaged[at] = true;
+			if (k->seen[at] < kind)
+				k->seen[at] = kind;
 	}
 	qf_scene_finish(&k->s, QF_KIND_FREE);
 	assert_false(k->s.failed);
@@ -72,13 +80,15 @@ static void make(struct known *k, uint64_t seed)
 static enum qf_kind expected(const struct known *k, uint64_t from, uint64_t to)
 {
 	uint64_t free = 0, active = 0, i;
+	enum qf_kind worst = QF_KIND_FREE;
 
 	for (i = from; i < to && i < CLUSTERS; i++) {
-		if (k->damaged[i])
-			return QF_KIND_DAMAGED;
+		worst = k->seen[i] > worst ? k->seen[i] : worst;
 		free += k->kind[i] == QF_KIND_FREE;
 		active += k->kind[i] == QF_KIND_ACTIVE;
 	}
+	if (worst >= QF_KIND_LEAKED)
+		return worst;
 	return active > free ? QF_KIND_ACTIVE : QF_KIND_FREE;
 }
 
@@ -111,23 +121,27 @@ static void test_cells(void **unused)
 
 static void test_totals(void **unused)
 {
-	uint64_t total = 0, damaged = 0, i;
+	uint64_t total[QF_KINDS] = { 0 }, i;
 	struct known k;
 	uint32_t set;
 
 	(void)unused;
 	make(&k, 7);
 	for (i = 0; i < CLUSTERS; i++) {
-		damaged += k.damaged[i];
-		assert_int_equal(qf_scene_at(&k.s, i, &set),
-				 k.damaged[i] ? QF_KIND_DAMAGED : k.kind[i]);
+		total[k.seen[i]]++;
+		assert_int_equal(qf_scene_at(&k.s, i, &set), k.seen[i]);
+		assert_int_equal(qf_scene_under(&k.s, i, &set), k.kind[i]);
 		assert_int_equal(qf_scene_holds(&k.s, set, 3),
 				 k.holders[i] >> 3 & 1);
 	}
-	for (i = 0; i < QF_KINDS; i++)
-		total += k.s.total[i];
-	assert_int_equal(total, CLUSTERS);
-	assert_int_equal(k.s.total[QF_KIND_DAMAGED], damaged);
+	assert_memory_equal(k.s.total, total, sizeof(total));
+	/* what may be lost was leaked after all */
+	qf_scene_rename(&k.s, QF_KIND_UNOWNED, QF_KIND_LEAKED);
+	qf_scene_refinish(&k.s);
+	for (i = 0; i < CLUSTERS; i++)
+		assert_int_not_equal(qf_scene_at(&k.s, i, &set),
+				     QF_KIND_UNOWNED);
+	assert_true(k.s.total[QF_KIND_LEAKED] > total[QF_KIND_LEAKED]);
 	qf_scene_free(&k.s);
 }
 
@@ -237,8 +251,8 @@ static void test_hostile(void **unused)
 	qf_scene_init(&s, 4096 * 4, 12, 0);
 	qf_scene_add_run(&s, 2, UINT64_MAX, QF_KIND_L2, 0, QF_KIND_FREE);
 	qf_scene_add_run(&s, 0, 9, QF_KIND_L1, 99, QF_KIND_FREE);
-	qf_scene_add_damage(&s, UINT64_MAX, UINT64_MAX);
-	qf_scene_add_damage(&s, 3, UINT64_MAX);
+	qf_scene_add_wrong(&s, UINT64_MAX, UINT64_MAX, QF_KIND_DAMAGED);
+	qf_scene_add_wrong(&s, 3, UINT64_MAX, QF_KIND_DAMAGED);
 	qf_scene_finish(&s, QF_KIND_FREE);
 	qf_scene_cells(&s, 0, 1, 4, cell);
 	assert_int_equal(cell[1].kind, QF_KIND_FREE);

@@ -27,7 +27,7 @@ enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
 	a->hex.buf = qf_mem_zalloc(1, img->geo.cluster_bytes + 16);
 	if (!a->model || !a->hex.buf || !qf_cells_resize(&a->screen, 80, 24))
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
-				  "no memory for the browser");
+				  "not enough memory for the browser");
 	return QF_OK;
 }
 
@@ -111,7 +111,7 @@ void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at)
 		return;
 	if (at >= a->img->io->size)
 		qf_app_say(a, QF_TINT_WARN,
-			   "0x%" PRIx64 " lies past the end of the file", at);
+			   "0x%" PRIx64 " is past the end of the file", at);
 	a->at = at;
 	keep_inside(a);
 }
@@ -121,7 +121,7 @@ void qf_app_back(struct qf_app *a)
 	const struct qf_spot *b;
 
 	if (!a->n_back) {
-		qf_app_say(a, QF_TINT_DIM, "this is where you began");
+		qf_app_say(a, QF_TINT_DIM, "nowhere to go back to");
 		return;
 	}
 	b = &a->back[--a->n_back];
@@ -163,7 +163,7 @@ static void take_image(struct qf_app *a, struct qf_image *img,
 	qf_watch_start(&a->watch, img->io);
 	keep_inside(a);
 	qf_app_marks_changed(a);
-	qf_app_say(a, QF_TINT_NOTE, "the image was opened anew");
+	qf_app_say(a, QF_TINT_NOTE, "image reopened");
 }
 
 void qf_app_reread(struct qf_app *a)
@@ -188,7 +188,7 @@ void qf_app_reread(struct qf_app *a)
 		take_image(a, img, m, buf);
 		return;
 	}
-	qf_app_say(a, QF_TINT_BAD, "not read anew: %s",
+	qf_app_say(a, QF_TINT_BAD, "not reread: %s",
 		   img ? "no memory" : why.text);
 	a->scene_tried = a->model->scene.whole;
 	a->check_tried = a->model->checked;

@@ -24,7 +24,7 @@ static const char help[] =
 	"reads it, and says if the image changes afterwards.\n\n"
 	"      --export=FILE      write the map, the snapshots and the findings\n"
 	"                         as a picture (.svg, .png) or a page (.html)\n"
-	"      --hilbert          draw the map along Hilbert's curve\n"
+	"      --hilbert          draw the map along a Hilbert curve\n"
 	"      --ascii            only plain characters\n"
 	"      --colour=MODE      auto (the default; heeds NO_COLOR), 256, 16\n"
 	"                         or mono\n"
@@ -33,7 +33,7 @@ static const char help[] =
 	"                         TEXT, click X Y, wait, save FILE)\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"  -h, --help             this text\n\n"
-	"Exit codes: 0 done, 1 it could not be shown, 63 not qcow2.\n";
+	"Exit codes: 0 done, 1 not shown, 63 not qcow2.\n";
 
 struct args {
 	const char *export, *script, *colour;
@@ -146,17 +146,13 @@ int qf_cmd_viz(int argc, char **argv)
 		return code;
 	setlocale(LC_CTYPE, "");
 	if (!colours_of(a.colour, &colours))
-		return qf_args_wrong("viz", "unknown kind of colours",
-				     a.colour);
+		return qf_args_wrong("viz", "unknown colour mode", a.colour);
 	if (a.export && a.script)
-		return qf_args_wrong("viz",
-				     "--export and --script exclude "
-				     "each other",
+		return qf_args_wrong("viz", "use either --export or --script",
 				     NULL);
 	if (a.export && !format_of(a.export))
 		return qf_args_wrong("viz",
-				     "a picture ends in .svg, .png or "
-				     ".html",
+				     "FILE must end in .svg, .png or .html",
 				     a.export);
 	err = qf_open_image(args.arg[0], QF_LOCK_READ, a.share, &img, &why);
 	if (err)

@@ -46,13 +46,12 @@ static bool parse_place(const struct qf_app *a, const char *s, uint64_t *off)
 static void search(struct qf_app *a, bool back)
 {
 	if (!a->pattern[0])
-		qf_app_say(a, QF_TINT_WARN,
-			   "nothing to look for: type / first");
+		qf_app_say(a, QF_TINT_WARN, "no search yet: / starts one");
 	else if (!qf_views[a->view]->find)
-		qf_app_say(a, QF_TINT_WARN, "nothing can be searched here");
+		qf_app_say(a, QF_TINT_WARN, "this view has no search");
 	else if (!qf_views[a->view]->find(a, back))
-		qf_app_say(a, QF_TINT_WARN, "\"%s\" is not %s here", a->pattern,
-			   back ? "further up" : "further down");
+		qf_app_say(a, QF_TINT_WARN, "\"%s\" not found %s here",
+			   a->pattern, back ? "above" : "below");
 }
 
 static void answer(struct qf_app *a)
@@ -67,9 +66,10 @@ static void answer(struct qf_app *a)
 		memcpy(a->pattern, a->typed, sizeof(a->pattern));
 		search(a, false);
 	} else if (!parse_place(a, a->typed, &off)) {
-		qf_app_say(a, QF_TINT_WARN,
-			   "\"%s\" is no place: try 0x10000, 4M, c12 or 50%%",
-			   a->typed);
+		qf_app_say(
+			a, QF_TINT_WARN,
+			"\"%s\" is not a place: try 0x10000, 4M, c12 or 50%%",
+			a->typed);
 	} else {
 		qf_app_go(a,
 			  a->view == QF_VIEW_HEX      ? QF_VIEW_HEX
@@ -227,7 +227,7 @@ void qf_drive_key(struct qf_app *a, uint32_t key)
 	}
 	if (a->hex.searching) {
 		a->hex.searching = false;
-		qf_app_say(a, QF_TINT_WARN, "the search was stopped");
+		qf_app_say(a, QF_TINT_WARN, "search stopped");
 		return;
 	}
 	if (act != QF_ACT_NONE && !qf_views[a->view]->act(a, act))
@@ -300,8 +300,10 @@ static void take_job(struct qf_app *a)
 			take_scene(a, r.model);
 		break;
 	case QF_JOB_CHECK:
-		if (!r.err)
-			qf_model_take_report(a->model, &r.report);
+		if (!r.err && !qf_model_take_report(a->model, &r.report))
+			qf_app_say(
+				a, QF_TINT_BAD,
+				"not enough memory to show all that is wrong");
 		qf_check_free(&r.report);
 		break;
 	case QF_JOB_OWNERS:
@@ -338,7 +340,8 @@ static void begin_job(struct qf_app *a)
 			      qf_app_cluster(a));
 	if (a->job)
 		return;
-	qf_app_say(a, QF_TINT_BAD, "no thread to look at the image with");
+	qf_app_say(a, QF_TINT_BAD,
+		   "could not start a thread to read the image");
 	if (kind == QF_JOB_OWNERS) {
 		a->owners.loaded = a->owners.failed = true;
 		a->owners.n = 0;

@@ -95,10 +95,10 @@ static void draw_bottom(struct qf_app *a, int y)
 {
 	static const char *const news[] = {
 		[QF_WATCH_CHANGED] = "The image has changed since it was "
-				     "read. R reads it anew",
-		[QF_WATCH_REPLACED] = "Another file has the image's name now. "
-				      "R reads that one",
-		[QF_WATCH_GONE] = "The image was removed or renamed. You see "
+				     "read: R rereads it",
+		[QF_WATCH_REPLACED] = "Another file has the image's name now: "
+				      "R reads it",
+		[QF_WATCH_GONE] = "The image was removed or renamed: this is "
 				  "what was read before",
 	};
 	struct qf_cells *c = &a->screen;

@@ -49,9 +49,10 @@ bool qf_hex_search_begin(struct qf_app *a, bool back)
 	struct qf_hex_state *st = &a->hex;
 
 	if (!parse_needle(st, a->pattern)) {
-		qf_app_say(a, QF_TINT_WARN,
-			   "\"%s\" is no bytes: write 0x and two digits a byte",
-			   a->pattern);
+		qf_app_say(
+			a, QF_TINT_WARN,
+			"\"%s\" is not bytes: write 0x and two digits for each",
+			a->pattern);
 		return true;
 	}
 	st->back = back;
@@ -82,9 +83,10 @@ static void found(struct qf_app *a, uint64_t at)
 static void end_search(struct qf_app *a)
 {
 	a->hex.searching = false;
-	qf_app_say(a, QF_TINT_WARN, "\"%s\" is not %s in the file%s",
-		   a->pattern, a->hex.back ? "further up" : "further down",
-		   a->hex.search_gaps ? "; parts of it could not be read" : "");
+	qf_app_say(a, QF_TINT_WARN, "\"%s\" not found %s%s", a->pattern,
+		   a->hex.back ? "above" : "below",
+		   a->hex.search_gaps ? "; parts of the file could not be read"
+				      : "");
 }
 
 /* The last place in BUF where the needle begins below LIMIT, or NULL. */

@@ -28,7 +28,7 @@ static enum qf_err do_size(struct qf_app *a, char *arg, struct qf_why *why)
 	int w, h;
 
 	if (sscanf(arg, "%dx%d", &w, &h) != 2)
-		return bad(why, "no size", arg);
+		return bad(why, "not a size", arg);
 	return qf_cells_resize(&a->screen, w, h)
 		       ? QF_OK
 		       : qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
@@ -54,7 +54,7 @@ static enum qf_err do_key(struct qf_app *a, char *arg, struct qf_why *why)
 		uint32_t key = qf_keys_parse(name);
 
 		if (key == QF_KEY_NONE)
-			return bad(why, "there is no key", name);
+			return bad(why, "no such key", name);
 		press(a, key);
 	}
 	return QF_OK;
@@ -76,7 +76,7 @@ static enum qf_err mouse(struct qf_app *a, const char *arg,
 	int x, y;
 
 	if (sscanf(arg, "%d %d", &x, &y) != 2)
-		return bad(why, "no place on the screen", arg);
+		return bad(why, "not a place on the screen", arg);
 	qf_frame_draw(a);
 	qf_drive_click(a, x, y, c);
 	qf_frame_draw(a);
@@ -154,7 +154,7 @@ static enum qf_err do_random(struct qf_app *a, char *arg, struct qf_why *why)
 	uint64_t state, v;
 
 	if (sscanf(arg, "%llu %u", &seed, &n) != 2)
-		return bad(why, "no seed and number", arg);
+		return bad(why, "needs a seed and a number", arg);
 	for (state = seed * 2 + 1; n; n--) {
 		v = next(&state) >> 8;
 		if (v % 16 == 0)
@@ -180,7 +180,7 @@ static enum qf_err do_storm(struct qf_app *a, char *arg, struct qf_why *why)
 	unsigned int n;
 
 	if (sscanf(arg, "%llu %u", &seed, &n) != 2)
-		return bad(why, "no seed and number", arg);
+		return bad(why, "needs a seed and a number", arg);
 	for (state = seed * 2 + 1; n; n--) {
 		v = next(&state) >> 8;
 		/* small ones are where it hurts */
@@ -225,7 +225,7 @@ static enum qf_err run_line(struct qf_app *a, char *line, struct qf_why *why)
 		if (strlen(commands[i].name) == n &&
 		    !strncmp(line, commands[i].name, n))
 			return commands[i].run(a, arg, why);
-	return bad(why, "the script has a line without a meaning", line);
+	return bad(why, "unknown command in the script", line);
 }
 
 /* The whole script as a string, owned by the caller. */

@@ -345,8 +345,8 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 	caught = 0;
 	if (!start(colours)) {
 		qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
-			   "the terminal \"%s\" is not known here, or "
-			   "its cursor cannot be moved",
+			   "the terminal \"%s\" is unknown, or cannot move "
+			   "its cursor",
 			   getenv("TERM") ? getenv("TERM") : "");
 		qf_err_next(why, "try it with TERM=xterm");
 		return QF_ERR_UNSUPPORTED;
@@ -363,6 +363,6 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 		raise(caught);
 	if (!there)
 		return qf_err_set(why, QF_ERR_IO, 0, QF_NOWHERE,
-				  "the terminal went away");
+				  "the terminal is gone");
 	return QF_OK;
 }

@@ -144,7 +144,7 @@ static void draw_summary_row(struct qf_app *a, int y,
 				a->model->report.diagnosis[r->first].cause));
 	else if (!r->level)
 		qf_cells_printf(c, 0, y, c->w, QF_TINT_BAD,
-				"%c guest data that are lost (%zu)",
+				"%c lost guest data (%zu)",
 				a->findings.lost_folded ? '+' : '-', r->n);
 	else {
 		lost_text(a, r->first, text, sizeof(text));
@@ -273,9 +273,8 @@ static void draw_nothing(struct qf_app *a, int y)
 {
 	if (!a->model->checked)
 		qf_cells_text(&a->screen, 0, y, a->screen.w, QF_TINT_TEXT,
-			      a->job || !a->check_tried
-				      ? "the check is under way"
-				      : "the check could not be done");
+			      a->job || !a->check_tried ? "the check is running"
+							: "the check failed");
 	else
 		qf_cells_text(&a->screen, 0, y, a->screen.w, QF_TINT_GOOD,
 			      "nothing is wrong with this image");
@@ -327,7 +326,8 @@ static void go_to_place(struct qf_app *a, const struct qf_finding_row *r,
 	const struct qf_finding *f = finding(a, r->first);
 
 	if (f->host_off == QF_NOWHERE) {
-		qf_app_say(a, QF_TINT_WARN, "it has no place in the file");
+		qf_app_say(a, QF_TINT_WARN,
+			   "this finding has no place in the file");
 		return;
 	}
 	if (view == QF_VIEW_MAP) { /* each cluster by itself */

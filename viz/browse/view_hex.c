@@ -227,7 +227,7 @@ static void follow(struct qf_app *a)
 	row = (a->at - st->buf_off) & ~7ull;
 	qf_hex_row(&st->hex, row, st->buf + row, text, sizeof(text), &target);
 	if (target == QF_NOWHERE)
-		qf_app_say(a, QF_TINT_WARN, "nothing here points anywhere");
+		qf_app_say(a, QF_TINT_WARN, "there is no pointer here");
 	else
 		qf_app_go(a, QF_VIEW_HEX, target);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The file as a grid of cells, the snapshots' bars, the legend. */
+#include "viz/browse/map_search.h"
 #include "viz/browse/views.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
@@ -76,7 +77,7 @@ static void draw_cell(struct qf_app *a, int x, int y, struct qf_scene_cell c)
 
 	if (c.kind >= QF_KINDS)
 		return; /* past the end of the file */
-	if (a->marked && c.kind != QF_KIND_DAMAGED) {
+	if (a->marked && c.kind <= QF_KIND_LEAKED) {
 		tint = c.mark == QF_MARK_EXCLUSIVE ? QF_TINT_MARK
 		       : c.mark == QF_MARK_SHARED  ? QF_TINT_SHARE
 						   : QF_TINT_DIM;
@@ -162,12 +163,12 @@ static int draw_legend(struct qf_app *a, int y, int max)
 
 	if (a->marked) {
 		add_legend(a, &l, QF_TINT_MARK, a->ascii ? '*' : 0x2588,
-			   "only the marked hold it");
+			   "only in the marked");
 		if (a->map.zoom)
 			add_legend(a, &l, QF_TINT_MARK, a->ascii ? 'x' : 0x25aa,
-				   "a part of it");
+				   "partly");
 		add_legend(a, &l, QF_TINT_SHARE, a->ascii ? '+' : 0x2592,
-			   "others hold it, too");
+			   "shared with others");
 	}
 	/* data and damage first: if the rest is cut off, less is lost */
 	for (i = 0; i < QF_KINDS; i++) {
@@ -282,26 +283,23 @@ static void draw_status(struct qf_app *a, int y)
 	uint64_t cluster = qf_app_cluster(a), count = 0;
 	const struct qf_problem_row *row;
 	char what[300], size[32], left[64], scale[96];
-	int n;
+	int n, used;
 
 	qf_cells_wipe(c, 0, y, c->w, 1, QF_TINT_STATUS);
 	qf_text_bytes(a->img->geo.cluster_bytes << m->zoom, size, sizeof(size));
-	n = snprintf(scale, sizeof(scale), " %s a cell%s ", size,
+	n = snprintf(scale, sizeof(scale), " %s per cell%s ", size,
 		     m->hilbert ? ", Hilbert" : "");
 	if (a->marked) {
 		char freed[32];
 
-		n = snprintf(scale, sizeof(scale), " marked alone: %s | %s ",
+		n = snprintf(scale, sizeof(scale),
+			     " only in the marked: %s | %s ",
 			     qf_text_bytes(a->freed << s->cluster_bits, freed,
 					   sizeof(freed)),
 			     size);
 	}
-	if (c->w - n > 40)
-		qf_cells_text(c, c->w - n, y, n, QF_TINT_STATUS, scale);
-	else
-		n = 0;
 	if (!s->clusters) {
-		qf_cells_text(c, 0, y, c->w - n, QF_TINT_STATUS,
+		qf_cells_text(c, 0, y, c->w, QF_TINT_STATUS,
 			      " the file is empty");
 		return;
 	}
@@ -309,11 +307,15 @@ static void draw_status(struct qf_app *a, int y)
 	row = trouble_at(a, cluster);
 	if (!qf_image_refcount(a->img, cluster, &count, NULL))
 		snprintf(left, sizeof(left), " refcount %" PRIu64 ",", count);
-	qf_cells_printf(c, 0, y, c->w - n, QF_TINT_STATUS,
-			" 0x%" PRIx64 " cluster %" PRIu64 ":%s %s%s%s",
-			cluster << a->img->geo.cluster_bits, cluster, left,
-			qf_scene_describe(s, cluster, what, sizeof(what)),
-			row ? ": " : "", row ? row->name : "");
+	used = qf_cells_printf(
+		c, 0, y, c->w, QF_TINT_STATUS,
+		" 0x%" PRIx64 " cluster %" PRIu64 ":%s %s%s%s",
+		cluster << a->img->geo.cluster_bits, cluster, left,
+		qf_scene_describe(s, cluster, what, sizeof(what)),
+		row ? ": " : "", row ? row->name : "");
+	/* the scale where there is room for it */
+	if (used + n <= c->w)
+		qf_cells_text(c, c->w - n, y, n, QF_TINT_STATUS, scale);
 }
 
 /* Of ROWS, a quarter; more where a small file leaves the grid empty. */
@@ -420,10 +422,10 @@ static void mark(struct qf_app *a, uint32_t holder)
 	s->holder[holder].marked = !s->holder[holder].marked;
 	qf_app_marks_changed(a);
 	if (a->marked)
-		qf_app_say(a, QF_TINT_NOTE, "marked ones alone hold %s%s",
+		qf_app_say(a, QF_TINT_NOTE, "only in the marked: %s%s",
 			   qf_text_bytes(a->freed << s->cluster_bits, freed,
 					 sizeof(freed)),
-			   s->whole ? "" : " (as far as looked at)");
+			   s->whole ? "" : " so far");
 }
 
 static bool act_move(struct qf_app *a, enum qf_action act)
@@ -499,70 +501,6 @@ static bool act(struct qf_app *a, enum qf_action act)
 	}
 }
 
-/* True if run I is of what is searched: a kind, or a holder's cluster. */
-static bool run_matches(const struct qf_app *a, size_t i, const bool *kinds,
-			const struct qf_scene_holder *h)
-{
-	const struct qf_scene *s = &a->model->scene;
-
-	return kinds[s->run[i].kind] ||
-	       (h &&
-		qf_scene_holds(s, s->run[i].set, (uint32_t)(h - s->holder)));
-}
-
-static bool find_damage(struct qf_app *a, bool back)
-{
-	const struct qf_scene *s = &a->model->scene;
-	uint64_t here = qf_app_cluster(a);
-	const struct qf_scene_range *d = qf_scene_damage_from(s, here + !back);
-
-	if (back) {
-		d = qf_scene_damage_from(s, here);
-		d = d ? d : s->damage + s->n_damage;
-		if (d == s->damage)
-			return false;
-		d--;
-	} else if (d && d->first <= here) {
-		d++; /* the cursor stands in it */
-	}
-	if (!d || d >= s->damage + s->n_damage)
-		return false;
-	qf_app_set_cluster(a, d->first);
-	return true;
-}
-
-static bool find(struct qf_app *a, bool back)
-{
-	const struct qf_scene *s = &a->model->scene;
-	const struct qf_scene_holder *h = NULL;
-	bool kinds[QF_KINDS];
-	uint32_t k;
-	size_t i;
-
-	for (k = 0; k < QF_KINDS; k++)
-		kinds[k] =
-			qf_app_matches(qf_palette_kind((enum qf_kind)k)->title,
-				       a->pattern) ||
-			qf_app_matches(qf_palette_kind((enum qf_kind)k)->key,
-				       a->pattern);
-	if (kinds[QF_KIND_DAMAGED] && s->n_damage)
-		return find_damage(a, back);
-	for (k = 0; k < s->n_holders && !h; k++)
-		if (!strcmp(s->holder[k].id, a->pattern) ||
-		    !strcmp(s->holder[k].name, a->pattern))
-			h = &s->holder[k];
-	if (!s->n)
-		return false;
-	i = qf_scene_find(s, qf_app_cluster(a));
-	while (back ? i-- > 0 : ++i < s->n) {
-		if (!run_matches(a, i, kinds, h))
-			continue;
-		qf_app_set_cluster(a, s->run[i].first);
-		return true;
-	}
-	return false;
-}
-
 static void click(struct qf_app *a, int x, int y, bool twice)
 {
 	struct qf_map_state *m = &a->map;
@@ -586,6 +524,6 @@ const struct qf_view qf_view_map = {
 	.letter = 'm',
 	.draw = draw,
 	.act = act,
-	.find = find,
+	.find = qf_map_search_find,
 	.click = click,
 };

@@ -18,10 +18,10 @@ static size_t rows_of(const struct qf_app *a)
 static const char *state(const struct qf_app *a)
 {
 	if (!known(a))
-		return "the tables are being searched for its owners";
+		return "looking for its owners";
 	if (a->owners.failed)
-		return "its owners could not be found";
-	return "nobody owns it";
+		return "looking for its owners failed";
+	return "it has no owner";
 }
 
 static void draw(struct qf_app *a, struct qf_area area)
@@ -48,9 +48,9 @@ static void draw(struct qf_app *a, struct qf_area area)
 	if (rows >= 3) {
 		qf_cells_printf(c, 0, area.y + area.h - 1, c->w, QF_TINT_DIM,
 				"%" PRIu64 " owner%s%s   Enter goes to the "
-				"pointer itself",
+				"pointer",
 				st->total, st->total == 1 ? "" : "s",
-				st->total > n ? ", not all are listed" : "");
+				st->total > n ? ", not all listed" : "");
 		rows--;
 	}
 	qf_list_show(&st->list, n, y, rows);
@@ -78,9 +78,9 @@ static bool act(struct qf_app *a, enum qf_action act)
 	if (act != QF_ACT_ENTER_OWNER)
 		return qf_list_act(&st->list, n, act);
 	if (st->list.at >= n)
-		qf_app_say(a, QF_TINT_WARN, "there is no owner to go to");
+		qf_app_say(a, QF_TINT_WARN, "no owner to go to");
 	else if (st->owner[st->list.at].pointer_off == QF_NOWHERE)
-		qf_app_say(a, QF_TINT_WARN, "no pointer names it");
+		qf_app_say(a, QF_TINT_WARN, "nothing points to it");
 	else
 		qf_app_go(a, QF_VIEW_HEX, st->owner[st->list.at].pointer_off);
 	return true;

@@ -175,11 +175,11 @@ static void draw_sum(struct qf_app *a, int y)
 	qf_text_bytes(a->freed << s->cluster_bits, size, sizeof(size));
 	if (!s->whole)
 		qf_cells_text(c, 0, y, c->w, QF_TINT_STATUS,
-			      " the tables are being looked at: the sizes are "
-			      "not known yet");
+			      " reading the tables: the sizes are not known "
+			      "yet");
 	else if (n && s->holder[0].marked)
 		qf_cells_printf(c, 0, y, c->w, QF_TINT_STATUS,
-				" the %u marked alone hold %s", n, size);
+				" only in the %u marked: %s", n, size);
 	else if (n)
 		qf_cells_printf(
 			c, 0, y, c->w, QF_TINT_STATUS,
@@ -187,10 +187,9 @@ static void draw_sum(struct qf_app *a, int y)
 			" clusters)",
 			n, size, a->freed);
 	else
-		qf_cells_text(
-			c, 0, y, c->w, QF_TINT_STATUS,
-			" Space marks a snapshot: what would its deletion "
-			"free?   s sorts, r turns round");
+		qf_cells_text(c, 0, y, c->w, QF_TINT_STATUS,
+			      " Space marks a snapshot: what would deleting it "
+			      "free?   s sorts, r reverses");
 }
 
 static void draw(struct qf_app *a, struct qf_area area)

@@ -264,7 +264,7 @@ static void put_summary(struct qf_outbuf *o, const struct qf_model *m)
 		qf_outbuf_printf(o, "</p>\n");
 	}
 	if (r->lost.n)
-		qf_outbuf_printf(o, "<h3>Guest data that are lost</h3>\n<table>"
+		qf_outbuf_printf(o, "<h3>Lost guest data</h3>\n<table>"
 				    "<tr><th>of<th class=\"n\">guest offset"
 				    "<th class=\"n\">bytes</tr>\n");
 	for (i = 0; i < r->lost.n && i < MAX_ROWS; i++) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/draw/model_parts.h"
+#include "viz/show/unowned.h"
 #include "lib/base/mem.h"
 #include "lib/walk/owners.h"
 #include "lib/base/text.h"
@@ -192,7 +193,8 @@ static enum qf_kind class_kind(const struct qf_spanset *sets,
 	case QF_REF_KINDS:
 		break;
 	}
-	return c->flags & QF_OWNERS_LEAKED ? QF_KIND_LEAKED : QF_KIND_FREE;
+	/* not leaked before the check says so: qf_model_take_report */
+	return c->flags & QF_OWNERS_LEAKED ? QF_KIND_UNOWNED : QF_KIND_FREE;
 }
 
 /* The scene's sets have the numbers of the owners' sets. */
@@ -234,7 +236,7 @@ static void copy_owners(struct qf_scene *s, const struct qf_owners *o)
 		qf_scene_add_run(s, at, end - at, class_kind(sets, c), c->set,
 				 QF_KIND_FREE);
 		if (c->flags & QF_OWNERS_TWICE)
-			qf_scene_add_damage(s, at, end - at);
+			qf_scene_add_wrong(s, at, end - at, QF_KIND_DOUBTFUL);
 	}
 }
 
@@ -289,7 +291,46 @@ uint64_t qf_model_mark(struct qf_model *m)
 	return freed.total > 0 ? (uint64_t)freed.total : 0;
 }
 
-void qf_model_take_report(struct qf_model *m, struct qf_report *rep)
+/* What a cluster is that a finding of that problem names. */
+static enum qf_kind kind_of(enum qf_problem p)
+{
+	switch (p) {
+	case QF_P_DOUBLE_DATA:
+	case QF_P_DOUBLE_META:
+	case QF_P_DOUBLE_TABLES:
+	case QF_P_DOUBLE_L2:
+	case QF_P_REFBLOCK_SHARED:
+		return QF_KIND_DOUBTFUL;
+	/* what is said here of a cluster that two claim follows from that */
+	case QF_P_REFCOUNT_ZERO:
+	case QF_P_REFCOUNT_LOW:
+	case QF_P_REFCOUNT_OVERFLOW:
+		return QF_KINDS;
+	default:
+		return QF_KIND_DAMAGED;
+	}
+}
+
+/* The clusters from FIRST to LAST are named by a finding of that problem. */
+static void mark_wrong(struct qf_model *m, enum qf_problem p, uint64_t first,
+		       uint64_t last)
+{
+	enum qf_kind kind = kind_of(p);
+	const struct qf_owners_class *c;
+	uint64_t at, end = first;
+
+	if (kind != QF_KINDS)
+		qf_scene_add_wrong(&m->scene, first, last - first + 1, kind);
+	for (at = first; kind == QF_KINDS && at <= last; at = end) {
+		c = qf_owners_class(m->owners, qf_owners_at(m->owners, at,
+							    last + 1, &end));
+		if (!(c->flags & QF_OWNERS_TWICE))
+			qf_scene_add_wrong(&m->scene, at, end - at,
+					   QF_KIND_DAMAGED);
+	}
+}
+
+bool qf_model_take_report(struct qf_model *m, struct qf_report *rep)
 {
 	uint32_t bits = m->img->geo.cluster_bits;
 	const struct qf_finding *f;
@@ -309,11 +350,13 @@ void qf_model_take_report(struct qf_model *m, struct qf_report *rep)
 		if (f->collated > 1 || !f->length ||
 		    !qf_mem_add(f->host_off, f->length - 1, &last))
 			last = f->host_off;
-		qf_scene_add_damage(&m->scene, f->host_off >> bits,
-				    (last >> bits) - (f->host_off >> bits) + 1);
+		mark_wrong(m, f->problem, f->host_off >> bits, last >> bits);
 	}
+	if (!qf_unowned_by_report(m->img, &m->report))
+		qf_scene_rename(&m->scene, QF_KIND_UNOWNED, QF_KIND_LEAKED);
 	if (!m->scene.failed)
-		qf_scene_damaged(&m->scene);
+		qf_scene_refinish(&m->scene);
+	return !m->scene.failed;
 }
 
 enum qf_err qf_model_check(struct qf_image *img, bool shared,
@@ -341,8 +384,9 @@ enum qf_err qf_model_whole(struct qf_image *img, bool shared,
 	if (err)
 		return err;
 	err = qf_model_check(img, shared, &rep, why);
-	if (!err)
-		qf_model_take_report(*out, &rep);
+	if (!err && !qf_model_take_report(*out, &rep))
+		err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				 "no memory for the map");
 	qf_check_free(&rep);
 	if (err) {
 		qf_model_free(*out);

@@ -82,7 +82,8 @@ void qf_job_take(struct qf_job *j, struct qf_job_result *res);
 /* Stops it and throws away what it has. */
 void qf_job_drop(struct qf_job *j);
 
-/* Puts a report into the model, which owns it then: damage shows. */
-void qf_model_take_report(struct qf_model *m, struct qf_report *rep);
+/* Puts a report into the model, which owns it then: what is wrong shows.
+ * False without memory: then some of it does not. */
+bool qf_model_take_report(struct qf_model *m, struct qf_report *rep);
 
 #endif

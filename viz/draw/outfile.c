@@ -66,8 +66,7 @@ enum qf_err qf_outfile_write(const char *name, const void *bytes, size_t n,
 				  "cannot be written");
 	if (!replaceable(fd))
 		err = qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
-				 "stands there and is no picture: it is not "
-				 "replaced");
+				 "exists and is not a picture: not replaced");
 	else if ((ftruncate(fd, 0) && errno != EINVAL) ||
 		 !write_all(fd, bytes, n))
 		err = qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/draw/palette.h"
+#include "viz/show/unowned.h"
 
 static const struct qf_kind_look looks[QF_KINDS] = {
 #define QF_KIND(NAME, key, title, glyph, ascii, rgb, ink, c16) \
@@ -50,6 +51,14 @@ const struct qf_kind_look *qf_palette_kind(enum qf_kind k)
 	return &looks[k < QF_KINDS ? k : QF_KIND_UNKNOWN];
 }
 
+uint32_t qf_palette_letter(uint32_t rgb)
+{
+	uint32_t light = (rgb >> 16 & 0xff) * 299 + (rgb >> 8 & 0xff) * 587 +
+			 (rgb & 0xff) * 114;
+
+	return light > 130 * 1000 ? 0x000000 : 0xffffff;
+}
+
 struct qf_paint qf_palette_paint(enum qf_tint t)
 {
 	struct qf_paint p = { 0, QF_PLAIN, 0, -1, 0 };
@@ -58,8 +67,14 @@ struct qf_paint qf_palette_paint(enum qf_tint t)
 		return paints[t < QF_TINTS ? t - QF_KINDS : 0];
 	p.fg = inks[t].ink;
 	p.fg16 = inks[t].c16;
-	if ((int)t == QF_KIND_DAMAGED || (int)t == QF_KIND_LEAKED)
-		p.mono = QF_MONO_BOLD;
+	if ((int)t <= (int)QF_KIND_LEAKED)
+		return p;
+	/* what is grave is seen from afar */
+	p.bg = p.fg;
+	p.bg16 = p.fg16;
+	p.fg = qf_palette_letter(p.bg);
+	p.fg16 = p.fg ? 15 : 0;
+	p.mono = QF_MONO_BOLD | QF_MONO_REVERSE;
 	return p;
 }
 

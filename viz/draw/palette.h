@@ -67,6 +67,9 @@ struct qf_paint {
 
 struct qf_paint qf_palette_paint(enum qf_tint t);
 
+/* Black or white: what can be read on RGB. */
+uint32_t qf_palette_letter(uint32_t rgb);
+
 /* The number of the colour next to RGB in xterm's palette of 256. */
 int qf_palette_256(uint32_t rgb);
 

@@ -156,7 +156,8 @@ static void draw_letters(struct pen *p, int y, int top)
 		letter[0] = qf_palette_kind((enum qf_kind)k)->ascii;
 		text(p, LEFT + x * s->px + s->px * 0.3,
 		     top + y * s->px + s->px * 0.72, s->px, s->px * 0.6, true,
-		     k == QF_KIND_LEAKED ? 0x111827 : 0xffffff, "%s", letter);
+		     qf_palette_letter(qf_palette_kind((enum qf_kind)k)->rgb),
+		     "%s", letter);
 	}
 }
 
@@ -272,7 +273,7 @@ static void draw_bars(struct pen *p)
 		draw_bar(p, i);
 	if (sc->n_holders > p->s->bars) {
 		text(p, LEFT, p->y + 12, QF_SHEET_WIDTH, 12, false, 0x6b7280,
-		     "and %u snapshots more", sc->n_holders - p->s->bars);
+		     "and %u more snapshots", sc->n_holders - p->s->bars);
 		p->y += BAR_ROW;
 	}
 	p->y += LINE / 2;

@@ -31,7 +31,7 @@ void qf_scene_free(struct qf_scene *s)
 	free(s->run);
 	free(s->set);
 	free(s->span);
-	free(s->damage);
+	free(s->wrong);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -97,7 +97,8 @@ void qf_scene_add_run(struct qf_scene *s, uint64_t first, uint64_t n,
 	*built(s) = end;
 }
 
-void qf_scene_add_damage(struct qf_scene *s, uint64_t first, uint64_t n)
+void qf_scene_add_wrong(struct qf_scene *s, uint64_t first, uint64_t n,
+			enum qf_kind kind)
 {
 	uint64_t end;
 
@@ -105,12 +106,13 @@ void qf_scene_add_damage(struct qf_scene *s, uint64_t first, uint64_t n)
 		end = s->clusters;
 	if (first >= end)
 		return;
-	if (!qf_mem_grow((void **)&s->damage, s->n_damage, &s->damage_room,
-			 sizeof(*s->damage))) {
+	if (!qf_mem_grow((void **)&s->wrong, s->n_wrong, &s->wrong_room,
+			 sizeof(*s->wrong))) {
 		s->failed = true;
 		return;
 	}
-	s->damage[s->n_damage++] = (struct qf_scene_range){ first, end };
+	s->wrong[s->n_wrong++] =
+		(struct qf_scene_range){ first, end, (uint8_t)kind };
 }
 
 static int by_first(const void *a, const void *b)
@@ -120,24 +122,76 @@ static int by_first(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-static void join_damage(struct qf_scene *s)
+/* The gravest kind of the ranges that reach behind AT, and in *END where that
+ * may change; QF_KINDS: none reaches there. */
+static unsigned int gravest(const uint64_t *reach, uint64_t at, uint64_t *end)
 {
-	size_t i, n = 0;
+	unsigned int k, worst = QF_KINDS;
 
-	if (s->n_damage)
-		qsort(s->damage, s->n_damage, sizeof(*s->damage), by_first);
-	for (i = 0; i < s->n_damage; i++) {
-		if (n && s->damage[i].first <= s->damage[n - 1].end) {
-			if (s->damage[i].end > s->damage[n - 1].end)
-				s->damage[n - 1].end = s->damage[i].end;
+	for (k = 0; k < QF_KINDS; k++) {
+		if (reach[k] <= at)
 			continue;
-		}
-		s->damage[n++] = s->damage[i];
+		worst = k;
+		*end = reach[k] < *end ? reach[k] : *end;
 	}
-	s->n_damage = n;
+	return worst;
 }
 
-/* The totals by kind; damaged clusters leave the kind that they had. */
+static void push_wrong(struct qf_scene_range *out, size_t *n,
+		       struct qf_scene_range r)
+{
+	if (*n && out[*n - 1].end == r.first && out[*n - 1].kind == r.kind)
+		out[*n - 1].end = r.end;
+	else
+		out[(*n)++] = r;
+}
+
+/* Makes the ranges disjoint; where they overlap, the gravest counts. Without
+ * memory, none is left. */
+static void join_wrong(struct qf_scene *s)
+{
+	struct qf_scene_range *out = NULL, *in = s->wrong;
+	uint64_t reach[QF_KINDS] = { 0 }, at = 0, end;
+	size_t i = 0, n = 0;
+	unsigned int kind;
+
+	if (!s->n_wrong)
+		return;
+	qsort(in, s->n_wrong, sizeof(*in), by_first);
+	/* a range begins or ends where the kind changes, and nowhere else */
+	out = qf_mem_zalloc(2 * s->n_wrong, sizeof(*out));
+	if (!out) {
+		s->failed = true;
+		s->n_wrong = 0;
+		return;
+	}
+	for (;;) {
+		for (; i < s->n_wrong && in[i].first <= at; i++)
+			if (in[i].end > reach[in[i].kind])
+				reach[in[i].kind] = in[i].end;
+		end = i < s->n_wrong ? in[i].first : s->clusters;
+		kind = gravest(reach, at, &end);
+		if (kind == QF_KINDS && i == s->n_wrong)
+			break;
+		if (kind < QF_KINDS)
+			push_wrong(out, &n,
+				   (struct qf_scene_range){ at, end,
+							    (uint8_t)kind });
+		at = end;
+	}
+	free(in);
+	s->wrong_room = 2 * s->n_wrong;
+	s->wrong = out;
+	s->n_wrong = n;
+}
+
+/* What a cluster of a kind looks like that WRONG lies over. */
+static uint8_t shown(uint8_t kind, uint8_t wrong)
+{
+	return kind > wrong ? kind : wrong;
+}
+
+/* The totals by kind; what is wrong leaves the kind that it had. */
 static void sum_kinds(struct qf_scene *s)
 {
 	uint64_t from, to, end;
@@ -147,13 +201,15 @@ static void sum_kinds(struct qf_scene *s)
 	for (i = 0; i < s->n; i++)
 		s->total[s->run[i].kind] +=
 			qf_scene_end(s, i) - s->run[i].first;
-	for (d = 0; d < s->n_damage; d++) {
-		from = s->damage[d].first;
-		for (r = qf_scene_find(s, from); from < s->damage[d].end; r++) {
+	for (d = 0; d < s->n_wrong; d++) {
+		const struct qf_scene_range *w = &s->wrong[d];
+
+		from = w->first;
+		for (r = qf_scene_find(s, from); from < w->end; r++) {
 			end = qf_scene_end(s, r);
-			to = end < s->damage[d].end ? end : s->damage[d].end;
+			to = end < w->end ? end : w->end;
 			s->total[s->run[r].kind] -= to - from;
-			s->total[QF_KIND_DAMAGED] += to - from;
+			s->total[shown(s->run[r].kind, w->kind)] += to - from;
 			from = to;
 		}
 	}
@@ -187,10 +243,19 @@ static void sum_holders(struct qf_scene *s)
 		s->holder[k].referenced += s->holder[k - 1].referenced;
 }
 
-void qf_scene_damaged(struct qf_scene *s)
+void qf_scene_refinish(struct qf_scene *s)
 {
-	join_damage(s);
+	join_wrong(s);
 	sum_kinds(s);
+}
+
+void qf_scene_rename(struct qf_scene *s, enum qf_kind old, enum qf_kind new)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (s->run[i].kind == old)
+			s->run[i].kind = (uint8_t) new;
 }
 
 void qf_scene_finish(struct qf_scene *s, enum qf_kind gap)
@@ -200,12 +265,12 @@ void qf_scene_finish(struct qf_scene *s, enum qf_kind gap)
 	if (at < s->clusters)
 		push(s, at, gap, 0);
 	if (s->failed) {
-		s->n = s->n_damage = 0;
+		s->n = s->n_wrong = 0;
 		s->clusters = 0;
 		return;
 	}
 	sum_holders(s);
-	qf_scene_damaged(s);
+	qf_scene_refinish(s);
 }
 
 size_t qf_scene_find(const struct qf_scene *s, uint64_t cluster)
@@ -227,19 +292,19 @@ uint64_t qf_scene_end(const struct qf_scene *s, size_t run)
 	return run + 1 < s->n ? s->run[run + 1].first : s->clusters;
 }
 
-const struct qf_scene_range *qf_scene_damage_from(const struct qf_scene *s,
-						  uint64_t cluster)
+const struct qf_scene_range *qf_scene_wrong_from(const struct qf_scene *s,
+						 uint64_t cluster)
 {
-	size_t lo = 0, hi = s->n_damage, mid;
+	size_t lo = 0, hi = s->n_wrong, mid;
 
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
-		if (s->damage[mid].end <= cluster)
+		if (s->wrong[mid].end <= cluster)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < s->n_damage ? &s->damage[lo] : NULL;
+	return lo < s->n_wrong ? &s->wrong[lo] : NULL;
 }
 
 enum qf_kind qf_scene_under(const struct qf_scene *s, uint64_t cluster,
@@ -259,9 +324,9 @@ enum qf_kind qf_scene_at(const struct qf_scene *s, uint64_t cluster,
 			 uint32_t *set)
 {
 	enum qf_kind k = qf_scene_under(s, cluster, set);
-	const struct qf_scene_range *d = qf_scene_damage_from(s, cluster);
+	const struct qf_scene_range *w = qf_scene_wrong_from(s, cluster);
 
-	return d && d->first <= cluster ? QF_KIND_DAMAGED : k;
+	return w && w->first <= cluster ? (enum qf_kind)shown(k, w->kind) : k;
 }
 
 bool qf_scene_holds(const struct qf_scene *s, uint32_t set, uint32_t holder)
@@ -277,33 +342,34 @@ bool qf_scene_holds(const struct qf_scene *s, uint32_t set, uint32_t holder)
 	return false;
 }
 
-/* The kind that most clusters of a cell have; leaks go before. */
+/* The kind that most clusters of a cell have, or what is worst. */
 static enum qf_kind prevailing(const uint64_t *count)
 {
 	enum qf_kind best = QF_KIND_FREE;
 	int k;
 
-	if (count[QF_KIND_LEAKED])
-		return QF_KIND_LEAKED;
+	for (k = QF_KINDS - 1; k >= (int)QF_KIND_LEAKED; k--)
+		if (count[k])
+			return (enum qf_kind)k;
 	for (k = 0; k < QF_KINDS; k++)
 		if (count[k] > count[best])
 			best = (enum qf_kind)k;
 	return best;
 }
 
-static void show_damage(const struct qf_scene *s, uint64_t first,
-			uint64_t per_cell, size_t n, struct qf_scene_cell *out)
+static void show_wrong(const struct qf_scene *s, uint64_t first,
+		       uint64_t per_cell, size_t n, struct qf_scene_cell *out)
 {
-	const struct qf_scene_range *d = qf_scene_damage_from(s, first);
+	const struct qf_scene_range *w = qf_scene_wrong_from(s, first);
 	uint64_t from, to;
 
-	for (; d && d < s->damage + s->n_damage; d++) {
-		from = d->first > first ? (d->first - first) / per_cell : 0;
-		to = (d->end - 1 - first) / per_cell;
+	for (; w && w < s->wrong + s->n_wrong; w++) {
+		from = w->first > first ? (w->first - first) / per_cell : 0;
+		to = (w->end - 1 - first) / per_cell;
 		if (from >= n)
 			return;
 		for (; from <= to && from < n; from++)
-			out[from].kind = QF_KIND_DAMAGED;
+			out[from].kind = shown(out[from].kind, w->kind);
 	}
 }
 
@@ -334,7 +400,7 @@ void qf_scene_cells(const struct qf_scene *s, uint64_t first, uint64_t per_cell,
 						       : QF_MARK_NONE;
 		out[i].mostly = marks[out[i].mark] * 2 > stop - from;
 	}
-	show_damage(s, first, per_cell, n, out);
+	show_wrong(s, first, per_cell, n, out);
 }
 
 /* What the bars are made of: the clusters of each set in one part. */
@@ -494,17 +560,17 @@ static void list_holders(const struct qf_scene *s, uint32_t set, char *buf,
 char *qf_scene_describe(const struct qf_scene *s, uint64_t cluster, char *buf,
 			size_t room)
 {
-	const char *title, *damaged = "";
-	char who[256];
 	uint32_t set;
+	enum qf_kind seen = qf_scene_at(s, cluster, &set);
+	enum qf_kind kind = qf_scene_under(s, cluster, &set);
+	char who[256];
 
-	if (qf_scene_at(s, cluster, &set) == QF_KIND_DAMAGED)
-		damaged = "damaged: ";
-	title = qf_palette_kind(qf_scene_under(s, cluster, &set))->title;
 	who[0] = '\0';
 	if (set < s->n_sets && s->set[set].size)
 		list_holders(s, set, who, sizeof(who));
-	snprintf(buf, room, "%s%s%s%s%s", damaged, title, *who ? " (" : "", who,
-		 *who ? ")" : "");
+	snprintf(buf, room, "%s%s%s%s%s%s",
+		 seen == kind ? "" : qf_palette_kind(seen)->title,
+		 seen == kind ? "" : ": ", qf_palette_kind(kind)->title,
+		 *who ? " (" : "", who, *who ? ")" : "");
 	return buf;
 }

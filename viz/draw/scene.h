@@ -5,7 +5,8 @@
  * zoom. No toolkit in it, no reading.
  *
  * A picture's cell stands for a number of consecutive clusters. It shows the
- * kind that most of them have, but damage in it always shows, and then leaks.
+ * kind that most of them have, but what is wrong in it always shows, the
+ * gravest first: damaged, unowned, doubtful, leaked.
  */
 #ifndef QF_SCENE_H
 #define QF_SCENE_H
@@ -22,8 +23,10 @@ struct qf_scene_run {
 	uint8_t kind;	/* enum qf_kind */
 };
 
+/* Clusters that something is wrong with, whatever they are. */
 struct qf_scene_range {
 	uint64_t first, end;
+	uint8_t kind; /* DOUBTFUL or DAMAGED */
 };
 
 /* How a set of holders stands to the marked holders. */
@@ -66,9 +69,9 @@ struct qf_scene {
 	size_t n_spans, spans_room;
 	struct qf_scene_holder *holder; /* 0: the active disk */
 	uint32_t n_holders;
-	struct qf_scene_range *damage; /* ascending, disjoint after finish */
-	size_t n_damage, damage_room;
-	uint64_t total[QF_KINDS]; /* clusters; damaged ones count as such */
+	struct qf_scene_range *wrong; /* ascending, disjoint after finish */
+	size_t n_wrong, wrong_room;
+	uint64_t total[QF_KINDS]; /* clusters, each as what is worst */
 	bool whole;		  /* the file has been walked */
 	bool failed;		  /* memory ran out while it was built */
 };
@@ -83,21 +86,24 @@ uint32_t qf_scene_add_set(struct qf_scene *s, const struct qf_scene_span *span,
 			  uint32_t n);
 void qf_scene_add_run(struct qf_scene *s, uint64_t first, uint64_t n,
 		      enum qf_kind kind, uint32_t set, enum qf_kind gap);
-void qf_scene_add_damage(struct qf_scene *s, uint64_t first, uint64_t n);
+void qf_scene_add_wrong(struct qf_scene *s, uint64_t first, uint64_t n,
+			enum qf_kind kind);
 void qf_scene_finish(struct qf_scene *s, enum qf_kind gap);
-/* After damage was added to a finished scene. */
-void qf_scene_damaged(struct qf_scene *s);
+/* After what is wrong was added to a finished scene. */
+void qf_scene_refinish(struct qf_scene *s);
+/* All runs of the kind OLD are of the kind NEW; to be followed by that. */
+void qf_scene_rename(struct qf_scene *s, enum qf_kind old, enum qf_kind new);
 void qf_scene_free(struct qf_scene *s);
 
 /* The run that holds CLUSTER (below s->clusters), and where a run ends. */
 size_t qf_scene_find(const struct qf_scene *s, uint64_t cluster);
 uint64_t qf_scene_end(const struct qf_scene *s, size_t run);
 
-/* The damaged range that ends behind CLUSTER, or NULL. */
-const struct qf_scene_range *qf_scene_damage_from(const struct qf_scene *s,
-						  uint64_t cluster);
+/* The first range of what is wrong that ends behind CLUSTER, or NULL. */
+const struct qf_scene_range *qf_scene_wrong_from(const struct qf_scene *s,
+						 uint64_t cluster);
 
-/* The kind of one cluster, and its set; below the damage, too. */
+/* The kind of one cluster, and its set; below what is wrong, too. */
 enum qf_kind qf_scene_under(const struct qf_scene *s, uint64_t cluster,
 			    uint32_t *set);
 enum qf_kind qf_scene_at(const struct qf_scene *s, uint64_t cluster,

@@ -108,16 +108,16 @@ bool qf_sheet_fact(const struct qf_sheet *s, int i, char *buf, size_t room)
 		return true;
 	case 2:
 		snprintf(buf, room,
-			 "a cell of the map is %" PRIu64 " cluster%s (%s)%s",
+			 "one cell of the map is %" PRIu64 " cluster%s (%s)%s",
 			 s->per_cell, s->per_cell == 1 ? "" : "s",
 			 qf_text_bytes(s->per_cell * img->geo.cluster_bytes, a,
 				       sizeof(a)),
-			 s->hilbert ? ", along Hilbert's curve"
-				    : ", line after line");
+			 s->hilbert ? ", along a Hilbert curve"
+				    : ", row by row");
 		if (s->per_cell > 1)
 			snprintf(buf + strlen(buf), room - strlen(buf),
-				 "; it shows what most of it holds, damage "
-				 "and leaks always");
+				 "; it shows what most of it holds, but "
+				 "always what is wrong");
 		return true;
 	default:
 		return false;

@@ -7,6 +7,7 @@
 #include "lib/base/text.h"
 #include "viz/show/cmd_args.h"
 #include "viz/show/du.h"
+#include "viz/show/unowned.h"
 #include "viz/viz.h"
 
 #include <inttypes.h>
@@ -15,7 +16,7 @@
 
 static const char help[] =
 	"Usage: qfsck du [OPTION]... IMAGE\n"
-	"Tells what the image file's room is used for: by each snapshot, by the\n"
+	"Shows how the space in the image file is used: by each snapshot, by the\n"
 	"active disk, by the tables; and what deleting snapshots would free.\n\n"
 	"      --if-deleted=S,... what deleting these snapshots (ids or names)\n"
 	"                         would free, together; nothing is deleted\n"
@@ -40,6 +41,7 @@ struct showing {
 	uint64_t cluster_bytes;
 	uint32_t deleted; /* a set, if --if-deleted was given */
 	struct qf_du_freed freed;
+	bool may_be_lost; /* what nobody owns: see unowned.h */
 };
 
 /* The metadata kinds, as the JSON and the table name them. */
@@ -174,7 +176,8 @@ static int show_json(const struct showing *s)
 			  sum_of(s->du, metadata[i].kinds));
 	json_object_set_new(o, "metadata", meta);
 	set_bytes(s, o, "data", qf_du_data(s->du));
-	set_bytes(s, o, "leaked", s->du->leaked);
+	set_bytes(s, o, "leaked", s->may_be_lost ? 0 : s->du->unowned);
+	set_bytes(s, o, "may-be-lost", s->may_be_lost ? s->du->unowned : 0);
 	set_bytes(s, o, "free", s->du->free);
 	set_bytes(s, o, "owned-twice", s->du->twice);
 	if (s->o->if_deleted)
@@ -223,14 +226,17 @@ static void print_totals(const struct showing *s)
 	for (i = 0; i < N_METADATA; i++)
 		print_row(s, sum_of(s->du, metadata[i].kinds),
 			  metadata[i].words);
-	print_row(s, s->du->leaked, "leaked: nobody's, but not free");
+	print_row(s, s->du->unowned,
+		  s->may_be_lost ? QF_UNOWNED_WORDS
+				 : "leaked: no owner, but not free");
 	print_row(s, s->du->free, "free, inside the file");
-	print_row(s, s->du->clusters, "all together");
+	print_row(s, s->du->clusters, "total");
 	if (s->du->twice)
-		printf("\n%" PRIu64 " clusters have two owners that exclude "
-		       "each other: the image is damaged.\n"
+		printf("\n%" PRIu64 " of these cluster%s claimed by two, who "
+		       "exclude each other.\n"
 		       "  Next: qfsck check %s\n",
-		       s->du->twice, s->name);
+		       s->du->twice, s->du->twice == 1 ? " is" : "s are",
+		       s->name);
 }
 
 static void print_range(void *ctx, uint64_t start, uint64_t bytes)
@@ -299,6 +305,9 @@ static int show(struct qf_image *img, const struct qf_args *a,
 	qf_progress_stop();
 	if (!err)
 		err = qf_du_make(owners, img, &du, &why);
+	if (!err && du.unowned)
+		err = qf_unowned_by_check(img, a->share, 0, &s.may_be_lost,
+					  &why);
 	if (!err && o->if_deleted)
 		err = qf_du_parse(&du, o->if_deleted, &s.deleted, &why);
 	if (err) {

@@ -223,20 +223,21 @@ static int show_human(const struct qf_image *img, const struct qf_places *p)
 }
 
 static enum qf_err look(struct qf_image *img, const struct options *o,
-			struct qf_places *p, struct qf_why *why)
+			bool shared, struct qf_places *p, struct qf_why *why)
 {
 	unsigned int jobs = (unsigned int)o->jobs;
 	uint32_t holder = QF_HOLDER_IMAGE;
 	enum qf_err err = QF_OK;
 
 	if (o->cluster != UINT64_MAX)
-		return qf_places_at(img, o->cluster, jobs, p, why);
+		return qf_places_at(img, o->cluster, shared, jobs, p, why);
 	if (o->host != UINT64_MAX)
-		return qf_places_at(img, o->host >> img->geo.cluster_bits, jobs,
-				    p, why);
+		return qf_places_at(img, o->host >> img->geo.cluster_bits,
+				    shared, jobs, p, why);
 	if (o->snapshot)
 		err = qf_map_holder(img, o->snapshot, &holder, why);
-	return err ? err : qf_places_of(img, o->guest, holder, jobs, p, why);
+	return err ? err
+		   : qf_places_of(img, o->guest, holder, shared, jobs, p, why);
 }
 
 static int show(struct qf_image *img, const struct qf_args *a,
@@ -246,7 +247,7 @@ static int show(struct qf_image *img, const struct qf_args *a,
 	struct qf_why why = { 0 };
 	int code;
 
-	if (look(img, o, &places, &why))
+	if (look(img, o, a->share, &places, &why))
 		code = qf_args_failed(a->arg[0], &why);
 	else
 		code = a->json ? show_json(img, &places)
@@ -279,10 +280,9 @@ int qf_cmd_owners(int argc, char **argv)
 	if ((o.host != UINT64_MAX) + (o.cluster != UINT64_MAX) +
 		    (o.guest != UINT64_MAX) !=
 	    1)
-		return qf_args_wrong("owners",
-				     "one of --host, --cluster and --guest is "
-				     "needed",
-				     NULL);
+		return qf_args_wrong(
+			"owners", "give one of --host, --cluster and --guest",
+			NULL);
 	if (o.snapshot && o.guest == UINT64_MAX)
 		return qf_args_wrong("owners", "-s goes with --guest", NULL);
 	if (o.jobs > 256)

@@ -27,7 +27,7 @@ static void sum_classes(struct qf_du *du)
 		if (kind < QF_REF_KINDS)
 			du->kind[kind] += end - at;
 		else if (c->flags & QF_OWNERS_LEAKED)
-			du->leaked += end - at;
+			du->unowned += end - at;
 		else
 			du->free += end - at;
 		if (c->flags & QF_OWNERS_TWICE)
@@ -176,8 +176,7 @@ static enum qf_err parse_one(const struct qf_du *du, const char *name,
 		return err;
 	if (holder == QF_HOLDER_ACTIVE)
 		return qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
-				  "the active disk is no snapshot that could "
-				  "be deleted");
+				  "the active disk cannot be deleted");
 	for (i = 0; i < *n; i++)
 		if (member[i] == holder)
 			return QF_OK;

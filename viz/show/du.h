@@ -18,7 +18,7 @@ struct qf_du {
 	const struct qf_image *img;	/* the caller's */
 	uint64_t clusters;		/* of the file: the sum of all below */
 	uint64_t kind[QF_REF_KINDS];	/* each cluster once, metadata first */
-	uint64_t leaked;
+	uint64_t unowned; /* nobody's, but not free: see unowned.h */
 	uint64_t free;
 	uint64_t twice; /* clusters with owners that exclude each other;
 			 * they are counted above as well */

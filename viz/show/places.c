@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/show/places.h"
+#include "viz/show/unowned.h"
 #include "lib/format/entry.h"
 #include "lib/base/mem.h"
 
@@ -68,7 +69,31 @@ static enum qf_err find_owners(struct qf_walk *w, unsigned int jobs,
 	return err;
 }
 
-static enum qf_err look_up(struct qf_image *img, unsigned int jobs,
+static bool is_unowned(const struct qf_place *p)
+{
+	return !p->outside && !p->owners.n && p->refcount_known && p->refcount;
+}
+
+/* Whether those without an owner may be lost data. */
+static enum qf_err judge_unowned(struct qf_image *img, bool shared,
+				 unsigned int jobs, struct qf_places *p,
+				 struct qf_why *why)
+{
+	bool may_be_lost = false;
+	enum qf_err err = QF_OK;
+	size_t i;
+
+	for (i = 0; i < p->n_places && !is_unowned(&p->place[i]); i++)
+		;
+	if (i < p->n_places)
+		err = qf_unowned_by_check(img, shared, jobs, &may_be_lost, why);
+	for (; !err && i < p->n_places; i++)
+		p->place[i].may_be_lost = may_be_lost &&
+					  is_unowned(&p->place[i]);
+	return err;
+}
+
+static enum qf_err look_up(struct qf_image *img, bool shared, unsigned int jobs,
 			   struct qf_places *p, struct qf_why *why)
 {
 	struct qf_walk w = { 0 };
@@ -89,10 +114,10 @@ static enum qf_err look_up(struct qf_image *img, unsigned int jobs,
 	if (!err)
 		err = find_owners(&w, jobs, p, why);
 	qf_walk_free(&w);
-	return err;
+	return err ? err : judge_unowned(img, shared, jobs, p, why);
 }
 
-enum qf_err qf_places_at(struct qf_image *img, uint64_t cluster,
+enum qf_err qf_places_at(struct qf_image *img, uint64_t cluster, bool shared,
 			 unsigned int jobs, struct qf_places *p,
 			 struct qf_why *why)
 {
@@ -101,9 +126,10 @@ enum qf_err qf_places_at(struct qf_image *img, uint64_t cluster,
 	/* no cluster can lie there: the answer is the same for all of them */
 	if (cluster > UINT64_MAX >> img->geo.cluster_bits)
 		return qf_err_set(why, QF_ERR_OUTSIDE, 0, QF_NOWHERE,
-				  "cluster %" PRIu64 " is beyond any file",
+				  "cluster %" PRIu64
+				  " is past the end of any file",
 				  cluster);
-	return add_place(p, cluster) ? look_up(img, jobs, p, why)
+	return add_place(p, cluster) ? look_up(img, shared, jobs, p, why)
 				     : no_memory(why);
 }
 
@@ -136,7 +162,7 @@ static enum qf_err view_of(const struct qf_chain *chain, uint64_t guest_off,
 	v->e.host_off = v->e.pointer_off = QF_NOWHERE;
 	if (err == QF_ERR_FORMAT) {
 		v->e.kind = QF_DISK_BAD;
-		v->e.bad = "the L1 table cannot be followed";
+		v->e.bad = "the L1 table cannot be used";
 		return QF_OK;
 	}
 	v->beyond = !err && guest_off >= qf_disk_bytes(g);
@@ -176,7 +202,7 @@ static enum qf_err view_all(struct qf_image *img, const struct qf_chain *chain,
 }
 
 enum qf_err qf_places_of(struct qf_image *img, uint64_t guest_off,
-			 uint32_t holder, unsigned int jobs,
+			 uint32_t holder, bool shared, unsigned int jobs,
 			 struct qf_places *p, struct qf_why *why)
 {
 	struct qf_chain chain;
@@ -188,7 +214,7 @@ enum qf_err qf_places_of(struct qf_image *img, uint64_t guest_off,
 	if (!err)
 		err = view_all(img, &chain, holder, p, why);
 	qf_chain_close(&chain);
-	return err ? err : look_up(img, jobs, p, why);
+	return err ? err : look_up(img, shared, jobs, p, why);
 }
 
 void qf_places_free(struct qf_places *p)
@@ -208,7 +234,9 @@ const char *qf_places_state(const struct qf_place *p)
 		return "outside the file";
 	if (p->owners.n)
 		return "in use";
-	return p->refcount_known && p->refcount ? "leaked" : "free";
+	if (!is_unowned(p))
+		return "free";
+	return p->may_be_lost ? QF_UNOWNED_WORDS : "leaked";
 }
 
 const char *qf_places_kind(const struct qf_view *v)

@@ -14,7 +14,8 @@ struct qf_place {
 	uint64_t cluster;
 	uint64_t refcount; /* as the file states it ... */
 	bool refcount_known;
-	bool outside; /* of the file */
+	bool outside;	  /* of the file */
+	bool may_be_lost; /* without an owner: see unowned.h */
 	struct qf_owner_list owners;
 };
 
@@ -33,9 +34,10 @@ struct qf_places {
 	size_t n_places, room;
 };
 
-/* The owners of cluster number CLUSTER. Errors: QF_ERR_NOMEM. Free with
+/* The owners of cluster number CLUSTER. SHARED: as with -U. What nobody owns
+ * is judged by a check. Errors: QF_ERR_NOMEM, as qf_check_run. Free with
  * qf_places_free, also after an error. */
-enum qf_err qf_places_at(struct qf_image *img, uint64_t cluster,
+enum qf_err qf_places_at(struct qf_image *img, uint64_t cluster, bool shared,
 			 unsigned int jobs, struct qf_places *p,
 			 struct qf_why *why);
 
@@ -45,11 +47,11 @@ enum qf_err qf_places_at(struct qf_image *img, uint64_t cluster,
  * QF_ERR_NOMEM, QF_ERR_OUTSIDE if every such disk ends before.
  */
 enum qf_err qf_places_of(struct qf_image *img, uint64_t guest_off,
-			 uint32_t holder, unsigned int jobs,
+			 uint32_t holder, bool shared, unsigned int jobs,
 			 struct qf_places *p, struct qf_why *why);
 void qf_places_free(struct qf_places *p);
 
-/* "in use", "leaked", "free", "outside the file". */
+/* "in use", "leaked", QF_UNOWNED_WORDS, "free", "outside the file". */
 const char *qf_places_state(const struct qf_place *p);
 
 /* "data", "compressed", "zero", "unmapped", "damaged", "beyond", ... */

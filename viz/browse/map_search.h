@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The search on the map: for a kind of cluster, or for who holds it. */
+#ifndef QF_MAP_SEARCH_H
+#define QF_MAP_SEARCH_H
+
+#include "viz/browse/app.h"
+
+/* Puts the cursor on the next cluster, or the one BACK, that a->pattern names;
+ * false if there is none. */
+bool qf_map_search_find(struct qf_app *a, bool back);
+
+#endif
