@@ -53,8 +53,11 @@ void qf_ask_candidates(const struct qf_facts *f, struct qf_question *q,
 	weigh_others(f, q);
 	add(f, q, pointer_off, order->left, weight, order);
 	add(f, q, pointer_off, order->right, weight, order);
-	if (qf_facts_only_orphan(f, &only))
+	if (qf_facts_only_orphan(f, &only)) {
 		add(f, q, pointer_off, only, weight, order);
+		qf_question_for(qf_question_value(q, pointer_off, only),
+				QF_WITNESS_ONLY_ORPHAN);
+	}
 	n = qf_versions_look(f, pointer_off, guest_off, version,
 			     MAX_VERSION_ANSWERS);
 	for (i = 0; i < n; i++) {

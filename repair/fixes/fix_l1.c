@@ -146,7 +146,7 @@ static enum qf_err find_table(struct l1_fix *f, bool *found, struct qf_why *why)
 {
 	enum qf_err err = QF_OK;
 
-	*found = qf_orphan_under(f->c, f->t->off, &f->off) && suits(f, f->off);
+	*found = qf_orphan_under(f->c, f->t->off, &f->off);
 	f->what = "point the L1 entry to the begin of the table in whose midst "
 		  "it led: all that this maps lacks an owner";
 	if (*found)
