@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * COPIED in the active disk's tables, as the refcounts demand: set exactly
- * where the stated refcount is 1.
+ * where the stated refcount is 1. A refcount that is too low demands nothing.
  */
 #include "lib/base/mem.h"
 #include "repair/fixes/fix.h"
@@ -23,20 +23,27 @@ struct work {
 	size_t n, room;
 };
 
+/* True if the flag COPIED is wrong for the cluster at OFF, of which the
+ * refcount is known. */
+static bool is_wrong(const struct qf_fix_ctx *c, uint64_t off, bool copied)
+{
+	uint64_t cl = (off & QF_ENTRY_OFFSET_MASK) >> c->img->geo.cluster_bits;
+	uint64_t stated;
+
+	return !qf_image_refcount(c->img, cl, &stated, NULL) &&
+	       stated >= qf_ledger_count(c->recount.ledger, cl, NULL) &&
+	       (stated == 1) != copied;
+}
+
 static bool look_at(struct work *w, const struct qf_group *grp,
 		    const struct qf_run *r, uint32_t i)
 {
 	const struct qf_image *img = w->c->img;
 	uint64_t entry = r->entry + ((uint64_t)i << img->geo.cluster_bits);
-	uint64_t stated;
 	struct turn *t;
 	uint32_t v;
 
-	if (qf_image_refcount(img,
-			      (entry & QF_ENTRY_OFFSET_MASK) >>
-				      img->geo.cluster_bits,
-			      &stated, NULL) ||
-	    (stated == 1) == ((entry & QF_ENTRY_COPIED) != 0))
+	if (!is_wrong(w->c, entry, entry & QF_ENTRY_COPIED))
 		return true;
 	for (v = 0; v < grp->n; v++) {
 		const struct qf_l2_table *l2 =
@@ -148,9 +155,9 @@ static enum qf_err plan_l2(struct work *w, struct qf_why *why)
 static enum qf_err plan_l1(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_image *img = c->img;
-	uint64_t stated, value;
 	enum qf_err err = QF_OK;
 	uint32_t i, v;
+	uint64_t value;
 
 	for (i = 0; !err && i < c->walk.n_groups; i++) {
 		const struct qf_group *g = &c->walk.group[i];
@@ -162,12 +169,9 @@ static enum qf_err plan_l1(struct qf_fix_ctx *c, struct qf_why *why)
 			if (!t->active || !t->off || t->odd ||
 			    qf_fix_shared(c, img->hdr.l1_off +
 						     g->l1_index * 8ull) ||
-			    qf_image_refcount(img,
-					      t->off >> img->geo.cluster_bits,
-					      &stated, NULL) ||
-			    (stated == 1) == t->copied)
+			    !is_wrong(c, t->off, t->copied))
 				continue;
-			value = t->off | (stated == 1 ? QF_ENTRY_COPIED : 0);
+			value = t->off | (t->copied ? 0 : QF_ENTRY_COPIED);
 			err = qf_plan_put64(
 				c->plan, QF_P_COPIED_L1,
 				img->hdr.l1_off + g->l1_index * 8ull, value,
@@ -185,12 +189,11 @@ enum qf_err qf_fix_copied(struct qf_fix_ctx *c, struct qf_why *why)
 	struct qf_visitor v = { .ctx = &w, .runs = see_runs };
 	enum qf_err err = QF_OK;
 
-	if (c->img->geo.data_file)
-		return QF_OK;
 	if (qf_fix_found(c, QF_P_COPIED_L1) &&
 	    qf_plan_allows(c->plan, QF_P_COPIED_L1))
 		err = plan_l1(c, why);
-	if (!err && qf_fix_found(c, QF_P_COPIED_L2) &&
+	/* in a data file each entry has it: see fix_entries */
+	if (!err && !c->img->geo.data_file && qf_fix_found(c, QF_P_COPIED_L2) &&
 	    qf_plan_allows(c->plan, QF_P_COPIED_L2)) {
 		err = qf_walk_run(&c->walk, 1, &v, why);
 		if (err == QF_ERR_STOPPED)

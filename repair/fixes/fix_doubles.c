@@ -115,7 +115,6 @@ static bool is_free(const struct qf_fix_ctx *c, const struct qf_claimant *g)
 
 	for (i = 0; i < g->n; i++)
 		if (g->at[i].pointer_off == QF_NOWHERE ||
-		    is_broken(c, &g->at[i]) ||
 		    qf_fix_shared(c, g->at[i].pointer_off) ||
 		    qf_fix_garbage(c, g->at[i].pointer_off))
 			return false;
@@ -372,6 +371,19 @@ static size_t keeper_of(const struct work *w, const struct qf_claimant *g,
 	return best;
 }
 
+/* Leaves out of the N claimants those whose pointer is broken: what it leads
+ * to is nobody's claim, and fix_entries has to find where it led. */
+static size_t without_broken(const struct work *w, struct qf_claimant *g,
+			     size_t n)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < n; i++)
+		if (!is_broken(w->c, g[i].at))
+			g[kept++] = g[i];
+	return kept;
+}
+
 static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 {
 	const struct qf_owner_list *l = &w->list[k];
@@ -384,6 +396,7 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory for the plan");
 	n = is_astray(w, l) ? 0 : qf_claimants_split(l, g, l->n);
+	n = without_broken(w, g, n);
 	had = w->c->plan->n;
 	best = keeper_of(w, g, n);
 	if (n && !is_affordable(w, g, n, best, &bytes)) {

@@ -52,13 +52,20 @@ void qf_plan_free(struct qf_plan *p)
 	free(p);
 }
 
+enum qf_risk qf_plan_risk(const struct qf_plan *p, enum qf_problem problem)
+{
+	if (p->lazy &&
+	    (problem == QF_P_REFCOUNT_LOW || problem == QF_P_REFCOUNT_ZERO))
+		return QF_RISK_NONE;
+	return qf_problem_get(problem)->risk;
+}
+
 bool qf_plan_allows(const struct qf_plan *p, enum qf_problem problem)
 {
 	if (p->leaks_only && problem != QF_P_REFCOUNT_LEAK &&
 	    problem != QF_P_REFCOUNT_HIGH)
 		return false;
-	return qf_problem_get(problem)->risk <= p->limit &&
-	       !p->refused[problem];
+	return qf_plan_risk(p, problem) <= p->limit && !p->refused[problem];
 }
 
 /* Notes the edit; the bytes are put by the caller. */
@@ -75,7 +82,7 @@ static enum qf_err note(struct qf_plan *p, enum qf_problem problem,
 	e->host_off = off;
 	e->length = len;
 	e->problem = problem;
-	e->risk = qf_problem_get(problem)->risk;
+	e->risk = qf_plan_risk(p, problem);
 	if (vasprintf(&e->what, what, ap) < 0) {
 		e->what = NULL;
 		return no_memory(why);

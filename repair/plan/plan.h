@@ -52,6 +52,8 @@ struct qf_plan {
 	enum qf_risk limit;
 	bool refused[QF_PROBLEMS];
 	bool leaks_only;
+	bool lazy; /* refcounts that are too low are behind, and nothing else
+		    * is wrong: QEMU makes up for them without asking */
 	bool drop_in_use; /* bitmaps that may have missed writes go */
 	bool guess;	  /* restore what the evidence does not prove */
 	const struct qf_choice *choice; /* the caller's */
@@ -92,6 +94,9 @@ struct qf_plan {
 enum qf_err qf_plan_new(struct qf_io *base, struct qf_plan **out,
 			struct qf_why *why);
 void qf_plan_free(struct qf_plan *p);
+
+/* What is at stake when PROBLEM is repaired in this image. */
+enum qf_risk qf_plan_risk(const struct qf_plan *p, enum qf_problem problem);
 
 /* True if an edit for PROBLEM is within the risk and not refused. */
 bool qf_plan_allows(const struct qf_plan *p, enum qf_problem problem);

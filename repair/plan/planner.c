@@ -112,6 +112,26 @@ static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 	return err;
 }
 
+/* True if a writer with lazy refcounts was killed and nothing else is wrong:
+ * refcounts are behind, which QEMU makes up for when it opens the image. */
+static bool is_lazy(const struct qf_fix_ctx *c)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	size_t i;
+
+	if (c->img->hdr.version < 3 || c->rep->withhold ||
+	    !(c->img->hdr.incompatible & QF_INCOMPAT_DIRTY))
+		return false;
+	for (i = 0; i < c->rep->findings.n; i++, f++)
+		if (qf_problem_get(f->problem)->severity >= QF_SEV_LEAK &&
+		    f->problem != QF_P_REFCOUNT_LOW &&
+		    f->problem != QF_P_REFCOUNT_ZERO &&
+		    f->problem != QF_P_COPIED_L1 &&
+		    f->problem != QF_P_COPIED_L2)
+			return false;
+	return true;
+}
+
 /* True if it is the size of clusters that is wrong: nothing can be made of
  * such an image but worse. */
 static bool is_misread(const struct qf_image *img)
@@ -127,6 +147,8 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 	size_t had = c->plan->n, i;
 	enum qf_err err = QF_OK;
 
+	if (!had)
+		c->plan->lazy = is_lazy(c);
 	if (!had)
 		c->plan->no_parts = c->plan->withhold_leaks ||
 				    (c->recount.too_low &&
@@ -188,6 +210,11 @@ static void compare(struct qf_planner *m)
 		   b->warnings >= a->warnings && !m->plan->forgets) {
 		snprintf(m->reason, sizeof(m->reason),
 			 "the recheck finds as much wrong as before");
+	} else if (m->plan->limit < QF_RISK_DATA && !m->plan->leaks_only &&
+		   a->verdict == b->verdict && a->verdict != QF_VERDICT_CLEAN) {
+		snprintf(m->reason, sizeof(m->reason),
+			 "what may be done at this risk leaves the image %s",
+			 qf_check_verdict(b->verdict));
 	} else {
 		m->refused = false;
 	}
@@ -371,9 +398,8 @@ static enum qf_err best_attempt(struct qf_io *io,
 }
 
 /* The gate stops one kind of repair after another, and in the end all. */
-enum qf_err qf_planner_plan(struct qf_io *io,
-			    const struct qf_planner_opts *opts,
-			    struct qf_planner *m, struct qf_why *why)
+static enum qf_err gated(struct qf_io *io, const struct qf_planner_opts *opts,
+			 struct qf_planner *m, struct qf_why *why)
 {
 	struct qf_planner_opts less_of = *opts;
 	bool refused[QF_PROBLEMS] = { false }, found = true;
@@ -405,6 +431,41 @@ enum qf_err qf_planner_plan(struct qf_io *io,
 		refused[b->problem] = true;
 	}
 	return err;
+}
+
+/* What more would be done if more might be at stake. */
+static enum qf_err look_beyond(struct qf_io *io,
+			       const struct qf_planner_opts *opts,
+			       struct qf_planner *m, struct qf_why *why)
+{
+	struct qf_planner_opts all = *opts;
+	struct qf_planner more;
+	enum qf_err err;
+	size_t i;
+
+	all.limit = QF_RISK_DATA;
+	err = gated(io, &all, &more, why);
+	for (i = 0; !err && !more.refused && i < more.plan->n; i++) {
+		if (more.plan->edit[i].risk <= opts->limit)
+			continue;
+		m->beyond++;
+		if (more.plan->edit[i].risk > m->beyond_risk)
+			m->beyond_risk = more.plan->edit[i].risk;
+	}
+	qf_planner_free(&more);
+	return err;
+}
+
+enum qf_err qf_planner_plan(struct qf_io *io,
+			    const struct qf_planner_opts *opts,
+			    struct qf_planner *m, struct qf_why *why)
+{
+	enum qf_err err = gated(io, opts, m, why);
+
+	if (err || opts->limit == QF_RISK_DATA || opts->leaks_only ||
+	    (m->refused ? &m->before : &m->after)->verdict == QF_VERDICT_CLEAN)
+		return err;
+	return look_beyond(io, opts, m, why);
 }
 
 void qf_planner_free(struct qf_planner *m)

@@ -18,6 +18,9 @@ struct qf_planner {
 	bool withheld; /* leaks are kept: they may be what is lost */
 	bool refused;  /* the plan is not better: nothing must be written */
 	char reason[256];
+	/* what the limit kept from being planned: edits, and their risk */
+	size_t beyond;
+	enum qf_risk beyond_risk;
 	/* what the gate stopped, and what was planned without it since */
 	struct qf_gate_breach breach[QF_PLANNER_BREACHES];
 	unsigned int n_breaches;

@@ -215,6 +215,18 @@ static void say_trim(FILE *out, const struct qf_trim *t)
 		     "it is there, its room is not gained.\n");
 }
 
+/* What was not planned because too much is at stake. */
+static void say_beyond(FILE *out, const struct qf_planner *m, const char *name)
+{
+	if (m->beyond)
+		fprintf(out,
+			"%zu repair%s need%s --risk=%s: qfsck repair -y "
+			"\"%s\"\n",
+			m->beyond, m->beyond == 1 ? "" : "s",
+			m->beyond == 1 ? "s" : "",
+			qf_problem_risk(m->beyond_risk), name);
+}
+
 void qf_report_plan(FILE *out, const struct qf_image *img,
 		    const struct qf_planner *m, const char *name)
 {
@@ -224,7 +236,10 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	say_state(out, &m->before);
 	fprintf(out, "\n");
 	if (!m->plan->n) {
-		fprintf(out, "There is nothing that can be repaired.\n");
+		if (!m->beyond)
+			fprintf(out,
+				"There is nothing that can be repaired.\n");
+		say_beyond(out, m, name);
 		say_left(out, m, &m->before);
 		say_offer(out, m);
 		say_trim(out, &m->trim);
@@ -234,6 +249,7 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 		fprintf(out,
 			"A plan of %zu edits was tried and is refused: %s.\n",
 			m->plan->n, m->reason);
+		say_beyond(out, m, name);
 		say_left(out, m, &m->before);
 		return;
 	}
@@ -251,6 +267,7 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	fprintf(out, "Afterwards: ");
 	say_state(out, &m->after);
 	fprintf(out, "\n");
+	say_beyond(out, m, name);
 	if (m->plan->copies_cut)
 		wrap(out, copies_cut);
 	say_offer(out, m);
@@ -396,6 +413,13 @@ void qf_report_plan_json(FILE *out, const struct qf_image *img,
 	if (m->refused)
 		qf_json_text(j, "refused", m->reason);
 	json_object_set_new(j, "edits", edits_json(m));
+	if (m->beyond) {
+		json_t *b = json_object();
+
+		qf_json_int(b, "repairs", m->beyond);
+		qf_json_text(b, "risk", qf_problem_risk(m->beyond_risk));
+		json_object_set_new(j, "beyond-risk", b);
+	}
 	if (m->plan->offer)
 		qf_json_text(j, "offer", m->plan->offer);
 	json_object_set_new(j, "lost", lost_json(img, m));

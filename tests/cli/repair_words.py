@@ -92,6 +92,7 @@ CASES = (
     ("extl2-16384", "bitmap", bitmap(lambda w: ONES), TOLD),
     ("datafile", "bit 62", l2(is_data, lambda w: w | COMPRESSED), RIGHT),
     ("datafile", "bits 0 and 9", l2(is_data, lambda w: w | 0x201), RIGHT),
+    ("datafile", "L1, no COPIED", l1(lambda w: w & ~COPIED), RIGHT),
     ("datafile-raw", "low", l2(is_data, lambda w: w | 0xffffff), RIGHT),
     ("v3-4096", "L1, bits 0 and 62", l1(lambda w: w | COMPRESSED | 1), RIGHT),
     ("v3-4096", "L1, bit 1, no COPIED", l1(lambda w: w & ~COPIED | 2), RIGHT),
