@@ -175,8 +175,10 @@ def check_unowned(tap, images, tmp):
         good = (size and du["leaked"] + du["may-be-lost"] == size
                 and host == name and "?!"[lost] in map_
                 and f"{'?!'[lost]} {name} " in map_ and other not in map_
-                and f"</i>{name}: " in page and f"</i>{other}: " not in page
-                and f"<title>{name}</title>" in page)
+                and f">{'?!'[lost]}</i>{name}: " in page
+                and f"</i>{other}: " not in page
+                and f"<title>{name}</title>" in page
+                and ("<text" in page) == ("?!"[lost] + "</text>" in page))
         tap.result(good, f"{case}: {name}", [f"{size} {host}", map_])
 
 

@@ -21,8 +21,9 @@ static const char style[] =
 	"overflow-wrap:anywhere}td.n,th.n{text-align:right;white-space:nowrap}"
 	"svg{width:100%;height:auto;display:block}"
 	".legend span{display:inline-block;margin:.2em 1.5em .2em 0}"
-	".legend i{display:inline-block;width:.9em;height:.9em;"
-	"margin-right:.4em;vertical-align:-.1em;border:1px solid #0002}"
+	".legend i{display:inline-block;width:1.2em;height:1.2em;"
+	"margin-right:.4em;vertical-align:-.2em;border:1px solid #0002;"
+	"font:bold .8em/1.2 sans-serif;text-align:center}"
 	".clean{color:#1a7f37}.leaks,.warning,.leak{color:#9a6700}"
 	".corrupt,.unchecked,.error,.fatal,.unread{color:#cf222e}"
 	".note{color:#2563eb}details{margin:.4em 0}summary{cursor:pointer}"
@@ -66,6 +67,29 @@ static void put_kind(struct qf_outbuf *o, const struct qf_sheet *s, int k)
 				 look->title);
 }
 
+/* The letters of a row's cells, where these are large. */
+static void put_letters(struct qf_outbuf *o, const struct qf_sheet *s, int y)
+{
+	int x, n, i;
+
+	for (x = 0; x < s->cols; x += n) {
+		enum qf_kind k = (enum qf_kind)s->cell[y * s->cols + x].kind;
+		char letter = qf_palette_mark(k);
+
+		n = qf_sheet_run(s, x, y);
+		if (!letter)
+			continue;
+		qf_outbuf_printf(o, "<text fill=\"#%06x\" y=\"%d.7\" x=\"",
+				 qf_palette_letter(qf_palette_kind(k)->rgb), y);
+		for (i = 0; i < n; i++)
+			qf_outbuf_printf(o, "%d.5 ", x + i);
+		qf_outbuf_printf(o, "\">");
+		for (i = 0; i < n; i++)
+			qf_outbuf_add(o, &letter, 1);
+		qf_outbuf_printf(o, "</text>\n");
+	}
+}
+
 static void put_map(struct qf_outbuf *o, const struct qf_sheet *s)
 {
 	char row[32];
@@ -87,7 +111,11 @@ static void put_map(struct qf_outbuf *o, const struct qf_sheet *s)
 			"</pattern><rect fill=\"url(#g)\" width=\"%d\" "
 			"height=\"%d\"/>\n",
 			s->cols, s->rows);
-	qf_outbuf_printf(o, "</svg>\n");
+	qf_outbuf_printf(o, "<g font-size=\".6\" font-weight=\"bold\" "
+			    "text-anchor=\"middle\" aria-hidden=\"true\">\n");
+	for (k = 0; s->px >= 18 && k < s->rows; k++)
+		put_letters(o, s, k);
+	qf_outbuf_printf(o, "</g></svg>\n");
 	if (!s->hilbert)
 		qf_outbuf_printf(
 			o, "<p>A row is %s of the file.</p>\n",
@@ -107,10 +135,13 @@ static void put_legend(struct qf_outbuf *o, const struct qf_scene *s)
 		if (s->total[k])
 			qf_outbuf_printf(
 				o,
-				"<span><i style=\"background:#%06x\"></i>%s: "
-				"%s, %" PRIu64
+				"<span><i style=\"background:#%06x;"
+				"color:#%06x\">%.1s</i>%s: %s, %" PRIu64
 				" cluster%s, %.1f&nbsp;%%</span>\n",
 				qf_palette_kind((enum qf_kind)k)->rgb,
+				qf_palette_letter(
+					qf_palette_kind((enum qf_kind)k)->rgb),
+				(char[]){ qf_palette_mark((enum qf_kind)k), 0 },
 				qf_palette_kind((enum qf_kind)k)->title,
 				qf_text_bytes(s->total[k] << s->cluster_bits,
 					      size, sizeof(size)),

@@ -78,6 +78,14 @@ struct qf_paint qf_palette_paint(enum qf_tint t)
 	return p;
 }
 
+char qf_palette_mark(enum qf_kind k)
+{
+	if (k <= QF_KIND_UNKNOWN || k >= QF_KINDS ||
+	    (k >= QF_KIND_ACTIVE && k <= QF_KIND_COMPRESSED))
+		return 0;
+	return looks[k].ascii;
+}
+
 static int square(int v)
 {
 	return v * v;

@@ -49,6 +49,10 @@ struct qf_kind_look {
 
 const struct qf_kind_look *qf_palette_kind(enum qf_kind k);
 
+/* The letter on the area of what colours alone do not tell; 0: none, of what
+ * is free, not known or the guest's. */
+char qf_palette_mark(enum qf_kind k);
+
 #define QF_PLAIN UINT32_MAX /* the terminal's own colour */
 
 enum qf_mono {

@@ -17,7 +17,7 @@
 #define WIDTH (LEFT + QF_SHEET_WIDTH + MARGIN)
 #define BAR_H 14
 #define BAR_ROW 20
-#define LEGEND_COLS 4
+#define LEGEND_COLS 3
 #define FINDINGS 12 /* that are listed */
 
 #define FUNCTIONS                        \
@@ -140,25 +140,26 @@ static void draw_head(struct pen *p)
 	p->y += LINE;
 }
 
+/* The kind's letter in a box of SIZE at X, Y. */
+static void draw_mark(struct pen *p, int x, int y, int size, enum qf_kind kind)
+{
+	char letter[2] = { qf_palette_mark(kind), 0 };
+
+	if (letter[0])
+		text(p, x + size * 0.3, y + size * 0.72, size, size * 0.6, true,
+		     qf_palette_letter(qf_palette_kind(kind)->rgb), "%s",
+		     letter);
+}
+
 /* Letters for what colours alone do not tell, where cells are large. */
 static void draw_letters(struct pen *p, int y, int top)
 {
 	const struct qf_sheet *s = p->s;
 	int x;
 
-	for (x = 0; x < s->cols; x++) {
-		uint8_t k = s->cell[y * s->cols + x].kind;
-		char letter[2] = { 0, 0 };
-
-		if (k >= QF_KINDS || k == QF_KIND_FREE ||
-		    (k >= QF_KIND_ACTIVE && k <= QF_KIND_COMPRESSED))
-			continue;
-		letter[0] = qf_palette_kind((enum qf_kind)k)->ascii;
-		text(p, LEFT + x * s->px + s->px * 0.3,
-		     top + y * s->px + s->px * 0.72, s->px, s->px * 0.6, true,
-		     qf_palette_letter(qf_palette_kind((enum qf_kind)k)->rgb),
-		     "%s", letter);
-	}
+	for (x = 0; x < s->cols; x++)
+		draw_mark(p, LEFT + x * s->px, top + y * s->px, s->px,
+			  (enum qf_kind)s->cell[y * s->cols + x].kind);
 }
 
 static void draw_grid_lines(struct pen *p, int top)
@@ -229,6 +230,7 @@ static void draw_legend(struct pen *p)
 		if (!sc->total[k])
 			continue;
 		box(p, x, y, 14, 14, look->rgb, 1);
+		draw_mark(p, (int)x, (int)y, 14, (enum qf_kind)k);
 		qf_text_bytes(sc->total[k] << sc->cluster_bits, size,
 			      sizeof(size));
 		text(p, x + 20, y + 12, step - 24, 12, false, 0x374151,

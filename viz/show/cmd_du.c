@@ -302,12 +302,12 @@ static int show(struct qf_image *img, const struct qf_args *a,
 	err = qf_walk_gather(img, &walk, &why);
 	if (!err)
 		err = qf_owners_make(&walk, &owners, &why);
-	qf_progress_stop();
 	if (!err)
 		err = qf_du_make(owners, img, &du, &why);
 	if (!err && du.unowned)
 		err = qf_unowned_by_check(img, a->share, 0, &s.may_be_lost,
 					  &why);
+	qf_progress_stop();
 	if (!err && o->if_deleted)
 		err = qf_du_parse(&du, o->if_deleted, &s.deleted, &why);
 	if (err) {
