@@ -47,11 +47,13 @@ class State:
 
 
 class View:
-    """One file. `refusal`: why QEMU does not open it, or None."""
+    """One file. `refusal`: why QEMU does not open it, or None; `away`: that
+    is a file beside it, the image's own tables may be sound."""
 
     def __init__(self, data, beside=None):
         self.data, self.beside = data, beside or Beside()
         self.states, self.refusal, self.tables = [], None, {}
+        self.away = False
         self.base, self.key, self.locked = None, None, False
         self.compression = unpack.ZLIB
         self.snapshot_at, self.bitmap_at, self.extensions = [], [], []
@@ -180,12 +182,17 @@ class View:
                   "L1 table too small")
         self.states = [State(None, l1_at, self.words(l1_at, l1_size),
                              self.size)]
+        self.open_neighbours()
+        refuse_if(self.autoclear & 2 and not self.outside, "raw data file")
+
+    def open_neighbours(self):
+        self.away = True
         if self.backing_at:
             self.open_base()
         refuse_if(self.outside and (
             not self.data_name or self.data_name != self.beside.data_name),
             "data file")
-        refuse_if(self.autoclear & 2 and not self.outside, "raw data file")
+        self.away = False
 
     def open_base(self):
         length = self.get("backing_file_size")
@@ -294,6 +301,21 @@ class View:
                 first = index * self.l2_entries
                 found.update(first + n for n in self.table(offset))
         return found
+
+    def source(self, state, n):
+        """Where guest cluster N has its bytes: (host offset, subclusters),
+        the same with "packed", or None if it has none in this file."""
+        index, slot = divmod(n, self.l2_entries)
+        word = state.l1[index] if index < len(state.l1) else 0
+        offset = word & OFFSET_MASK
+        if not offset or offset % self.cluster:
+            return None
+        word, bits = self.table(offset).get(slot, (0, 0))
+        if word & COMPRESSED:
+            return (*self.compressed_range(word), "packed")
+        if not word & OFFSET_MASK or word & ZERO and not self.extended_l2:
+            return None
+        return word & OFFSET_MASK, bits
 
     # -- bytes ---------------------------------------------------------
 

@@ -8,7 +8,8 @@ import layouts
 import qimg
 from guestview import Beside, View
 from layouts import KB, MB, layout
-from make import apply_step, apply_steps, build, build_luks, create, rng_of
+from make import apply_steps, build, build_luks, create, rng_of
+from sight import differ
 
 MARKED = 64 * KB        # bytes of each cluster that say where it stands
 MOST_BYTES = 8 * MB     # a larger one of any layout takes too long a case
@@ -172,7 +173,6 @@ class Ground:
             self.keys.append(state.key)
             self.truth[state.key] = self.read_state(state)
         self.disks = {s.key: s.disk for s in self.view.states}
-        self.defaults = {}
 
     def find_beside(self):
         beside = Beside()
@@ -206,6 +206,11 @@ class Ground:
         """The bytes of guest cluster N."""
         data = self.truth[key].get(n)
         return self.view.below(n) if data is None else data
+
+    def holds(self, key, n):
+        """The bits of the sectors of guest cluster N that hold something."""
+        data = self.truth[key].get(n)
+        return 0 if data is None else differ(data, self.view.below(n))
 
     def case_id(self, text):
         return "%s:%d:%s" % (self.name, self.seed, text)

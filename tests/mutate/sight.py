@@ -162,6 +162,40 @@ class Sight:
             at += len(piece)
         return out
 
+    def held(self, wrong):
+        """The part of WRONG where the sound disk holds something."""
+        holds = self.ground.holds
+        return both(wrong, {key: {n: holds(key, n) for n in clusters}
+                            for key, clusters in wrong.items()})
+
+    def payload(self, damaged, ends_early):
+        """The part of what is wrong that is mapped as it should be: other
+        bytes stand in its place, and did when it was DAMAGED. A file that
+        ENDS_EARLY tells what it cut."""
+        found, sound = {}, self.ground.view
+        if self.view.cluster != self.ground.cluster:
+            return found
+        for key, clusters in self.wrong.items():
+            mine = self.matched[key]
+            its = sound.states[self.ground.keys.index(key)]
+            for n, bits in clusters.items() if mine else ():
+                source = self.view.source(mine, n)
+                if not source or source != sound.source(its, n) or \
+                        self.view.bytes_at(mine, n) is None or not \
+                        self.is_kept(source[0], damaged):
+                    continue
+                if ends_early:
+                    there = max(0, len(self.view.data) - source[0]) // SECTOR
+                    bits &= (1 << there) - 1
+                if bits:
+                    found.setdefault(key, {})[n] = bits
+        return found
+
+    def is_kept(self, host, damaged):
+        end = host + self.view.cluster
+        return self.view.data[host:end][:len(damaged) - host] == \
+            damaged[host:end]
+
     # -- what a report tells of it -------------------------------------
 
     def told(self, report, wrong, names):

@@ -41,6 +41,8 @@ CLASSES = {
     "no-json": "the report is no JSON",
 }
 APART = {
+    "payload": "wrong bytes that are mapped as they should be: what stands "
+               "in a data cluster has no checksum",
     "nothing-tells": "wrong bytes in an image without any contradiction",
     "as-killed": "wrong bytes where nothing but a few leaks can tell, as a "
                  "killed writer leaves them",
@@ -189,7 +191,7 @@ class Trial:
             self.commands_after(done, name, json)
 
     def commands_after(self, done, name, json):
-        after = self.qfsck("check again", "check", "--data", *json, name)
+        after = self.qfsck("check again", "check", *json, name)
         self.verdicts(done, after)
         again = self.qfsck("repair again", "repair", "-y", *json, name)
         if contents(self.bench.path) != self.repaired:
@@ -224,20 +226,36 @@ class Trial:
         before = self.sight(self.damaged)
         after = before if self.repaired == self.damaged else \
             self.sight(self.repaired, self.beside_after)
-        self.names = {k: {"active"} if not k else {
-            s.key[0].decode(errors="replace") for s in
-            (before.matched.get(k), after.matched.get(k)) if s} |
-            {k[0].decode(errors="replace")} for k in self.ground.keys}
+        self.names = {k: self.names_of(k, before, after)
+                      for k in self.ground.keys}
         if before.wrong or after.wrong:
-            self.allow(before)
+            self.allow(before, after)
         self.look_before(before)
         self.look_after(before, after)
 
-    def allow(self, before):
+    def names_of(self, key, before, after):
+        """What a report may call this state: as it is named in the sound, the
+        damaged or the repaired image; where its name is damaged, anything."""
+        if not key:
+            return {"active"}
+        ids = [k[0].decode() for k in self.ground.keys if k]
+        found = {key[0].decode()} | {
+            s.key[0].decode(errors="replace") for s in
+            (before.matched[key], after.matched[key]) if s}
+        if not before.matched[key]:
+            found |= {r["holder"] for report in self.reports.values()
+                      for r in report.get("lost", [])
+                      if r["holder"] not in ids + ["active"]}
+        return found
+
+    def allow(self, before, after):
         """What nothing can tell: by the image as it is, then by each change
         for itself."""
         self.nothing, self.few = {}, {}
         sights = [before]
+        self.payload = sight.plus(*(s.payload(
+            self.damaged, closure.Closure(before.view).ends_early)
+            for s in (before, after)))
         texts = mutation.parts(self.text)
         if len(texts) > 1:
             sights += [self.sight(mutation.apply(
@@ -254,7 +272,8 @@ class Trial:
         for step in steps:
             wrong = sight.minus(wrong, where.told(
                 self.reports.get(step), wrong, self.names))
-        for kind, allowed in (("nothing-tells", self.nothing),
+        for kind, allowed in (("payload", self.payload),
+                              ("nothing-tells", self.nothing),
                               ("as-killed", self.few)):
             if wrong and sight.both(wrong, allowed):
                 self.apart.add(kind)
@@ -263,11 +282,10 @@ class Trial:
 
     def look_before(self, before):
         report = self.reports["check"]
-        calm = report.get("verdict") in ("clean", "leaks")
-        self.known = before.wrong
+        calm = report["status"] in (0, 3)
         if not before.wrong:
             return
-        if before.view.refusal:         # all are told: nobody can read them
+        if before.view.refusal:         # all is told: nobody can read it
             if calm:
                 self.fault("clean", report.get("verdict"),
                            "and QEMU refuses it:", before.view.refusal)
@@ -279,8 +297,9 @@ class Trial:
 
     def look_after(self, before, after):
         cluster = self.ground.cluster
-        spoiled = sight.minus(after.wrong, before.wrong)
-        told = [s for s in ("check", "repair", "check again")]
+        spoiled = sight.minus({k: w for k, w in after.wrong.items()
+                               if before.matched[k]}, before.wrong)
+        told = ("check", "repair", "check again")
         if spoiled:
             rest = spoiled
             for step in told:
@@ -292,7 +311,7 @@ class Trial:
         if not before.view.refusal:     # the others were told of before
             rest = sight.minus(rest, before.wrong) if any(
                 k in ("untold", "clean") for k, _ in self.faults) else rest
-        if rest and not self.was_refused():
+        if rest and not after.view.refusal:
             rest = self.untold(rest, after, *told)
             if rest:
                 self.fault("untold-after", sight.text(rest, cluster))
@@ -300,14 +319,10 @@ class Trial:
         if after.wrong:
             self.look_rival(after)
 
-    def was_refused(self):
-        """It says itself that it can do nothing for this file."""
-        return self.repaired == self.damaged and \
-            self.reports["repair"]["status"] in (1, 2, 63) and \
-            View(self.damaged, self.ground.beside).refusal
-
     def look_clean(self, after):
         if self.reports["repair"].get("verdict-after") != "clean":
+            return
+        if after.view.away:             # of which the exit code tells
             return
         found = closure.Closure(after.view)
         if found.errors:
@@ -323,8 +338,9 @@ class Trial:
         if data is None:
             return
         rival = self.sight(data, self.bench.beside())
-        ours, theirs = (sight.count(s.wrong) for s in (after, rival))
+        after, rival = (s.held(s.wrong) for s in (after, rival))
+        ours, theirs = sight.count(after), sight.count(rival)
         if theirs < ours:
-            more = sight.minus(after.wrong, rival.wrong)
+            more = sight.minus(after, rival)
             self.fault("rival", "%d sectors wrong, ours %d;" % (theirs, ours),
                        sight.text(more, self.ground.cluster))
