@@ -20,8 +20,6 @@ AR := $(if $(findstring clang,$(CC)),ar,gcc-ar)
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 bindir := $(DESTDIR)$(PREFIX)/bin
-libdir := $(DESTDIR)$(PREFIX)/lib
-includedir := $(DESTDIR)$(PREFIX)/include
 mandir := $(DESTDIR)$(PREFIX)/share/man
 
 # Objects always lie in $(O); the products lie at the root unless O is given.
@@ -146,12 +144,10 @@ $(QFSCK): $(MAIN_OBJ) $(PROG_OBJ) $(LIB_A)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(MAIN_OBJ) $(PROG_OBJ) $(LIB_A) $(PKG_LIBS) -lm
 
-# From the catalogue: every problem, in the program's own words. A program
-# that cannot tell them yet leaves no page, which is no reason to stop.
+# From the catalogue: every problem, in the program's own words.
 $(PROBLEMS_MAN): $(QFSCK)
 	$(call say,GEN,$@)
-	@if $(abspath $(QFSCK)) explain --man >$@.new 2>/dev/null </dev/null && \
-		test -s $@.new; then mv $@.new $@; else rm -f $@.new; fi
+	$(Q)$(abspath $(QFSCK)) explain --man >$@ </dev/null
 
 # --- tests ---
 
@@ -183,6 +179,13 @@ lint: all ## the rules of the house (tests/lint)
 
 bless: all tests ## rewrite the expected files from what the program says now
 	$(Q)QFSCK_BLESS=1 $(RUN) --groups cli,corpus,screens
+
+LATER ?= 400
+check-later: all tests $(O)/later.so ## the tests as if LATER days had passed
+	$(Q)LD_PRELOAD=$(abspath $(O)/later.so) LATER_DAYS=$(LATER) $(RUN)
+$(O)/later.so: tests/lib/later.c
+	$(call say,LINK,$@)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -Wall -fPIC -shared -o $@ $< -ldl
 
 check-powercut: all tests ## every cut of every repair (long)
 	$(Q)if test -x tests/powercut/run; then \
@@ -287,28 +290,18 @@ deps: ## install by apt what is missing, and only that
 
 # --- install, clean, dist ---
 
+# The program and its pages. The library stays here: it has no interface yet
+# that others could hold on to.
 install: all ## install into $(DESTDIR)$(PREFIX)
-	install -d $(bindir) $(libdir)/pkgconfig $(includedir) \
-		$(mandir)/man1 $(mandir)/man7
-	install -m 755 $(QFSCK) $(bindir)/qfsck
-	ln -sf qfsck $(bindir)/fsck.qcow2
-	install -m 644 $(LIB_A) $(libdir)/libqfsck.a
-	install -m 755 $(LIB_SO) $(libdir)/libqfsck.so.$(SOVERSION)
-	ln -sf libqfsck.so.$(SOVERSION) $(libdir)/libqfsck.so
-	install -m 644 lib/qfsck.h $(includedir)/qfsck.h
-	printf '%s\n' 'Name: libqfsck' 'Description: reads qcow2 images' \
-		'Version: $(VERSION)' 'Cflags: -I$(PREFIX)/include' \
-		'Libs: -L$(PREFIX)/lib -lqfsck' >$(libdir)/pkgconfig/libqfsck.pc
-	if test -f qfsck.1; then \
-		install -m 644 qfsck.1 $(mandir)/man1/qfsck.1; fi
-	if test -f $(PROBLEMS_MAN); then \
-		install -m 644 $(PROBLEMS_MAN) $(mandir)/man7/qfsck-problems.7; fi
+	install -d "$(bindir)" "$(mandir)/man1" "$(mandir)/man7"
+	install -m 755 $(QFSCK) "$(bindir)/qfsck"
+	ln -sf qfsck "$(bindir)/fsck.qcow2"
+	install -m 644 qfsck.1 "$(mandir)/man1/qfsck.1"
+	install -m 644 $(PROBLEMS_MAN) "$(mandir)/man7/qfsck-problems.7"
 
 uninstall: ## remove what install put there
-	rm -f $(bindir)/qfsck $(bindir)/fsck.qcow2 $(libdir)/libqfsck.a $(libdir)/libqfsck.so \
-		$(libdir)/libqfsck.so.$(SOVERSION) $(includedir)/qfsck.h \
-		$(libdir)/pkgconfig/libqfsck.pc $(mandir)/man1/qfsck.1 \
-		$(mandir)/man7/qfsck-problems.7
+	rm -f "$(bindir)/qfsck" "$(bindir)/fsck.qcow2" "$(mandir)/man1/qfsck.1" \
+		"$(mandir)/man7/qfsck-problems.7"
 
 # `make clean O=.` must not take the tree along.
 ifneq ($(filter $(CURDIR) $(CURDIR)/..,$(abspath $(O))),)
@@ -326,8 +319,8 @@ help: ## this list
 		$(firstword $(MAKEFILE_LIST))
 
 FORCE:
-.PHONY: all tests check test check-built lint bless check-powercut \
-	check-failures mutate demo .san \
+.PHONY: all tests check test check-built lint bless check-later \
+	check-powercut check-failures mutate demo .san \
 	asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
 	dist help FORCE
 

@@ -160,17 +160,14 @@ def modified_base():
     """A base written to after its overlay; one second decides."""
     base("n0")
     overlay("n1", "n0")
-    notes = same(names(check("n1")[1][0]), [])
+    notes = []
     for seconds, want in ((0, []), (-1, []), (1, ["backing-newer"]),
                           (86400 * 9, ["backing-newer"])):
         touch("n1", 1600000000)
         touch("n0", 1600000000 + seconds)
         status, reports = check("n1")
         notes += same((status, names(reports[0])), (0, want))
-    tools.qemu_io(at("n0"), "write -P 7 0 4k")
-    overlay("n2", "n0")
-    tools.qemu_io(at("n0"), "write -P 8 0 4k")
-    return notes + same(names(check("n2")[1][0]), ["backing-newer"])
+    return notes
 
 
 def formats():
