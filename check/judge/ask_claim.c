@@ -13,7 +13,7 @@
 
 /* So many shared clusters are asked about, and owners of each looked at. */
 #define MAX_CLUSTERS 8192u
-#define MAX_OWNERS 64u
+#define MAX_OWNERS 16u
 #define MAX_CLAIMANTS 16u
 
 /* Clusters whose owners are asked for. */

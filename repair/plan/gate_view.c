@@ -186,11 +186,20 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* What is left of E behind its first BYTES. */
+static void pass_over(struct qf_disk_extent *e, uint64_t bytes)
+{
+	e->start += bytes;
+	e->bytes -= bytes;
+	if (e->host_off != QF_NOWHERE)
+		e->host_off += bytes;
+}
+
 enum qf_err qf_gate_view_next(struct qf_gate_view *v, uint64_t *at,
 			      uint64_t end, uint64_t *bytes, const char **how,
 			      struct qf_why *why)
 {
-	struct qf_disk_extent a, b;
+	struct qf_disk_extent a = { 0 }, b = { 0 };
 	enum qf_err err = QF_OK;
 
 	*how = NULL;
@@ -205,9 +214,10 @@ enum qf_err qf_gate_view_next(struct qf_gate_view *v, uint64_t *at,
 	if (v->after.disk)
 		end = least(end, qf_disk_bytes(v->after.disk));
 	while (!err && *at < end) {
-		err = qf_disk_layer_at(v->before.disk, 0, *at, end - *at, &a,
-				       why);
-		if (!err)
+		if (!a.bytes)
+			err = qf_disk_layer_at(v->before.disk, 0, *at,
+					       end - *at, &a, why);
+		if (!err && !b.bytes)
 			err = qf_disk_layer_at(v->after.disk, 0, *at, end - *at,
 					       &b, why);
 		if (err)
@@ -219,6 +229,8 @@ enum qf_err qf_gate_view_next(struct qf_gate_view *v, uint64_t *at,
 		if (err || *how)
 			break;
 		*at += *bytes;
+		pass_over(&a, *bytes);
+		pass_over(&b, *bytes);
 	}
 	return err;
 }
