@@ -189,7 +189,7 @@ def hostile_snapshots():
         l1 = qcow2.round_up(img.file_size(), 512)
         img.truncate(l1 + qcow2.round_up(8 * entries, 512))
         img.write(l1, img.read(img.get("l1_table_offset"), 8 * entries))
-        table = b""
+        table = bytearray()
         for n in range(65536):
             ident = b"%d" % n
             entry = (l1.to_bytes(8, "big")
@@ -199,7 +199,7 @@ def hostile_snapshots():
             table += entry.ljust(qcow2.round_up(len(entry), 8), b"\0")
         at = img.file_size()
         img.truncate(at + qcow2.round_up(len(table), 512))
-        img.write(at, table)
+        img.write(at, bytes(table))
         img.put("snapshots_offset", at)
         img.put("nb_snapshots", 65536)
     du = shown("du", path)
