@@ -21,10 +21,11 @@ class Closure:
     """What is wrong with a VIEW: `errors` ([sentence]), and how many clusters
     are counted and not named (`leaks`)."""
 
-    def __init__(self, view):
+    def __init__(self, view, counts=True):
         self.view, self.errors, self.leaks = view, [], 0
         self.packed = []            # errors that only `check --data` looks for
         self.ends_early = False     # something named lies past the end
+        self.counts_are_gone = False
         if view.refusal:
             self.errors.append("QEMU refuses it: " + view.refusal)
             return
@@ -36,10 +37,12 @@ class Closure:
         self.count_states()
         self.count_snapshots()
         self.count_bitmaps()
-        self.count_blocks()
-        self.compare()
-        self.look_at_flags()
+        self.look_for_doubles()
         self.look_at_sizes()
+        if counts:
+            self.count_blocks()
+            self.compare()
+            self.look_at_flags()
 
     def tells(self):
         if self.errors or self.packed or self.leaks >= FEW:
@@ -178,11 +181,14 @@ class Closure:
 
     def compare(self):
         dirty = self.view.incompatible & INCOMPAT_DIRTY
+        wrong = 0
         for n, names in self.names.items():
             count = self.blocks.get(n, 0)
+            wrong += count != names
             if count < names and not dirty:
                 self.error("cluster %#x: %d counted, %d names",
                            n * self.view.cluster, count, names)
+        self.counts_are_gone = 2 * wrong > len(self.names)
         for n, count in self.blocks.items():
             if self.names.get(n, 0) < count and n < self.clusters:
                 self.leaks += 1
@@ -206,6 +212,22 @@ class Closure:
         once = self.blocks.get(offset // self.view.cluster, 0) == 1
         if bool(word & COPIED) != once:
             self.error("COPIED of %#x is wrong", word)
+
+    def look_for_doubles(self):
+        """No state of the disk names a table or a cluster twice."""
+        for state in self.view.states:
+            seen = set()
+            for word in state.l1:
+                offset = word & OFFSET_MASK
+                if not offset or offset % self.view.cluster:
+                    continue
+                for what in [offset] + [
+                        w if w & COMPRESSED else w & OFFSET_MASK
+                        for w, _ in self.view.table(offset).values()]:
+                    if what in seen:
+                        self.error("%#x is named twice", what)
+                    if what and not self.view.outside:
+                        seen.add(what)
 
     def look_at_sizes(self):
         """Data past the end of the disk are no VM state's if no snapshot has

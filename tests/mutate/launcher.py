@@ -13,6 +13,9 @@ import threading
 from tools import environment
 
 
+MOST = 32 << 20         # bytes of output that are looked at
+
+
 class Done:
     """How a program ended: status ("timeout" if it hung), its output, KiB of
     memory at its peak, seconds of the processor."""
@@ -38,7 +41,7 @@ def execute(args, cwd, timeout):
         texts = []
         for file in (out, err):
             file.seek(0)
-            texts.append(file.read(4 << 20))
+            texts.append(file.read(MOST))
     return Done("timeout" if late else child.returncode, *texts,
                 usage.ru_maxrss, usage.ru_utime + usage.ru_stime)
 

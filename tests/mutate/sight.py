@@ -147,17 +147,19 @@ class Sight:
         return self.pieced(state, n * self.ground.cluster, length)
 
     def ended(self, data, state, at):
-        """The disk may end before the sound one does."""
-        return data[:max(0, state.disk - at)]
+        """Where the disk ends before the sound one does, data are lost and
+        zeros are not."""
+        return data[:max(0, state.disk - at)].ljust(len(data), b"\0")
 
     def pieced(self, state, at, length):
         out, end = b"", at + length
         while at < end:
             n, skip = divmod(at, self.view.cluster)
             data = self.view.bytes_at(state, n)
-            if data is None or at >= state.disk:
+            if data is None:
                 return out
-            piece = data[skip:skip + end - at]
+            piece = self.ended(data, state, n * self.view.cluster)[
+                skip:skip + end - at]
             out += piece
             at += len(piece)
         return out
@@ -173,7 +175,7 @@ class Sight:
         bytes stand in its place, and did when it was DAMAGED. A file that
         ENDS_EARLY tells what it cut."""
         found, sound = {}, self.ground.view
-        if self.view.cluster != self.ground.cluster:
+        if self.view.refusal or self.view.cluster != self.ground.cluster:
             return found
         for key, clusters in self.wrong.items():
             mine = self.matched[key]

@@ -39,6 +39,7 @@ CLASSES = {
     "memory": "took too much memory",
     "flood": "the report is too long",
     "no-json": "the report is no JSON",
+    "broken": "the mutator itself failed",
 }
 APART = {
     "payload": "wrong bytes that are mapped as they should be: what stands "
@@ -250,18 +251,19 @@ class Trial:
 
     def allow(self, before, after):
         """What nothing can tell: by the image as it is, then by each change
-        for itself."""
+        for itself; where most counts are wrong, without any counts."""
         self.nothing, self.few = {}, {}
         sights = [before]
+        whole = closure.Closure(before.view)
         self.payload = sight.plus(*(s.payload(
-            self.damaged, closure.Closure(before.view).ends_early)
-            for s in (before, after)))
+            self.damaged, whole.ends_early) for s in (before, after)))
         texts = mutation.parts(self.text)
         if len(texts) > 1:
             sights += [self.sight(mutation.apply(
                 self.bench.fields, self.ground.data, t)) for t in texts]
         for one in sights:
-            tells = closure.Closure(one.view).tells()
+            tells = closure.Closure(
+                one.view, not whole.counts_are_gone).tells()
             if tells == closure.NOTHING:
                 self.nothing = sight.plus(self.nothing, one.wrong)
             elif tells == closure.LEAKS:
