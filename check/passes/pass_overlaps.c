@@ -214,17 +214,31 @@ static void lose_spans(struct qf_pass_ctx *c, const struct qf_detail_owner *o)
 					  o[i].l1_index * span, span);
 }
 
-/* Of L1 tables that cross, all but one are not what they were: the disks that
- * they map are in doubt. */
+/* True if nothing but a pointer that was bent brings an L1 table there. */
+static bool is_no_place(enum qf_ref_kind k)
+{
+	return k == QF_REF_HEADER || k == QF_REF_REFTABLE ||
+	       k == QF_REF_SNAPSHOT_TABLE;
+}
+
+/*
+ * Of L1 tables that cross, all but one are not what they were, and a snapshot's
+ * does not stand on the header or another table: the disks that they map are
+ * in doubt.
+ */
 static void lose_disks(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
 		       size_t n)
 {
 	size_t i, tables = 0;
+	bool astray = false;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		tables += o[i].kind == QF_REF_L1;
-	for (i = 0; i < n && tables > 1; i++)
-		if (o[i].kind == QF_REF_L1)
+		astray |= is_no_place(o[i].kind);
+	}
+	for (i = 0; i < n; i++)
+		if (o[i].kind == QF_REF_L1 &&
+		    (tables > 1 || (astray && o[i].holder != QF_HOLDER_ACTIVE)))
 			qf_lost_add(c->img, c->lost_ranges, o[i].holder, 0,
 				    UINT64_MAX);
 }
