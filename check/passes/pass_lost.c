@@ -173,12 +173,14 @@ static void lost_gaps(struct qf_pass_ctx *c)
 	}
 }
 
-/* Single entries that lead nowhere; a garbage table loses its whole span. */
+/* Single entries that cannot be read; a garbage table loses its whole span. */
 static void lost_damage(struct qf_pass_ctx *c)
 {
-	const unsigned int nowhere =
+	/* QEMU refuses to read where these are, or reads nothing */
+	const unsigned int unread =
 		QF_ODD_UNALIGNED | QF_ODD_PAST_END | QF_ODD_COPIED_NOTHING |
-		QF_ODD_COMPRESSED_DATA_FILE | QF_ODD_SUB_NO_CLUSTER;
+		QF_ODD_COMPRESSED_DATA_FILE | QF_ODD_SUB_NO_CLUSTER |
+		QF_ODD_SUB_BOTH | QF_ODD_ZERO_V2 | QF_ODD_NOT_GUEST_OFF;
 	const struct qf_odd_entry *e = c->detail.odd;
 	const struct qf_damage *d = c->detail.damage;
 	size_t i, k = 0;
@@ -193,7 +195,7 @@ static void lost_damage(struct qf_pass_ctx *c)
 		while (k < c->detail.n_odd && e[k].table < d->table)
 			k++;
 		for (; k < c->detail.n_odd && e[k].table == d->table; k++)
-			if (e[k].odd & nowhere)
+			if (e[k].odd & unread)
 				qf_lost_for_table(
 					c, d->l1_index, off,
 					qf_pass_guest(c->img, d->l1_index,
