@@ -27,8 +27,8 @@ struct search {
 	uint32_t holder;
 	struct qf_lost_l1 l1; /* the holder's */
 	unsigned char *buf;   /* an L2 table */
-	uint64_t n;	    /* clusters found */
-	uint64_t first;	    /* guest offset of the first */
+	uint64_t n;	      /* clusters found */
+	uint64_t first;	      /* guest offset of the first */
 	unsigned int reads;
 };
 
@@ -170,8 +170,8 @@ static void report(struct search *s, uint64_t field, uint64_t disk)
 		       "%" PRIu64 " cluster%s from guest offset 0x%" PRIx64
 		       " on; %s states %" PRIu64 " bytes",
 		       s->n, s->n == 1 ? "" : "s", s->first,
-		       s->holder == QF_HOLDER_ACTIVE ? "the header" :
-						       "its entry",
+		       s->holder == QF_HOLDER_ACTIVE ? "the header"
+						     : "its entry",
 		       disk);
 	qf_finding_owner(f, "%s",
 			 qf_describe_holder(s->c->img, s->holder, who,
