@@ -44,7 +44,8 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
 
 	if (!err)
 		err = qf_recount_make(&c->walk, c->opts->jobs,
-				      c->opts->max_memory, &c->recount, why);
+				      c->opts->max_memory, QF_RECOUNT_ALL,
+				      &c->recount, why);
 	if (!err)
 		err = qf_blocks_judge(&c->recount, &c->blocks, why);
 	if (!err && needs_detail(&c->recount))

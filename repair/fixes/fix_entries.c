@@ -210,9 +210,12 @@ static bool mend_pointer(const struct qf_fix_ctx *c, struct odd_entry *e)
 		e->what = "point the L2 entry back to the cluster that it had";
 		return restore(c, e, found);
 	case QF_DECIDE_GONE:
-		/* counts that were behind do not tell that nothing is there */
-		if (c->plan->no_parts)
+		/* counts that were behind do not tell that nothing is there;
+		 * the next repair finds them made anew, and must know it */
+		if (c->plan->no_parts) {
+			c->plan->kept_unowned = true;
 			return false;
+		}
 		give_up(c, e);
 		return true;
 	case QF_DECIDE_AS_IS:

@@ -107,7 +107,8 @@ static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 	if (!err)
 		err = qf_walk_gather(c->img, &c->walk, why);
 	if (!err)
-		err = qf_recount_make(&c->walk, o->jobs, 0, &c->recount, why);
+		err = qf_recount_make(&c->walk, o->jobs, 0, QF_RECOUNT_SOUND,
+				      &c->recount, why);
 	c->rep = rep;
 	return err;
 }

@@ -254,7 +254,8 @@ static enum qf_err look(const struct qf_plan *p, unsigned int jobs,
 	t->cluster_bytes = img->geo.cluster_bytes;
 	err = qf_walk_gather(img, &walk, why);
 	if (!err)
-		err = qf_recount_make(&walk, jobs, 0, &recount, why);
+		err = qf_recount_make(&walk, jobs, 0, QF_RECOUNT_ALL, &recount,
+				      why);
 	if (!err && (recount.leaked || recount.too_low || recount.unknown))
 		qf_trim_refuse(t, "the refcounts are not right");
 	else if (!err)
