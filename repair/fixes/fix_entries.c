@@ -226,7 +226,15 @@ static bool mend_pointer(const struct qf_fix_ctx *c, struct odd_entry *e)
 	}
 }
 
-/* A compressed cluster, if one is there; else the flag is the damage. */
+/* True if nothing of the entry is against the rules but the flag that calls it
+ * compressed: a compressed one has bits where no other entry has any. */
+static bool is_flag_alone(const struct qf_image *img, const struct odd_entry *e)
+{
+	return !qf_entry_l2_odd(&img->geo, img->hdr.version, img->io->size,
+				e->entry & ~QF_ENTRY_COMPRESSED, e->bitmap);
+}
+
+/* A compressed cluster, if one is there; else the flag may be the damage. */
 static bool mend_compressed(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
 	e->what = "put the flags of the L2 entry right";
@@ -235,7 +243,7 @@ static bool mend_compressed(const struct qf_fix_ctx *c, struct odd_entry *e)
 		e->bitmap = 0;
 		return true;
 	}
-	if (is_borne_out(c, e))
+	if (is_flag_alone(c->img, e) && is_borne_out(c, e))
 		return restore(c, e, e->entry & QF_ENTRY_OFFSET_MASK);
 	if (!(e->odd & QF_ODD_PAST_END) || c->recount.leaked)
 		return false;
