@@ -174,7 +174,8 @@ static bool is_borne_out(const struct qf_fix_ctx *c, const struct odd_entry *e)
 	       stated;
 }
 
-/* What the guest read there before was zeros, or an error. */
+/* What the guest read there before was zeros, or an error; subclusters without
+ * a place go on showing the backing file. */
 static void give_up(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
 	bool v3 = c->img->hdr.version >= 3;
@@ -183,7 +184,9 @@ static void give_up(const struct qf_fix_ctx *c, struct odd_entry *e)
 	e->what = "give up an L2 entry whose cluster is gone; the guest reads "
 		  "zeros there";
 	e->entry = v3 && !c->img->geo.extl2 ? QF_ENTRY_ZERO : 0;
-	e->bitmap = c->img->geo.extl2 ? SUB_ZERO : 0;
+	e->bitmap = c->img->geo.extl2 ? (e->bitmap & SUB_ZERO) |
+						(e->bitmap & SUB_ALLOC) << 32
+				      : 0;
 }
 
 /* Names the cluster at OFF; false: it is left as it is. */
@@ -340,19 +343,15 @@ static bool decide(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
 	const struct qf_image *img = c->img;
 	unsigned int odd = e->odd;
-	uint64_t bitmap;
 
 	if (odd & QF_ODD_SUB_BOTH && !mend_bitmap(e))
 		return false;
 	e->odd &= ~(unsigned int)QF_ODD_SUB_BOTH;
-	bitmap = e->bitmap;
 	if (e->odd && !mend_entry(c, e))
 		return false;
 	/* what shows the backing file, or zeros, goes on doing so */
-	if (e->lost && odd & (QF_ODD_SUB_NO_CLUSTER | QF_ODD_COPIED_NOTHING)) {
+	if (e->lost && odd & (QF_ODD_SUB_NO_CLUSTER | QF_ODD_COPIED_NOTHING))
 		e->entry = 0;
-		e->bitmap = bitmap & ~SUB_ALLOC;
-	}
 	return !qf_entry_l2_odd(&img->geo, img->hdr.version, img->io->size,
 				e->entry, e->bitmap);
 }
