@@ -171,7 +171,7 @@ static uint64_t keep_persistent(struct qf_report *rep,
 	qf_check_sum(rep);
 	if (before)
 		keep_lost(&rep->lost, &before->lost);
-	if (rep->verdict == QF_VERDICT_CLEAN) {
+	if (rep->tables == QF_VERDICT_CLEAN) {
 		rep->lost.n = 0;
 		rep->n_diagnoses = 0;
 		rep->withhold = false;
@@ -281,7 +281,7 @@ static enum qf_err look_again(const char *name,
 	int round;
 
 	for (round = 0;
-	     (s->rep.verdict != QF_VERDICT_CLEAN || doubtful) && round < ROUNDS;
+	     (s->rep.tables != QF_VERDICT_CLEAN || doubtful) && round < ROUNDS;
 	     round++) {
 		err = one_look(name, opts, s, &next, &lazy, &dropped, &now,
 			       why);

@@ -85,7 +85,8 @@ static const char help[] =
 	"      --help             this text\n\n"
 	"Exit codes, as of qemu-img check: 0 clean, 1 could not be checked,\n"
 	"2 corrupt, 3 leaks only, 63 not a format that is checked. With several\n"
-	"images: 2 if any is corrupt, else 1, else 3, else 63, else 0.\n";
+	"images, or with --backing-chain: 2 if any is corrupt, else 1, else 3,\n"
+	"else 63, else 0.\n";
 
 static bool parse_number(const char *s, unsigned int *out)
 {
@@ -291,6 +292,12 @@ struct streams {
 	FILE *out, *err;
 };
 
+/* Several images have a line each. */
+static size_t line_format(const struct args *a)
+{
+	return (a->n > 1 ? JSON_COMPACT : JSON_INDENT(4)) | JSON_PRESERVE_ORDER;
+}
+
 /* Reports that an image could not be checked; returns the exit code. */
 static int not_checked(const struct args *a, const char *name,
 		       const struct qf_why *why, const struct streams *to)
@@ -301,15 +308,11 @@ static int not_checked(const struct args *a, const char *name,
 
 	fprintf(to->err, "qfsck: %s: %s%s%s\n", name, why->text,
 		why->next[0] ? "\n  Next: " : "", why->next);
-	if (!a->json || a->n < 2)
+	if (!a->json)
 		return code;
-	/* one line an image, also for this one */
-	o = json_object();
-	qf_json_text(o, "filename", name);
-	json_object_set_new(o, "verdict", json_string("unchecked"));
-	json_object_set_new(o, "check-errors", json_integer(1));
-	qf_json_text(o, "error", why->text);
-	json_dumpf(o, to->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	/* an object an image, also for this one */
+	o = qf_report_why_json(name, why);
+	json_dumpf(o, to->out, line_format(a));
 	fputc('\n', to->out);
 	json_decref(o);
 	return code;
@@ -330,9 +333,7 @@ static void print_report(const struct args *a, const char *name,
 	o = qf_report_json(img, name, rep);
 	if (more)
 		json_object_set_new(o, "interrupted-repair", more);
-	json_dumpf(o, out,
-		   (a->n > 1 ? JSON_COMPACT : JSON_INDENT(4)) |
-			   JSON_PRESERVE_ORDER);
+	json_dumpf(o, out, line_format(a));
 	fputc('\n', out);
 	json_decref(o);
 }
@@ -375,19 +376,6 @@ static int check_one(const struct args *a, const char *name,
 	return code;
 }
 
-/* The exit code of several: the gravest. */
-static int gravest(int a, int b)
-{
-	static const int order[] = { QF_EXIT_CORRUPT, QF_EXIT_FAILED,
-				     QF_EXIT_LEAKS, QF_EXIT_FOREIGN };
-	size_t i;
-
-	for (i = 0; i < sizeof(order) / sizeof(order[0]); i++)
-		if (a == order[i] || b == order[i])
-			return order[i];
-	return QF_EXIT_CLEAN;
-}
-
 /* The files' names, as they stand or out of image options. */
 static bool resolve_names(struct args *a)
 {
@@ -426,7 +414,7 @@ static int check_in_turn(const struct args *a, int *codes)
 		if (!a->chain)
 			qf_progress_stop();
 		fflush(stdout);
-		code = gravest(code, codes[i]);
+		code = qf_report_gravest(code, codes[i]);
 	}
 	qf_layers_end(&layers);
 	return code;
@@ -498,7 +486,7 @@ static int check_at_once(const struct args *a, int *codes)
 	qf_pool_for(a->check.jobs, a->n, 1, check_item, &b);
 	qf_progress_stop();
 	for (i = 0; i < a->n; i++)
-		code = gravest(code, codes[i]);
+		code = qf_report_gravest(code, codes[i]);
 	free(b.text);
 	return code;
 }

@@ -22,8 +22,9 @@ static const char *severity_paint(const struct qf_report_style *st,
 				  enum qf_severity s)
 {
 	static const char *const codes[] = { "\033[2m",	   "\033[33m",
-					     "\033[36m",   "\033[1;31m",
-					     "\033[1;31m", "\033[1;31m" };
+					     "\033[1;31m", "\033[36m",
+					     "\033[1;31m", "\033[1;31m",
+					     "\033[1;31m" };
 
 	return paint(st, codes[s]);
 }
@@ -103,6 +104,27 @@ static void verdict_leaks(FILE *out, const struct qf_image *img,
 			bytes, name);
 }
 
+/* The tables may be in order, but no guest gets at the disk. */
+static void verdict_absent(FILE *out, const char *name,
+			   const struct qf_report *rep,
+			   const struct qf_report_style *st)
+{
+	static const char *const tables[] = {
+		[QF_VERDICT_CLEAN] = "are in order",
+		[QF_VERDICT_LEAKS] = "have leaks: no data are lost by that",
+		[QF_VERDICT_UNCHECKED] = "could not be read in full",
+	};
+
+	fprintf(out,
+		"%s: %sunchecked%s: no guest can start from this disk: a file "
+		"that it needs is not\n"
+		"  there, or is not what it should be. The findings say which, "
+		"and what to do.\n"
+		"  The image's own tables were checked all the same, and %s.\n",
+		name, paint(st, "\033[1;31m"), paint(st, "\033[0m"),
+		tables[rep->tables]);
+}
+
 static void verdict(FILE *out, const struct qf_image *img, const char *name,
 		    const struct qf_report *rep,
 		    const struct qf_report_style *st)
@@ -125,8 +147,16 @@ static void verdict(FILE *out, const struct qf_image *img, const char *name,
 			paint(st, "\033[1;31m"), paint(st, "\033[0m"), n,
 			n == 1 ? "" : "s");
 		verdict_corrupt(out, name, rep);
+		if (rep->absent)
+			fprintf(out, "  Besides, no guest can start from this "
+				     "disk: a file that it needs is not\n"
+				     "  there, or is not what it should be.\n");
 		break;
 	case QF_VERDICT_UNCHECKED:
+		if (rep->absent) {
+			verdict_absent(out, name, rep, st);
+			break;
+		}
 		fprintf(out,
 			"%s: %snot checked in full%s: a part of the file could "
 			"not be read.\n"

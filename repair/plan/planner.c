@@ -211,10 +211,10 @@ static void compare(struct qf_planner *m)
 		snprintf(m->reason, sizeof(m->reason),
 			 "the recheck finds as much wrong as before");
 	} else if (m->plan->limit < QF_RISK_DATA && !m->plan->leaks_only &&
-		   a->verdict == b->verdict && a->verdict != QF_VERDICT_CLEAN) {
+		   a->tables == b->tables && a->tables != QF_VERDICT_CLEAN) {
 		snprintf(m->reason, sizeof(m->reason),
 			 "what may be done at this risk leaves the image %s",
-			 qf_check_verdict(b->verdict));
+			 qf_check_verdict(b->tables));
 	} else {
 		m->refused = false;
 	}
@@ -280,7 +280,7 @@ static enum qf_err last_word(struct qf_planner *m, struct qf_fix_ctx *c,
 	size_t had = m->plan->n;
 	enum qf_err err = QF_OK;
 
-	if (m->after.verdict == QF_VERDICT_CLEAN)
+	if (m->after.tables == QF_VERDICT_CLEAN)
 		m->plan->kept_unowned = false;
 	if (had && qf_plan_gives_up(m->plan))
 		err = qf_mark_plan(m->plan, why);
@@ -463,7 +463,7 @@ enum qf_err qf_planner_plan(struct qf_io *io,
 	enum qf_err err = gated(io, opts, m, why);
 
 	if (err || opts->limit == QF_RISK_DATA || opts->leaks_only ||
-	    (m->refused ? &m->before : &m->after)->verdict == QF_VERDICT_CLEAN)
+	    (m->refused ? &m->before : &m->after)->tables == QF_VERDICT_CLEAN)
 		return err;
 	return look_beyond(io, opts, m, why);
 }

@@ -35,8 +35,17 @@ struct run {
 
 static int failed(const struct run *r, const struct qf_why *why)
 {
+	json_t *o;
+
 	fprintf(stderr, "qfsck: %s: %s%s%s\n", r->name, why->text,
 		why->next[0] ? "\n  Next: " : "", why->next);
+	if (r->o->json) {
+		o = qf_report_why_json(r->name, why);
+		json_dumpf(o, stdout, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
+		putchar('\n');
+		fflush(stdout);
+		json_decref(o);
+	}
 	return why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED;
 }
 

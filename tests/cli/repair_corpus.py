@@ -32,7 +32,7 @@ def outcome(image):
         [tools.qfsck_path(), "repair", "-y", "--output=json", image],
         timeout=60)
     said = tools.parse(out)
-    if not said:
+    if not said or "edits" not in said:     # it cannot be read at all
         return "exit %s\n" % status
     done = sorted({e["problem"] for e in said["edits"]}) \
         if said["applied"] else []
