@@ -185,7 +185,8 @@ static enum qf_err look_once(const char *name, bool share,
 			     struct qf_image **img, struct qf_report *rep,
 			     struct qf_why *why)
 {
-	enum qf_err err = qf_open_image(name, QF_LOCK_READ, share, img, why);
+	enum qf_err err = qf_open_image(name, opts->format, QF_LOCK_READ, share,
+					img, why);
 
 	if (err)
 		return err;
@@ -320,7 +321,7 @@ enum qf_err qf_check_shared(const char *name, const struct qf_check_opts *opts,
 	enum qf_err err;
 	bool alive;
 
-	err = qf_open_image(name, QF_LOCK_READ, true, img, why);
+	err = qf_open_image(name, opts->format, QF_LOCK_READ, true, img, why);
 	if (err)
 		return err;
 	alive = !look_at(*img, &before) || has_writer(*img);

@@ -118,12 +118,14 @@ static enum qf_err enter(struct qf_tree *t, const struct qf_chain *c,
 	return QF_OK;
 }
 
-enum qf_err qf_tree_gather(struct qf_tree *t, const char *path, uint32_t *top,
+enum qf_err qf_tree_gather(struct qf_tree *t, const char *path,
+			   const char *format, uint32_t *top,
 			   struct qf_why *why)
 {
 	struct qf_chain chain = { 0 };
 	struct qf_image *img = NULL;
-	enum qf_err err = qf_open_image(path, QF_LOCK_READ, true, &img, why);
+	enum qf_err err =
+		qf_open_image(path, format, QF_LOCK_READ, true, &img, why);
 
 	if (err)
 		return err;

@@ -39,10 +39,12 @@ struct qf_tree {
 
 /*
  * Finds the layers of the image at PATH and of all behind it, reading their
- * headers only, without locks. *TOP is the image's. Errors: as qf_open_image
+ * headers only, without locks. FORMAT is the user's word on the image, or
+ * NULL. *TOP is the image's. Errors: as qf_open_image
  * about the image itself.
  */
-enum qf_err qf_tree_gather(struct qf_tree *t, const char *path, uint32_t *top,
+enum qf_err qf_tree_gather(struct qf_tree *t, const char *path,
+			   const char *format, uint32_t *top,
 			   struct qf_why *why);
 void qf_tree_free(struct qf_tree *t);
 

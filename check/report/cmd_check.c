@@ -18,7 +18,6 @@ struct args {
 	struct qf_check_opts check;
 	struct qf_report_style style;
 	bool json, progress, image_opts, chain;
-	const char *format;
 	char **name; /* owned list of borrowed or owned strings */
 	size_t n;
 	size_t resolved; /* names from the first on that are owned */
@@ -64,7 +63,8 @@ static const char help[] =
 	"Usage: qfsck check [OPTION]... IMAGE...\n"
 	"Checks qcow2 images: rebuilds the refcounts from the L1 and L2 tables\n"
 	"and says what is wrong. Without -r, never changes a byte.\n\n"
-	"  -f, --format=FMT       the image's format; only qcow2 is checked\n"
+	"  -f, --format=FMT       the image's format; only qcow2 is checked, and read\n"
+	"                         also where its magic or its version is damaged\n"
 	"      --output=FORMAT    human (the default) or json; several images\n"
 	"                         give one line of JSON each\n"
 	"  -r, --repair=WHAT      repair as well: leaks or all (see qfsck repair)\n"
@@ -209,7 +209,7 @@ static int take_option(struct args *a, int opt)
 {
 	switch (opt) {
 	case 'f':
-		a->format = optarg;
+		a->check.format = optarg;
 		return -1;
 	case 'r': /* taken by the repair before it comes here */
 		return wrong_use("-r needs leaks or all, and one image", NULL);
@@ -349,12 +349,6 @@ static int check_one(const struct args *a, const char *name,
 	enum qf_err err;
 	int code;
 
-	if (a->format && strcmp(a->format, "qcow2")) {
-		qf_err_set(&why, QF_ERR_FOREIGN, 0, QF_NOWHERE,
-			   "the format \"%s\" is not one that is checked",
-			   a->format);
-		return not_checked(a, name, &why, to);
-	}
 	if (a->chain) {
 		code = qf_layers_image(layers, name, &why);
 		return code < 0 ? not_checked(a, name, &why, to) : code;

@@ -58,7 +58,8 @@ static char *fault_below(const struct qf_tree *t, uint32_t layer)
 }
 
 static enum qf_err check_layer(struct qf_layers *l, uint32_t i,
-			       const char *name, struct qf_why *why)
+			       const char *name, const char *format,
+			       struct qf_why *why)
 {
 	struct qf_check_opts opts = *l->check;
 	struct qf_layer *layer = &l->tree.at[i];
@@ -68,6 +69,7 @@ static enum qf_err check_layer(struct qf_layers *l, uint32_t i,
 	enum qf_err err;
 
 	opts.below = below;
+	opts.format = format;
 	qf_progress_start(name, l->progress);
 	if (opts.shared)
 		err = qf_check_shared(name, &opts, &img, &rep, why);
@@ -93,7 +95,7 @@ static void check_below(struct qf_layers *l, uint32_t i)
 		set_state(layer, QF_EXIT_CLEAN, "raw, nothing to check");
 		return;
 	}
-	if (layer->checked || !check_layer(l, i, layer->path, &why))
+	if (layer->checked || !check_layer(l, i, layer->path, NULL, &why))
 		return;
 	set_state(layer,
 		  why.err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED,
@@ -190,12 +192,13 @@ int qf_layers_image(struct qf_layers *l, const char *name, struct qf_why *why)
 	struct qf_layer *layer;
 	uint32_t top;
 
-	if (qf_tree_gather(&l->tree, name, &top, why))
+	if (qf_tree_gather(&l->tree, name, l->check->format, &top, why))
 		return -1;
 	check_all_below(l, top);
 	layer = &l->tree.at[top];
 	/* as a base it was taken for raw, or could not be opened */
-	if (!layer->text && !layer->json && check_layer(l, top, name, why)) {
+	if (!layer->text && !layer->json &&
+	    check_layer(l, top, name, l->check->format, why)) {
 		set_state(layer, QF_EXIT_FAILED, why->text);
 		return -1;
 	}

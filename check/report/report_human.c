@@ -53,6 +53,8 @@ static uint64_t count_severity(const struct qf_report *rep, enum qf_severity s)
 static void verdict_corrupt(FILE *out, const char *name,
 			    const struct qf_report *rep)
 {
+	bool start_wrong = has(rep, QF_P_HEADER_MAGIC) ||
+			   has(rep, QF_P_HEADER_VERSION);
 	enum qf_risk worst = QF_RISK_NONE;
 	size_t i;
 
@@ -63,6 +65,11 @@ static void verdict_corrupt(FILE *out, const char *name,
 		if (row->severity >= QF_SEV_ERROR && row->risk > worst)
 			worst = row->risk;
 	}
+	if (start_wrong)
+		fprintf(out, "  No guest can start from this disk until its "
+			     "header is put right. Do not open it\n"
+			     "  as raw: a guest that writes then destroys "
+			     "it.\n");
 	fprintf(out, "  %s\n",
 		worst == QF_RISK_DATA
 			? "Guest data are lost or in danger; the findings say "
@@ -74,9 +81,9 @@ static void verdict_corrupt(FILE *out, const char *name,
 			     "in use count as free.\n");
 	fprintf(out,
 		"  Next: stop every writer, keep a copy of the file, "
-		"then \"qfsck repair -n %s\"\n"
+		"then \"qfsck repair -n %s%s\"\n"
 		"  shows what a repair would do.\n",
-		name);
+		start_wrong ? "-f qcow2 " : "", name);
 }
 
 static void verdict_leaks(FILE *out, const struct qf_image *img,

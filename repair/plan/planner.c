@@ -20,6 +20,7 @@
 
 /* In this order: what others build upon first. */
 static qf_fix_fn *const fixes[] = {
+	qf_fix_start,	  /* that it is an image */
 	qf_fix_geometry,  /* in which units it is read */
 	qf_fix_header,	  /* what the image says of itself */
 	qf_fix_fields,	  /* and what others say of it */
@@ -324,7 +325,10 @@ static enum qf_err rounds(struct qf_planner *m,
 		err = look(&c, &check, rep, why);
 		if (!err) {
 			m->cluster_bytes = c.img->geo.cluster_bytes;
-			m->version = c.img->hdr.version;
+			/* no bit of version 3 is set in what may be 2 */
+			m->version = c.img->hdr.version_open
+					     ? 2
+					     : c.img->hdr.version;
 			co->at[co->n].gravity = gravity(rep);
 			co->at[co->n].leaks = rep->leaks;
 		}

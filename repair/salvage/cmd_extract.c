@@ -35,6 +35,8 @@ static const char help[] =
 	"      --output=FORMAT    what is told: human (the default) or json\n"
 	"  -p, --progress         show progress on standard error\n"
 	"  -U, --force-share      read an image that another program writes\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
 	"Exit codes: 0 all was read, 1 failed, or a part could not be read, 63\n"
 	"not a qcow2 image.\n";
@@ -46,12 +48,14 @@ static const struct option options[] = {
 	{ "output", required_argument, NULL, 'O' },
 	{ "progress", no_argument, NULL, 'p' },
 	{ "force-share", no_argument, NULL, 'U' },
+	{ "format", required_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 }
 };
 
 struct args {
 	const char *snapshot, *map, *image, *out;
+	const char *format; /* the user's word on it, or NULL */
 	bool hash, json, progress, share;
 };
 
@@ -292,8 +296,8 @@ static void tell_lost(const struct job *j)
 		fprintf(stderr, "  ... and %zu more\n", j->x.n_lost - SHOWN);
 	if (j->map_name)
 		fprintf(stderr, "  All of it is listed in %s\n", j->map_name);
-	fprintf(stderr, "  Next: qfsck check %s tells what is wrong\n",
-		j->a->image);
+	fprintf(stderr, "  Next: qfsck check %s%s tells what is wrong\n",
+		j->a->format ? "-f qcow2 " : "", j->a->image);
 }
 
 static int tell(const struct job *j)
@@ -333,6 +337,9 @@ static int take(struct args *a, int opt)
 	case 'U':
 		a->share = true;
 		return -1;
+	case 'f':
+		a->format = optarg;
+		return -1;
 	case 'h':
 		fputs(help, stdout);
 		return QF_EXIT_CLEAN;
@@ -346,7 +353,8 @@ static int parse(struct args *a, int argc, char **argv)
 	int opt, code;
 
 	optind = 1;
-	while ((opt = getopt_long(argc, argv, "s:pUh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "s:f:pUh", options, NULL)) !=
+	       -1) {
 		code = take(a, opt);
 		if (code >= 0)
 			return code;
@@ -376,7 +384,8 @@ int qf_cmd_extract(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	j.to_stdout = !strcmp(a.out, "-");
-	err = qf_open_image(a.image, QF_LOCK_READ, a.share, &j.img, &why);
+	err = qf_open_image(a.image, a.format, QF_LOCK_READ, a.share, &j.img,
+			    &why);
 	if (!err)
 		err = prepare(&j, &why);
 	if (!err)

@@ -226,10 +226,11 @@ static void say_beyond(FILE *out, const struct qf_planner *m, const char *name)
 	if (m->beyond)
 		fprintf(out,
 			"%zu repair%s need%s --risk=%s: qfsck repair -y "
-			"\"%s\"\n",
+			"%s\"%s\"\n",
 			m->beyond, m->beyond == 1 ? "" : "s",
 			m->beyond == 1 ? "s" : "",
-			qf_problem_risk(m->beyond_risk), name);
+			qf_problem_risk(m->beyond_risk),
+			m->plan->base->believed ? "-f qcow2 " : "", name);
 }
 
 void qf_report_plan(FILE *out, const struct qf_image *img,
