@@ -229,8 +229,7 @@ static void lose_maps(struct qf_pass_ctx *c, uint64_t off,
 
 	for (i = 0; i < n; i++) {
 		others |= o[i].kind != QF_REF_L2 && !is_data(&o[i]);
-		l1 |= o[i].kind == QF_REF_L1 &&
-		      o[i].holder == QF_HOLDER_ACTIVE;
+		l1 |= o[i].kind == QF_REF_L1 && o[i].holder == QF_HOLDER_ACTIVE;
 	}
 	if (!others)
 		return;

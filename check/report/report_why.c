@@ -51,7 +51,8 @@ static void question(FILE *out, const struct qf_question *q)
 	fprintf(out,
 		"    the L%c entry at 0x%" PRIx64 ", guest offset 0x%" PRIx64
 		": %s\n      verdict: %s\n",
-		q->kind == QF_QUESTION_TABLE ? '1' : '2', q->place_off, q->guest_off, qf_question_kind_words(q->kind),
+		q->kind == QF_QUESTION_TABLE ? '1' : '2', q->place_off,
+		q->guest_off, qf_question_kind_words(q->kind),
 		qf_question_grade_name(q->grade));
 	for (i = 1; i < q->n; i++)
 		hypothesis(out, q, &q->h[i]);

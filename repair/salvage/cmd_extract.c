@@ -38,6 +38,8 @@ static const char help[] =
 	"      --output=FORMAT    what is told: human (the default) or json\n"
 	"  -p, --progress         show progress on standard error\n"
 	"  -U, --force-share      read an image that another program writes\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
 	"Exit codes: 0 all was read, 1 failed, or a part is lost or could not be\n"
 	"read, 63 not a qcow2 image.\n";
@@ -49,12 +51,14 @@ static const struct option options[] = {
 	{ "output", required_argument, NULL, 'O' },
 	{ "progress", no_argument, NULL, 'p' },
 	{ "force-share", no_argument, NULL, 'U' },
+	{ "format", required_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 }
 };
 
 struct args {
 	const char *snapshot, *map, *image, *out;
+	const char *format; /* the user's word on it, or NULL */
 	bool hash, json, progress, share;
 };
 
@@ -314,6 +318,7 @@ static void list_lost(const struct job *j, bool doubtful)
 static void tell_lost(const struct job *j)
 {
 	const char *chain = j->chain.n > 1 ? " --backing-chain" : "";
+	const char *format = j->a->format ? "-f qcow2 " : "";
 	char size[32];
 
 	if (j->x.lost_bytes) {
@@ -335,9 +340,9 @@ static void tell_lost(const struct job *j)
 	if (j->map_name)
 		fprintf(stderr, "  All of it is listed in %s\n", j->map_name);
 	fprintf(stderr,
-		"  Next: qfsck check --data%s %s tells what is wrong, and "
-		"qfsck repair -n %s what can be put right\n",
-		chain, j->a->image, j->a->image);
+		"  Next: qfsck check %s--data%s %s tells what is wrong, and "
+		"qfsck repair %s-n %s what can be put right\n",
+		format, chain, j->a->image, format, j->a->image);
 }
 
 static int tell(const struct job *j)
@@ -377,6 +382,9 @@ static int take(struct args *a, int opt)
 	case 'U':
 		a->share = true;
 		return -1;
+	case 'f':
+		a->format = optarg;
+		return -1;
 	case 'h':
 		fputs(help, stdout);
 		return QF_EXIT_CLEAN;
@@ -390,7 +398,8 @@ static int parse(struct args *a, int argc, char **argv)
 	int opt, code;
 
 	optind = 1;
-	while ((opt = getopt_long(argc, argv, "s:pUh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "s:f:pUh", options, NULL)) !=
+	       -1) {
 		code = take(a, opt);
 		if (code >= 0)
 			return code;
@@ -420,7 +429,8 @@ int qf_cmd_extract(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	j.to_stdout = !strcmp(a.out, "-");
-	err = qf_open_image(a.image, QF_LOCK_READ, a.share, &j.img, &why);
+	err = qf_open_image(a.image, a.format, QF_LOCK_READ, a.share, &j.img,
+			    &why);
 	if (!err)
 		err = prepare(&j, &why);
 	if (!err)

@@ -183,7 +183,7 @@ static enum qf_err prove(const struct qf_plan *p, unsigned int jobs,
 	if (err)
 		return err;
 	err = qf_check_run(img, &opts, &rep, why);
-	if (!err && rep.verdict != QF_VERDICT_CLEAN)
+	if (!err && rep.tables != QF_VERDICT_CLEAN)
 		qf_trim_refuse(
 			t, rep.errors ? "a part of the image could not be read"
 				      : "without its free clusters the image "
@@ -397,7 +397,7 @@ static const char *must_not(const struct qf_plan *p,
 	if (p->base->block_dev)
 		return "a block device has no end to cut off, and is not "
 		       "punched";
-	if (rep->verdict != QF_VERDICT_CLEAN)
+	if (rep->tables != QF_VERDICT_CLEAN)
 		return "the image is not clean: a free cluster may be what a "
 		       "lost pointer led to";
 	if (rep->withhold || qf_plan_gives_up(p))

@@ -26,6 +26,8 @@ static const char help[] =
 	"                         two do not have them from the same place\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"  -U, --force-share      read an image that another program writes\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
 	"Without --content, a range differs where the two have their bytes from\n"
 	"different places; they may be alike all the same. The ranges end with\n"
@@ -74,13 +76,14 @@ static bool print(void *ctx, uint64_t start, uint64_t bytes, bool unknown)
 }
 
 static enum qf_err open_side(struct side *s, const char *name,
-			     const char *state, struct qf_loss *loss,
-			     struct qf_why *why)
+			     const char *state, const struct qf_args *a,
+			     struct qf_loss *loss, struct qf_why *why)
 {
 	enum qf_err err;
 	uint32_t holder;
 
-	err = qf_open_image(name, QF_LOCK_READ, loss->shared, &s->img, why);
+	err = qf_open_image(name, a->format, QF_LOCK_READ, a->share, &s->img,
+			    why);
 	if (!err)
 		err = qf_chain_open(s->img, true, &s->chain, why);
 	if (!err)
@@ -163,10 +166,10 @@ static int diff(const struct qf_args *a, const struct options *o)
 	enum qf_err err;
 	int code;
 
-	err = open_side(&from, old, o->from, &loss, &why);
+	err = open_side(&from, old, o->from, a, &loss, &why);
 	if (!err) {
 		name = new;
-		err = open_side(&to, new, o->to, &loss, &why);
+		err = open_side(&to, new, o->to, a, &loss, &why);
 	}
 	if (!err) {
 		d.from = (struct qf_diff_side){ &from.chain, from.guest };

@@ -25,7 +25,8 @@ static const char help[] =
 	"      --output=FORMAT    human (the default: data, and what is lost or\n"
 	"                         damaged) or json (all)\n"
 	"  -U, --force-share      read an image that another program writes\n"
-	"  -f, --format=FMT       accepted for compatibility, without effect\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
 	"Exit codes: 0 all is told, 1 not readable, or a part is lost or its\n"
 	"mapping is damaged (it is told where), 63 not a qcow2 image.\n";
