@@ -32,7 +32,8 @@ enum qf_entry_odd {
 	QF_ODD_NOT_GUEST_OFF = 1u << 10,   /* data file: not the guest offset */
 	QF_ODD_DATA_FILE_PLAIN = 1u << 11, /* data file: COPIED is missing */
 	QF_ODD_COPIED_NOTHING = 1u << 12,  /* COPIED, but no host cluster */
-	QF_ODD_KINDS = 13
+	QF_ODD_OWN_L1 = 1u << 13, /* L1 entry: leads to the table it is in */
+	QF_ODD_KINDS = 14
 };
 
 static inline enum qf_entry_kind qf_entry_kind(const struct qf_geometry *g,
