@@ -101,4 +101,13 @@ static inline unsigned int qf_entry_l1_odd(const struct qf_geometry *g,
 unsigned int qf_entry_l2_odd(const struct qf_geometry *g, uint32_t version,
 			     uint64_t size, uint64_t entry, uint64_t bitmap);
 
+/*
+ * With an external data file each cluster lies at its own guest offset, so that
+ * an L2 table tells at which L1 index it stands: *L1_INDEX. Returns how many
+ * entries of the cluster at TABLE say so; 0 if one says otherwise, or if the
+ * image has no data file.
+ */
+uint32_t qf_entry_table_place(const struct qf_geometry *g,
+			      const struct qf_be64 *table, uint64_t *l1_index);
+
 #endif
