@@ -266,21 +266,52 @@ static enum qf_err plan_new_table(struct qf_rebuild *r, struct qf_why *why)
 	return err;
 }
 
+/* Empties N entries from FIRST on: a table of garbage is one edit, and not as
+ * many as it has words. */
+static enum qf_err plan_empty(struct qf_rebuild *r, uint64_t first, uint64_t n,
+			      struct qf_why *why)
+{
+	uint64_t at = r->c->img->hdr.reftable_off + first * 8;
+	unsigned char *zeros;
+	enum qf_err err;
+
+	if (n == 1)
+		return qf_plan_put64(r->c->plan, r->problem[first], at, 0, why,
+				     "empty the refcount table entry");
+	zeros = qf_mem_zalloc(n, 8);
+	if (!zeros)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the refcount table");
+	err = qf_plan_put(r->c->plan, r->problem[first], at, zeros, n * 8, why,
+			  "empty %" PRIu64 " entries of the refcount table", n);
+	free(zeros);
+	return err;
+}
+
 static enum qf_err plan_entries(struct qf_rebuild *r, struct qf_why *why)
 {
 	const struct qf_image *img = r->c->img;
+	uint64_t n = r->n < img->reftable_entries ? r->n
+						  : img->reftable_entries;
 	enum qf_err err = QF_OK;
-	uint64_t i;
+	uint64_t i, k;
 
-	for (i = 0; !err && i < r->n && i < img->reftable_entries; i++)
+	for (i = 0; !err && i < n; i += k) {
+		for (k = 0; i + k < n && r->fate[i + k] == QF_BLOCK_DROP &&
+			    !r->off[i + k];
+		     k++)
+			;
+		if (k) {
+			err = plan_empty(r, i, k, why);
+			continue;
+		}
+		k = 1;
 		if (r->fate[i] == QF_BLOCK_NEW || r->fate[i] == QF_BLOCK_DROP)
-			err = qf_plan_put64(r->c->plan, r->problem[i],
-					    img->hdr.reftable_off + i * 8,
-					    r->off[i], why,
-					    r->off[i] ? "point the refcount "
-							"table entry to it"
-						      : "empty the refcount "
-							"table entry");
+			err = qf_plan_put64(
+				r->c->plan, r->problem[i],
+				img->hdr.reftable_off + i * 8, r->off[i], why,
+				"point the refcount table entry to it");
+	}
 	return err;
 }
 
