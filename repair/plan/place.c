@@ -151,9 +151,14 @@ static bool try_cluster(struct work *w, uint64_t cl)
 		p->all = false;
 		return true;
 	}
-	if (!qf_orphan_is(w->c, off) || !qf_orphan_is_table(w->c, off) ||
-	    qf_io_read_pad(w->c->img->io, w->buf, w->c->img->geo.cluster_bytes,
-			   off, NULL))
+	if (!qf_orphan_is(w->c, off))
+		return true;
+	if (qf_io_read_pad(w->c->img->io, w->buf, w->c->img->geo.cluster_bytes,
+			   off, NULL)) {
+		p->all = false; /* who knows what stands there */
+		return true;
+	}
+	if (!qf_orphan_is_table(w->c, off))
 		return true;
 	if (!qf_mem_grow((void **)&p->t, p->n, &p->room, sizeof(*t)))
 		return false;
