@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "repair/salvage/orphans.h"
-#include "check/passes/whatis.h"
+#include "check/check.h"
 #include "lib/base/mem.h"
 #include "lib/walk/owners.h"
 #include "repair/write/sink.h"
@@ -22,7 +22,7 @@ struct work {
 	unsigned int mode; /* of new files */
 	unsigned char *buf;
 	struct qf_orphan_runs *runs;
-	FILE *map;
+	struct qf_sink map;
 };
 
 static enum qf_err no_memory(struct qf_why *why)
@@ -78,16 +78,30 @@ static enum qf_err find_runs(struct work *w, struct qf_why *why)
 	return err;
 }
 
-/* The stretch [OFF, OFF + LEN) of the image was read, or not. */
-static void map_line(struct work *w, struct qf_orphan_run *r, uint64_t off,
-		     uint64_t len, bool read)
+static enum qf_err map_line(struct work *w, uint64_t off, uint64_t len,
+			    char mark, struct qf_why *why)
 {
-	if (!read) {
-		r->unread += len;
-		w->runs->unread += len;
-	}
-	fprintf(w->map, "0x%08" PRIX64 "  0x%08" PRIX64 "  %c\n", off, len,
-		read ? '+' : '-');
+	char line[80];
+	int n = snprintf(line, sizeof(line),
+			 "0x%08" PRIX64 "  0x%08" PRIX64 "  %c\n", off, len,
+			 mark);
+
+	return len ? qf_sink_write(&w->map, line, (uint64_t)n, why) : QF_OK;
+}
+
+/* LEN bytes that are in w->buf, or that could not be read, go to S. */
+static enum qf_err put(struct work *w, struct qf_orphan_run *r,
+		       struct qf_sink *s, uint64_t off, uint64_t len, bool read,
+		       struct qf_why *why)
+{
+	enum qf_err err = map_line(w, off, len, read ? '+' : '-', why);
+
+	if (err || read)
+		return err ? err : qf_sink_write(s, w->buf, len, why);
+	r->unread += len;
+	w->runs->unread += len;
+	qf_sink_skip(s, len);
+	return QF_OK;
 }
 
 /* One piece; sector by sector where it cannot be read at once. */
@@ -98,19 +112,14 @@ static enum qf_err copy_piece(struct work *w, struct qf_orphan_run *r,
 	uint64_t at, n;
 	enum qf_err err = QF_OK;
 
-	if (!qf_io_read_pad(w->img->io, w->buf, len, off, NULL)) {
-		map_line(w, r, off, len, true);
-		return qf_sink_write(s, w->buf, len, why);
-	}
+	if (!qf_io_read_pad(w->img->io, w->buf, len, off, NULL))
+		return put(w, r, s, off, len, true, why);
 	for (at = 0; !err && at < len; at += n) {
 		n = len - at < SECTOR ? len - at : SECTOR;
-		if (qf_io_read_pad(w->img->io, w->buf, n, off + at, NULL)) {
-			map_line(w, r, off + at, n, false);
-			qf_sink_skip(s, n);
-			continue;
-		}
-		map_line(w, r, off + at, n, true);
-		err = qf_sink_write(s, w->buf, n, why);
+		err = put(w, r, s, off + at, n,
+			  !qf_io_read_pad(w->img->io, w->buf, n, off + at,
+					  NULL),
+			  why);
 	}
 	return err;
 }
@@ -143,6 +152,7 @@ static enum qf_err copy_run(struct work *w, struct qf_orphan_run *r,
 
 static enum qf_err open_folder(struct work *w, struct qf_why *why)
 {
+	enum qf_err err;
 	struct stat st;
 	char *name;
 
@@ -150,55 +160,48 @@ static enum qf_err open_folder(struct work *w, struct qf_why *why)
 	if (!fstat(w->img->io->fd, &st) && S_ISREG(st.st_mode))
 		w->mode = (st.st_mode & 0666) | 0600;
 	/* who may read the image may look into the folder */
-	if (mkdir(w->dir, w->mode | 0100 | (w->mode & 0044) >> 2)) {
-		qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
-			   "cannot create the folder \"%s\"", w->dir);
-		if (errno == EEXIST)
-			qf_err_next(why, "name a new folder: nothing is "
-					 "overwritten");
-		return QF_ERR_IO;
-	}
+	err = qf_sink_folder(w->dir, w->mode | 0100 | (w->mode & 0044) >> 2,
+			     why);
+	if (err && why->sys == EEXIST)
+		qf_err_next(why, "name a new folder: nothing is overwritten");
+	if (err)
+		return err;
 	if (asprintf(&name, "%s/orphans.map", w->dir) < 0)
 		return no_memory(why);
-	w->map = fopen(name, "wxe");
+	err = qf_sink_create(&w->map, name, w->mode, why);
 	free(name);
-	return w->map ? QF_OK
-		      : qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
-				   "cannot create \"%s/orphans.map\"", w->dir);
-}
-
-/* What lies between the runs was not asked for ('?', as ddrescue has it). */
-static void map_gap(struct work *w, uint64_t from, uint64_t to)
-{
-	if (to > from)
-		fprintf(w->map, "0x%08" PRIX64 "  0x%08" PRIX64 "  ?\n", from,
-			to - from);
+	return err;
 }
 
 static enum qf_err copy_all(struct work *w, struct qf_why *why)
 {
+	static const char head[] =
+		"# Mapfile. Created by qfsck extract --orphans\n"
+		"# The clusters without an owner, by their places in the "
+		"image\n0x00000000  +  1\n#      pos        size  status\n";
+	enum qf_err err = qf_sink_write(&w->map, head, sizeof(head) - 1, why);
 	struct qf_orphan_run *r = w->runs->at;
-	enum qf_err err = QF_OK;
 	uint64_t end = 0;
 	size_t i;
 
-	fprintf(w->map,
-		"# Mapfile. Created by qfsck extract --orphans\n"
-		"# The clusters without an owner, by their places in the "
-		"image\n0x00000000  +  1\n#      pos        size  status\n");
+	/* what lies between the runs was not asked for: '?' */
 	for (i = 0; !err && i < w->runs->n; i++, r++) {
-		map_gap(w, end, r->host_off);
-		err = copy_run(w, r, why);
+		err = map_line(w, end, r->host_off - end, '?', why);
+		if (!err)
+			err = copy_run(w, r, why);
 		end = r->host_off + r->bytes;
 	}
-	map_gap(w, end, w->img->io->size);
+	if (!err && end < w->img->io->size)
+		err = map_line(w, end, w->img->io->size - end, '?', why);
 	return err;
 }
 
 enum qf_err qf_orphans_write(struct qf_image *img, const char *dir,
 			     struct qf_orphan_runs *runs, struct qf_why *why)
 {
-	struct work w = { .img = img, .dir = dir, .runs = runs };
+	struct work w = {
+		.img = img, .dir = dir, .runs = runs, .map = { .fd = -1 }
+	};
 	enum qf_err err;
 
 	memset(runs, 0, sizeof(*runs));
@@ -208,9 +211,8 @@ enum qf_err qf_orphans_write(struct qf_image *img, const char *dir,
 		err = open_folder(&w, why);
 	if (!err)
 		err = copy_all(&w, why);
-	if (w.map && (ferror(w.map) | fclose(w.map)) && !err)
-		err = qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
-				 "cannot write \"%s/orphans.map\"", dir);
+	if (w.map.name)
+		qf_sink_close(&w.map, err != QF_OK);
 	free(w.buf);
 	return err;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Tells what extract --orphans has written. */
+#include "check/check.h"
 #include "lib/base/text.h"
 #include "repair/salvage/orphans.h"
-#include "check/report/json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
