@@ -19,16 +19,39 @@ static uint64_t first_behind(const struct qf_search *s, uint64_t table_cluster)
 	return table_cluster + 1 + qf_lost_is_refblock(s, table_cluster + 1);
 }
 
+/* True if what entry I of the table in s->buf maps begins in a cluster that is
+ * counted too often. *PACKED: it is compressed. */
+static bool is_high(const struct qf_search *s, uint32_t i, bool *packed)
+{
+	const struct qf_geometry *geo = &s->img->geo;
+	uint64_t e, off, bytes, cluster;
+	enum qf_entry_kind kind;
+	struct qf_be64 w;
+
+	memcpy(&w, s->buf + (uint64_t)i * geo->l2_entry_bytes, sizeof(w));
+	e = qf_be_get64(w);
+	kind = qf_entry_kind(geo, e);
+	*packed = kind == QF_ENTRY_KIND_COMPRESSED;
+	if (!*packed && kind != QF_ENTRY_KIND_DATA)
+		return false;
+	off = e & QF_ENTRY_OFFSET_MASK;
+	if (*packed)
+		qf_entry_compressed(geo, e, &off, &bytes);
+	cluster = off >> geo->cluster_bits;
+	return cluster < s->t->clusters && qf_lost_leaked(s->t, cluster) &&
+	       !qf_lost_is_explained(s, cluster);
+}
+
 /* True if a version of the table beside T has clusters counted too often:
  * T shared them until it was emptied. Where the version itself is counted too
- * often, a holder of it has vanished instead. */
+ * often, a holder of it has vanished instead. A cluster with compressed data
+ * is counted for others as well: of those, most must be. */
 static bool any_is_high(const struct qf_search *s, const struct qf_group *g)
 {
 	const struct qf_geometry *geo = &s->img->geo;
 	const struct qf_l2_table *t;
-	struct qf_be64 w;
-	uint64_t e, k, c;
-	uint32_t v, i;
+	uint32_t v, i, all, high;
+	bool packed, yes;
 
 	for (v = 0; v < g->n; v++) {
 		t = &s->w->table[g->first + v];
@@ -37,16 +60,15 @@ static bool any_is_high(const struct qf_search *s, const struct qf_group *g)
 		    qf_io_read_pad(s->img->io, s->buf, geo->cluster_bytes,
 				   t->off, NULL))
 			continue;
-		for (i = 0; i < geo->l2_entries; i++) {
-			k = (uint64_t)i * geo->l2_entry_bytes;
-			memcpy(&w, s->buf + k, sizeof(w));
-			e = qf_be_get64(w);
-			c = (e & QF_ENTRY_OFFSET_MASK) >> geo->cluster_bits;
-			if (qf_entry_kind(geo, e) == QF_ENTRY_KIND_DATA &&
-			    qf_lost_leaked(s->t, c) &&
-			    !qf_lost_is_explained(s, c))
+		for (i = all = high = 0; i < geo->l2_entries; i++) {
+			yes = is_high(s, i, &packed);
+			if (yes && !packed)
 				return true;
+			all += packed;
+			high += yes;
 		}
+		if (high && high * 2 >= all)
+			return true;
 	}
 	return false;
 }
