@@ -30,6 +30,29 @@ static bool note_lost(void *ctx, uint64_t start, uint64_t bytes,
 	return true;
 }
 
+/* What the caller knows to be lost of the page at OFF. */
+static void blank_lost(const struct qf_guest *g, uint64_t off,
+		       struct qf_source_page *p)
+{
+	uint64_t end = off + QF_SOURCE_PAGE, from, to;
+	size_t lo = 0, hi = g->n_lost, mid;
+
+	while (lo < hi) { /* the first that ends behind OFF */
+		mid = lo + (hi - lo) / 2;
+		if (g->lost[mid].start + g->lost[mid].bytes <= off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < g->n_lost && g->lost[lo].start < end; lo++) {
+		from = g->lost[lo].start > off ? g->lost[lo].start : off;
+		to = g->lost[lo].start + g->lost[lo].bytes;
+		to = to < end ? to : end;
+		memset(p->bytes + (from - off), 0, to - from);
+		note_lost(p, from, to - from, NULL);
+	}
+}
+
 static bool fetch(void *ctx, uint64_t off, struct qf_source_page *p)
 {
 	struct qf_guest *g = ctx;
@@ -46,6 +69,7 @@ static bool fetch(void *ctx, uint64_t off, struct qf_source_page *p)
 		g->encrypted = true;
 		return true;
 	}
+	blank_lost(g, off, p);
 	return !err;
 }
 
@@ -292,17 +316,11 @@ static void probe_volumes(struct qf_guest *g)
 	}
 }
 
-enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
-			  struct qf_guest **out, struct qf_why *why)
+static enum qf_err look(struct qf_guest *g, struct qf_guest **out,
+			struct qf_why *why)
 {
-	struct qf_guest *g = qf_mem_zalloc(1, sizeof(*g));
-	enum qf_err err;
+	enum qf_err err = list_volumes(g, why);
 
-	if (!g)
-		return no_memory(why);
-	g->disk = disk;
-	g->uncaged = uncaged;
-	err = list_volumes(g, why);
 	if (err) {
 		qf_guest_close(g);
 		return err;
@@ -316,6 +334,32 @@ enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
 	return QF_OK;
 }
 
+enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
+			  struct qf_guest **out, struct qf_why *why)
+{
+	struct qf_guest *g = qf_mem_zalloc(1, sizeof(*g));
+
+	if (!g)
+		return no_memory(why);
+	g->disk = disk;
+	g->uncaged = uncaged;
+	return look(g, out, why);
+}
+
+enum qf_err qf_guest_open_past(struct qf_disk *disk,
+			       const struct qf_guest_range *lost, size_t n,
+			       struct qf_guest **out, struct qf_why *why)
+{
+	struct qf_guest *g = qf_mem_zalloc(1, sizeof(*g));
+
+	if (!g)
+		return no_memory(why);
+	g->disk = disk;
+	g->lost = lost;
+	g->n_lost = n;
+	return look(g, out, why);
+}
+
 void qf_guest_close(struct qf_guest *g)
 {
 	if (!g)
@@ -326,19 +370,27 @@ void qf_guest_close(struct qf_guest *g)
 	free(g);
 }
 
+char *qf_guest_name(const struct qf_guest *g, uint32_t volume, char *buf,
+		    size_t room)
+{
+	const struct qf_guest_volume *v = &g->volume[volume];
+
+	if (v->level == QF_GUEST_WHOLE)
+		snprintf(buf, room, "the whole disk");
+	else if (v->level == QF_GUEST_PARTITION)
+		snprintf(buf, room, "partition %u", (unsigned int)v->number);
+	else
+		qf_text_safe(v->name, buf, room);
+	return buf;
+}
+
 char *qf_guest_title(const struct qf_guest *g, uint32_t volume, char *buf,
 		     size_t room)
 {
 	const struct qf_guest_volume *v = &g->volume[volume];
 	char name[300], what[120], label[160];
 
-	if (v->level == QF_GUEST_WHOLE)
-		snprintf(name, sizeof(name), "the whole disk");
-	else if (v->level == QF_GUEST_PARTITION)
-		snprintf(name, sizeof(name), "partition %u",
-			 (unsigned int)v->number);
-	else
-		qf_text_safe(v->name, name, sizeof(name));
+	qf_guest_name(g, volume, name, sizeof(name));
 	snprintf(what, sizeof(what), "%s",
 		 *v->fs.kind ? v->fs.kind : "nothing that is known");
 	if (*v->fs.label)
