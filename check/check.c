@@ -44,7 +44,8 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
 
 	if (!err)
 		err = qf_recount_make(&c->walk, c->opts->jobs,
-				      c->opts->max_memory, &c->recount, why);
+				      c->opts->max_memory, QF_RECOUNT_ALL,
+				      &c->recount, why);
 	if (!err)
 		err = qf_blocks_judge(&c->recount, &c->blocks, why);
 	if (!err && needs_detail(&c->recount))
@@ -111,31 +112,35 @@ static void take_figures(struct qf_pass_ctx *c, struct qf_report *rep)
 void qf_check_sum(struct qf_report *rep)
 {
 	const struct qf_finding *f = rep->findings.at;
+	enum qf_severity sev;
 	uint64_t extra = 0;
 	size_t i;
 
 	rep->corruptions = rep->leaks = rep->errors = rep->warnings = 0;
-	rep->verdict = QF_VERDICT_CLEAN;
+	rep->tables = QF_VERDICT_CLEAN;
+	rep->absent = 0;
 	for (i = 0; i < rep->findings.n; i++, f++) {
 		rep->corruptions += f->corruptions;
 		extra += f->extra;
 		rep->leaks += f->leaks;
 		rep->errors += f->errors;
-		rep->warnings += qf_problem_get(f->problem)->severity ==
-				 QF_SEV_WARNING;
+		sev = qf_problem_get(f->problem)->severity;
+		rep->warnings += sev == QF_SEV_WARNING;
+		rep->absent += sev == QF_SEV_ABSENT;
 		/* an error that qemu-img does not count is one all the same */
-		if (qf_problem_get(f->problem)->severity >= QF_SEV_ERROR)
-			rep->verdict = QF_VERDICT_CORRUPT;
+		if (sev >= QF_SEV_ERROR)
+			rep->tables = QF_VERDICT_CORRUPT;
 	}
 	/* qemu-img's number where it has one; else what we alone have seen */
 	if (!rep->corruptions)
 		rep->corruptions = extra;
-	if (rep->verdict == QF_VERDICT_CORRUPT)
-		return;
-	if (rep->errors)
+	if (rep->tables != QF_VERDICT_CORRUPT && rep->errors)
+		rep->tables = QF_VERDICT_UNCHECKED;
+	else if (rep->tables != QF_VERDICT_CORRUPT && rep->leaks)
+		rep->tables = QF_VERDICT_LEAKS;
+	rep->verdict = rep->tables;
+	if (rep->absent && rep->tables != QF_VERDICT_CORRUPT)
 		rep->verdict = QF_VERDICT_UNCHECKED;
-	else if (rep->leaks)
-		rep->verdict = QF_VERDICT_LEAKS;
 }
 
 enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,

@@ -14,6 +14,7 @@ struct qf_check_opts {
 	bool all;	     /* every entry a finding of its own */
 	bool data;	     /* look into compressed clusters as well */
 	bool shared;	     /* the image may be written meanwhile (-U) */
+	const char *format;  /* the user's word on it (-f); or NULL */
 	const char *below;   /* --backing-chain: what is wrong there; or NULL */
 	/* clusters that a plan has let go of: nobody lost them; or NULL */
 	const struct qf_ranges *released;
@@ -23,7 +24,8 @@ enum qf_verdict {
 	QF_VERDICT_CLEAN,
 	QF_VERDICT_LEAKS,
 	QF_VERDICT_CORRUPT,
-	QF_VERDICT_UNCHECKED, /* a part could not be read, else nothing */
+	/* a part could not be read, or no program can open the disk */
+	QF_VERDICT_UNCHECKED,
 };
 
 /* The figures of qemu-img check, in clusters unless named otherwise. */
@@ -65,7 +67,13 @@ struct qf_report {
 	bool withhold; /* leaked clusters may be lost data: never free them */
 	struct qf_report_figures fig;
 	enum qf_verdict verdict;
+	/*
+	 * The same without what is absent beside the image: of its own tables
+	 * alone, which is all that a repair can put right.
+	 */
+	enum qf_verdict tables;
 	uint64_t corruptions, leaks, errors, warnings;
+	uint64_t absent; /* files beside the image that are not there */
 };
 
 /*
@@ -118,6 +126,9 @@ void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
 
 /* Who claims a cluster, for the folders that enter here. */
 #include "check/judge/claimants.h"
+
+/* What a state of the disk has lost, for the folders that enter here. */
+#include "check/loss.h"
 
 /* How a report is told, for the folders that enter here. */
 #include "check/report/report.h"

@@ -171,7 +171,7 @@ static uint64_t keep_persistent(struct qf_report *rep,
 	qf_check_sum(rep);
 	if (before)
 		keep_lost(&rep->lost, &before->lost);
-	if (rep->verdict == QF_VERDICT_CLEAN) {
+	if (rep->tables == QF_VERDICT_CLEAN) {
 		rep->lost.n = 0;
 		rep->n_diagnoses = 0;
 		rep->withhold = false;
@@ -185,7 +185,8 @@ static enum qf_err look_once(const char *name, bool share,
 			     struct qf_image **img, struct qf_report *rep,
 			     struct qf_why *why)
 {
-	enum qf_err err = qf_open_image(name, QF_LOCK_READ, share, img, why);
+	enum qf_err err = qf_open_image(name, opts->format, QF_LOCK_READ, share,
+					img, why);
 
 	if (err)
 		return err;
@@ -281,7 +282,7 @@ static enum qf_err look_again(const char *name,
 	int round;
 
 	for (round = 0;
-	     (s->rep.verdict != QF_VERDICT_CLEAN || doubtful) && round < ROUNDS;
+	     (s->rep.tables != QF_VERDICT_CLEAN || doubtful) && round < ROUNDS;
 	     round++) {
 		err = one_look(name, opts, s, &next, &lazy, &dropped, &now,
 			       why);
@@ -320,7 +321,7 @@ enum qf_err qf_check_shared(const char *name, const struct qf_check_opts *opts,
 	enum qf_err err;
 	bool alive;
 
-	err = qf_open_image(name, QF_LOCK_READ, true, img, why);
+	err = qf_open_image(name, opts->format, QF_LOCK_READ, true, img, why);
 	if (err)
 		return err;
 	alive = !look_at(*img, &before) || has_writer(*img);

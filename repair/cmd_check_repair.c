@@ -49,7 +49,7 @@ static void take_option(struct args *a, int opt)
 			a->bad = true;
 		break;
 	case 'f':
-		a->bad = a->bad || strcmp(optarg, "qcow2");
+		a->run.format = optarg;
 		break;
 	case 'q':
 		a->quiet = true;

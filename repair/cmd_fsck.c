@@ -52,7 +52,7 @@ static int one(struct args *a, const char *name)
 		return a->applied ? FSCK_CORRECTED : 0;
 	if (code == QF_EXIT_CORRUPT || code == QF_EXIT_LEAKS)
 		return FSCK_UNCORRECTED | (a->applied ? FSCK_CORRECTED : 0);
-	return FSCK_ERROR;
+	return FSCK_ERROR | (a->applied ? FSCK_CORRECTED : 0);
 }
 
 int qf_cmd_fsck(int argc, char **argv)

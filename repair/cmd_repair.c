@@ -39,6 +39,7 @@ static const struct option options[] = {
 	{ "output-image", required_argument, NULL, OPT_OUTPUT_IMAGE },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
+	{ "format", required_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 }
 };
@@ -71,6 +72,8 @@ static const char help[] =
 	"      --output-image=NEW repair a copy, leave IMAGE as it is\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
 	"Without -n, -y and -p it asks, on a terminal, about each kind of\n"
 	"problem; without a terminal it shows the plan and stops.\n"
@@ -147,6 +150,9 @@ static int take_option(struct qf_run_opts *o, struct choices *l, int opt)
 	case 'p':
 		o->mode = QF_RUN_PREEN;
 		return -1;
+	case 'f':
+		o->format = optarg;
+		return -1;
 	case OPT_RISK:
 		return take_risk(o, optarg);
 	case OPT_GUESS:
@@ -195,7 +201,7 @@ int qf_cmd_repair(int argc, char **argv)
 
 	optind = 1;
 	while (code < 0 &&
-	       (opt = getopt_long(argc, argv, "nyph", options, NULL)) != -1)
+	       (opt = getopt_long(argc, argv, "nypf:h", options, NULL)) != -1)
 		code = take_option(&o, &l, opt);
 	if (code < 0 && optind + 1 != argc)
 		code = wrong_use("one image is needed", NULL);

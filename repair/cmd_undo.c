@@ -49,7 +49,8 @@ static int undo(struct qf_undofile *u, const char *name, bool check_only)
 	struct qf_image *img;
 	enum qf_err err;
 
-	err = qf_open_image(name, QF_LOCK_WRITE, false, &img, &why);
+	/* what the undo file records tells that it is one */
+	err = qf_open_image(name, "qcow2", QF_LOCK_WRITE, false, &img, &why);
 	if (err)
 		return failed(name, &why);
 	err = qf_journal_undo(img->io, u, check_only, &why);

@@ -34,8 +34,9 @@ const struct qf_problem_row *qf_problem_find(const char *id_or_name)
 
 const char *qf_problem_severity(enum qf_severity s)
 {
-	static const char *const names[] = { "note",  "warning", "leak",
-					     "error", "error",	 "fatal" };
+	static const char *const names[] = { "note", "warning", "error",
+					     "leak", "error",	"error",
+					     "fatal" };
 
 	return names[s];
 }

@@ -14,6 +14,7 @@ enum qf_problem {
 enum qf_severity {
 	QF_SEV_NOTE,
 	QF_SEV_WARNING,
+	QF_SEV_ABSENT,
 	QF_SEV_LEAK,
 	QF_SEV_UNREAD,
 	QF_SEV_ERROR,

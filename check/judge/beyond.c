@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Data of the active disk behind the size that the header states. Right
- * behind the last L1 entry that the disk needs, a machine's state may lie:
- * it is told from data by the snapshots, or by its first bytes.
+ * Data of a disk behind the size that the header, or the snapshot's entry,
+ * states. Right behind the last L1 entry that the disk needs, a machine's
+ * state may lie: it is told from data by the snapshots, or by its first bytes.
  */
 #include "check/judge/beyond.h"
 #include "lib/base/mem.h"
+#include "lib/walk/describe.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,11 +16,19 @@
 #define MAX_TABLES 4096u
 #define MAX_RANGES 65536u
 
+/* Where the sizes stand: in the header; in a snapshot's entry, whose extra
+ * data must reach so far. */
+#define HEADER_SIZE 24u
+#define SNAPSHOT_SIZE 48u
+#define EXTRA_WITH_SIZE 16u
+
 struct search {
 	struct qf_pass_ctx *c;
-	unsigned char *buf; /* an L2 table */
-	uint64_t n;	    /* clusters found */
-	uint64_t first;	    /* guest offset of the first */
+	uint32_t holder;
+	struct qf_lost_l1 l1; /* the holder's */
+	unsigned char *buf;   /* an L2 table */
+	uint64_t n;	      /* clusters found */
+	uint64_t first;	      /* guest offset of the first */
 	unsigned int reads;
 };
 
@@ -71,7 +80,7 @@ static bool is_vm_state(const struct search *s)
 	       !memcmp(head, magic, sizeof(head));
 }
 
-/* Takes the entries of an active table from index FROM on. */
+/* Takes the entries of a table of the disk from index FROM on. */
 static void take_entries(struct search *s, uint32_t l1_index, uint32_t from)
 {
 	struct qf_pass_ctx *c = s->c;
@@ -85,62 +94,109 @@ static void take_entries(struct search *s, uint32_t l1_index, uint32_t from)
 		if (!s->n++)
 			s->first = guest;
 		if (c->lost_ranges->n < MAX_RANGES)
-			qf_lost_add_beyond(c->lost_ranges, guest,
+			qf_lost_add_beyond(c->lost_ranges, s->holder, guest,
 					   c->img->geo.cluster_bytes);
 	}
 }
 
-/* False where nothing more can be found: it is a machine's state. */
-static bool see_group(struct search *s, const struct qf_group *g)
+/* True if the L2 table at OFF can be believed; it is then read. */
+static bool read_table(struct search *s, const struct qf_group *g, uint64_t off)
+{
+	const struct qf_l2_table *t = qf_walk_find_in(&s->c->walk, g, off);
+
+	if (!t || t->odd || t->unread || !t->filled ||
+	    qf_detail_garbage_table(&s->c->detail,
+				    (uint64_t)(t - s->c->walk.table)))
+		return false;
+	s->reads++;
+	return !qf_io_read_pad(s->c->img->io, s->buf,
+			       s->c->img->geo.cluster_bytes, off, NULL);
+}
+
+/* What the holder has in the stretch G from index FROM on. False where
+ * nothing more can be found: it is a machine's state. */
+static bool see_group(struct search *s, const struct qf_group *g, uint32_t from,
+		      uint64_t needed)
+{
+	uint64_t entry;
+
+	if (s->reads >= MAX_TABLES)
+		return false;
+	if (!qf_lost_l1_at(s->c->img, &s->l1, g->l1_index, &entry) ||
+	    !(entry & QF_ENTRY_OFFSET_MASK) ||
+	    !read_table(s, g, entry & QF_ENTRY_OFFSET_MASK))
+		return true;
+	if (g->l1_index == needed && is_vm_state(s))
+		return false;
+	take_entries(s, g->l1_index, from);
+	return true;
+}
+
+/* The stretches that end behind the disk of the holder. */
+static void see_holder(struct search *s, uint64_t disk)
 {
 	const struct qf_image *img = s->c->img;
-	const struct qf_l2_table *t;
-	uint64_t span = img->geo.cluster_bytes << img->geo.l2_bits, from = 0;
-	uint32_t v;
+	const struct qf_walk *w = &s->c->walk;
+	uint64_t span = img->geo.cluster_bytes << img->geo.l2_bits;
+	uint64_t needed = qf_mem_div_up(disk, span), whole = disk / span;
+	uint32_t i, from;
 
-	if ((uint64_t)g->l1_index + 1 == img->geo.l1_needed)
-		from = qf_mem_div_up(img->hdr.disk_bytes - g->l1_index * span,
-				     img->geo.cluster_bytes);
-	for (v = 0; v < g->n; v++) {
-		t = &s->c->walk.table[g->first + v];
-		if (!t->active || !t->off || t->odd || t->unread ||
-		    !t->filled ||
-		    qf_detail_garbage_table(&s->c->detail, g->first + v))
-			continue;
-		if (s->reads++ >= MAX_TABLES)
-			return false;
-		if (qf_io_read_pad(img->io, s->buf, img->geo.cluster_bytes,
-				   t->off, NULL))
-			continue;
-		if (g->l1_index == img->geo.l1_needed && is_vm_state(s))
-			return false;
-		take_entries(s, g->l1_index, (uint32_t)from);
+	s->n = 0;
+	qf_lost_l1_open(img, s->holder, &s->l1);
+	for (i = qf_walk_first_group(w, whole); i < w->n_groups; i++) {
+		if (w->group[i].l1_index >= s->l1.entries)
+			return;
+		from = 0;
+		if (w->group[i].l1_index == whole)
+			from = (uint32_t)qf_mem_div_up(disk % span,
+						       img->geo.cluster_bytes);
+		if (!see_group(s, &w->group[i], from, needed))
+			return;
 	}
-	return true;
+}
+
+static void report(struct search *s, uint64_t field, uint64_t disk)
+{
+	struct qf_finding *f;
+	char who[400];
+
+	if (!s->n)
+		return;
+	f = qf_pass_at(s->c, QF_P_BEYOND_DISK, field, 8);
+	f->count = s->n;
+	f->guest_off = s->first;
+	qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "%" PRIu64 " cluster%s from guest offset 0x%" PRIx64
+		       " on; %s states %" PRIu64 " bytes",
+		       s->n, s->n == 1 ? "" : "s", s->first,
+		       s->holder == QF_HOLDER_ACTIVE ? "the header"
+						     : "its entry",
+		       disk);
+	qf_finding_owner(f, "%s",
+			 qf_describe_holder(s->c->img, s->holder, who,
+					    sizeof(who)));
 }
 
 void qf_beyond_check(struct qf_pass_ctx *c)
 {
-	struct search s = { .c = c };
-	struct qf_finding *f;
+	const struct qf_snapshot_table *t = &c->img->snapshots;
+	struct search s = { .c = c, .holder = QF_HOLDER_ACTIVE };
 	uint32_t i;
 
 	s.buf = qf_mem_zalloc(1, c->img->geo.cluster_bytes);
-	for (i = 0; s.buf && i < c->walk.n_groups; i++)
-		if (c->walk.group[i].l1_index + 1ull >= c->img->geo.l1_needed &&
-		    !see_group(&s, &c->walk.group[i]))
-			break;
-	free(s.buf);
-	if (!s.n)
+	if (!s.buf)
 		return;
-	f = qf_pass_at(c, QF_P_BEYOND_DISK, 24, 8);
-	f->count = s.n;
-	f->guest_off = s.first;
-	qf_finding_unseen(f);
-	qf_finding_say(f,
-		       "%" PRIu64 " cluster%s from guest offset 0x%" PRIx64
-		       " on; the header states %" PRIu64 " bytes",
-		       s.n, s.n == 1 ? "" : "s", s.first,
-		       c->img->hdr.disk_bytes);
-	qf_finding_owner(f, "the active disk");
+	see_holder(&s, c->img->hdr.disk_bytes);
+	report(&s, HEADER_SIZE, c->img->hdr.disk_bytes);
+	/* a snapshot without a size of its own has the header's of today */
+	for (i = 0; i < t->n; i++) {
+		if (t->snap[i].extra_bytes < EXTRA_WITH_SIZE)
+			continue;
+		s.holder = QF_HOLDER_SNAPSHOT(i);
+		see_holder(&s, t->snap[i].disk_bytes);
+		report(&s, t->snap[i].entry_off + SNAPSHOT_SIZE,
+		       t->snap[i].disk_bytes);
+	}
+	free(s.buf);
 }

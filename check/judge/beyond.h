@@ -5,8 +5,8 @@
 
 #include "check/passes/pass.h"
 
-/* Reports what the active disk maps behind the size that the header states,
- * and lists it as lost. */
+/* Reports what a disk maps behind the size that the header, or the snapshot's
+ * entry, states, and lists it as lost. */
 void qf_beyond_check(struct qf_pass_ctx *c);
 
 #endif

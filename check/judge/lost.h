@@ -123,8 +123,9 @@ void qf_lost_table(struct qf_pass_ctx *c, uint32_t holder, uint32_t l1_index,
 void qf_lost_add(const struct qf_image *img, struct qf_lost_list *l,
 		 uint32_t holder, uint64_t guest, uint64_t bytes);
 
-/* The same for what the active disk has behind its stated end. */
-void qf_lost_add_beyond(struct qf_lost_list *l, uint64_t guest, uint64_t bytes);
+/* The same for what the holder has behind its stated end. */
+void qf_lost_add_beyond(struct qf_lost_list *l, uint32_t holder, uint64_t guest,
+			uint64_t bytes);
 
 /* The same for the whole disk of a snapshot that the header forgot. */
 void qf_lost_add_id(struct qf_lost_list *l, const char *id, uint64_t bytes);

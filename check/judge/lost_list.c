@@ -161,9 +161,10 @@ void qf_lost_add(const struct qf_image *img, struct qf_lost_list *l,
 		    bytes < disk - guest ? bytes : disk - guest);
 }
 
-void qf_lost_add_beyond(struct qf_lost_list *l, uint64_t guest, uint64_t bytes)
+void qf_lost_add_beyond(struct qf_lost_list *l, uint32_t holder, uint64_t guest,
+			uint64_t bytes)
 {
-	add(l, QF_HOLDER_ACTIVE, guest, bytes);
+	add(l, holder, guest, bytes);
 }
 
 void qf_lost_add_id(struct qf_lost_list *l, const char *id, uint64_t bytes)

@@ -229,7 +229,26 @@ static bool may_be_other(const struct qf_search *s, const struct qf_orphan *o)
 	       (s->img->ext.has_bitmaps || !s->img->hdr.snapshot_count);
 }
 
-/* An L2 table if at least half of its entries point to leaks. */
+/* True if a version of the orphan has more owners than it is counted for: an
+ * L1 entry that named the orphan may lead there. */
+static bool is_displaced(const struct qf_search *s, const struct qf_orphan *o)
+{
+	const struct qf_group *g = o->placed ? qf_walk_group(s->w, o->l1_index)
+					     : NULL;
+	const struct qf_trouble *tr;
+	uint32_t v;
+
+	for (v = 0; g && v < g->n; v++) {
+		tr = qf_recount_at(s->t, s->w->table[g->first + v].off >>
+						 s->img->geo.cluster_bits);
+		if (tr && tr->counted > tr->stated)
+			return true;
+	}
+	return false;
+}
+
+/* An L2 table if at least half of its entries point to leaks, or a version of
+ * it has an owner too many. */
 static bool try_l2(struct qf_search *s, uint64_t off)
 {
 	struct qf_lost *l = s->l;
@@ -237,9 +256,12 @@ static bool try_l2(struct qf_search *s, uint64_t off)
 
 	if (is_stale_bitmap(s, off) || is_l1(s))
 		return true;
-	if (!weigh_l2(s, s->buf, &o, false) || o.leaked * 2 < o.entries)
+	if (!weigh_l2(s, s->buf, &o, false))
 		return true;
-	place(s, &o);
+	if (o.leaked * 2 >= o.entries || s->t->too_low)
+		place(s, &o);
+	if (o.leaked * 2 < o.entries && !is_displaced(s, &o))
+		return true;
 	if (may_be_other(s, &o))
 		return true;
 	weigh_l2(s, s->buf, &o, true);

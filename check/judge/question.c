@@ -21,6 +21,9 @@ static const struct {
 	[QF_QUESTION_CLAIM] = { "shared-cluster",
 				"others claim the entry's cluster, too: was it "
 				"bent, and what did it say?" },
+	[QF_QUESTION_TABLE] = { "l1-entry",
+				"the table that it leads to has one owner too "
+				"many: was it bent, and what did it say?" },
 };
 
 struct qf_question *qf_question_add(struct qf_questions *l,
@@ -42,6 +45,19 @@ struct qf_question *qf_question_add(struct qf_questions *l,
 				   .place_off = place_off,
 				   .n = 1 };
 	return q;
+}
+
+struct qf_question *qf_question_find(struct qf_questions *l,
+				     enum qf_question_kind kind,
+				     uint64_t place_off)
+{
+	size_t i;
+
+	/* they are added side by side */
+	for (i = l->n; i && l->at[i - 1].kind == kind; i--)
+		if (l->at[i - 1].place_off == place_off)
+			return &l->at[i - 1];
+	return qf_question_add(l, kind, place_off);
 }
 
 static struct qf_hypothesis *find(struct qf_question *q, enum qf_hypo_kind kind,
@@ -222,6 +238,11 @@ void qf_question_judge(struct qf_questions *l)
 	for (i = 0; i < l->n; i++)
 		decide(&l->at[i]);
 	drop_contested(l);
+}
+
+uint64_t qf_question_best_value(const struct qf_question *q)
+{
+	return q->h[q->best].kind == QF_HYPO_VALUE ? q->h[q->best].value : 0;
 }
 
 const struct qf_question *qf_question_at(const struct qf_questions *l,

@@ -17,6 +17,7 @@
 enum qf_question_kind {
 	QF_QUESTION_ENTRY, /* an L2 entry leads nowhere: what did it say? */
 	QF_QUESTION_CLAIM, /* others claim its cluster: was it bent? */
+	QF_QUESTION_TABLE, /* its table has an owner too many: was it bent? */
 	QF_QUESTION_KINDS
 };
 
@@ -48,6 +49,7 @@ struct qf_question {
 	enum qf_question_kind kind;
 	enum qf_problem problem; /* that a finding tells it as */
 	uint64_t place_off;	 /* of the entry */
+	uint32_t holder;	 /* _TABLE: whose L1 entry it is */
 	uint64_t shared_off;	 /* the cluster that others claim too, or 0 */
 	uint64_t guest_off;	 /* what is at stake: bytes there */
 	uint64_t bytes;
@@ -77,6 +79,11 @@ struct qf_question *qf_question_add(struct qf_questions *l,
 				    enum qf_question_kind kind,
 				    uint64_t place_off);
 
+/* The question that was added for PLACE_OFF last, or else a new one. */
+struct qf_question *qf_question_find(struct qf_questions *l,
+				     enum qf_question_kind kind,
+				     uint64_t place_off);
+
 /* The hypothesis of Q that POINTER_OFF led to VALUE, made if it is new; NULL
  * if there are too many (Q is then left open). */
 struct qf_hypothesis *qf_question_value(struct qf_question *q,
@@ -105,6 +112,10 @@ static inline bool qf_question_is_answered(const struct qf_question *q)
 	return q->grade >= QF_GRADE_LIKELY &&
 	       q->h[q->best].kind == QF_HYPO_VALUE;
 }
+
+/* The host offset that most speaks for, of those that nothing excludes; 0: none.
+ * It may be open all the same. */
+uint64_t qf_question_best_value(const struct qf_question *q);
 
 /* The question asked of PLACE_OFF, or NULL. */
 const struct qf_question *qf_question_at(const struct qf_questions *l,

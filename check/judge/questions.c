@@ -75,6 +75,8 @@ enum qf_err qf_questions_ask(const struct qf_facts *f, struct qf_questions *l,
 	qf_ask_entries(f, l);
 	err = qf_ask_claims(f, l, why);
 	if (!err)
+		err = qf_ask_tables(f, l);
+	if (!err)
 		qf_question_judge(l);
 	if (!err && l->failed)
 		err = QF_ERR_NOMEM;

@@ -64,11 +64,11 @@ static void check_format(struct qf_pass_ctx *c,
 		qf_finding_say(add(c, QF_P_CHAIN_NO_FORMAT), "\"%s\"", name);
 		return;
 	}
-	/* a raw disk may hold a qcow2 file at its start: a warning, no more */
+	/* a raw disk may hold a qcow2 file at its start: QEMU opens it */
 	if (base && !base->img && !strcmp(fmt, "raw") &&
 	    !qf_io_read(base->io, magic, sizeof(magic), 0, NULL) &&
 	    !memcmp(magic, "QFI\xfb", sizeof(magic)))
-		qf_finding_say(add(c, QF_P_CHAIN_FORMAT),
+		qf_finding_say(add(c, QF_P_CHAIN_RAW),
 			       "\"%s\" is recorded as raw, and begins as a "
 			       "qcow2 image does",
 			       name);
@@ -90,6 +90,25 @@ static void check_times(struct qf_pass_ctx *c, const struct qf_chain_node *base,
 					 "far");
 }
 
+/* The data files of the files behind the image: QEMU opens them, too. */
+static void check_data_files(struct qf_pass_ctx *c,
+			     const struct qf_chain *chain)
+{
+	const struct qf_chain_node *node;
+	char name[NAME_ROOM];
+	uint32_t i;
+
+	for (i = 1; i < chain->n; i++) {
+		node = &chain->node[i];
+		if (!node->data)
+			qf_finding_say(add(c, QF_P_DATA_FILE),
+				       "that of the backing file %s: %s",
+				       qf_text_safe(node->path, name,
+						    sizeof(name)),
+				       node->data_why.text);
+	}
+}
+
 static void check_backing(struct qf_pass_ctx *c, const struct qf_chain *chain)
 {
 	const struct qf_chain_node *base = chain->n > 1 ? &chain->node[1]
@@ -108,6 +127,7 @@ static void check_backing(struct qf_pass_ctx *c, const struct qf_chain *chain)
 		check_times(c, base, name);
 	if (chain->end != QF_CHAIN_WHOLE)
 		broken_chain(c, chain);
+	check_data_files(c, chain);
 }
 
 static void check_data_file(struct qf_pass_ctx *c)

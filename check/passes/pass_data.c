@@ -101,9 +101,6 @@ static bool inflate_one(void *ctx, uint64_t i, unsigned int me)
 	qf_codec_inflate(w->codec, w->in, (size_t)it->bytes, w->out, cluster,
 			 &r);
 	it->state = r.state;
-	/* all of the cluster is there, only the end of the stream is not */
-	if (r.state == QF_CODEC_CUT && r.bytes == cluster)
-		it->state = QF_CODEC_LONG;
 	return true;
 }
 

@@ -5,6 +5,29 @@
 
 #include <inttypes.h>
 
+/* What was put right when it was read, by the user's word. */
+static void check_start(struct qf_pass_ctx *c)
+{
+	const struct qf_header *h = &c->img->hdr;
+
+	if (h->magic_wrong)
+		qf_finding_say(qf_pass_at(c, QF_P_HEADER_MAGIC, 0, 4),
+			       "it begins with 0x%08" PRIx32
+			       ", and should with 0x%08x",
+			       h->stated_magic, QF_MAGIC);
+	if (h->version_open)
+		qf_finding_say(qf_pass_at(c, QF_P_HEADER_VERSION, 4, 4),
+			       "it is %" PRIu32
+			       "; the header may be of version "
+			       "2 or of version 3, and is read as version 3",
+			       h->stated_version);
+	else if (h->version_wrong)
+		qf_finding_say(qf_pass_at(c, QF_P_HEADER_VERSION, 4, 4),
+			       "it is %" PRIu32
+			       ", and the header is of version %" PRIu32,
+			       h->stated_version, h->version);
+}
+
 static void check_bits(struct qf_pass_ctx *c)
 {
 	const struct qf_header *h = &c->img->hdr;
@@ -178,6 +201,7 @@ static void check_crypto(struct qf_pass_ctx *c)
 enum qf_err qf_pass_header(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	(void)why;
+	check_start(c);
 	check_bits(c);
 	check_extensions(c);
 	check_l1(c);

@@ -9,6 +9,7 @@
 #include "check/passes/whatis.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "lib/walk/describe.h"
 
 #include <inttypes.h>
 
@@ -173,12 +174,14 @@ static void lost_gaps(struct qf_pass_ctx *c)
 	}
 }
 
-/* Single entries that lead nowhere; a garbage table loses its whole span. */
+/* Single entries that cannot be read; a garbage table loses its whole span. */
 static void lost_damage(struct qf_pass_ctx *c)
 {
-	const unsigned int nowhere =
+	/* QEMU refuses to read where these are, or reads nothing */
+	const unsigned int unread =
 		QF_ODD_UNALIGNED | QF_ODD_PAST_END | QF_ODD_COPIED_NOTHING |
-		QF_ODD_COMPRESSED_DATA_FILE | QF_ODD_SUB_NO_CLUSTER;
+		QF_ODD_COMPRESSED_DATA_FILE | QF_ODD_SUB_NO_CLUSTER |
+		QF_ODD_SUB_BOTH | QF_ODD_ZERO_V2 | QF_ODD_NOT_GUEST_OFF;
 	const struct qf_odd_entry *e = c->detail.odd;
 	const struct qf_damage *d = c->detail.damage;
 	size_t i, k = 0;
@@ -193,7 +196,7 @@ static void lost_damage(struct qf_pass_ctx *c)
 		while (k < c->detail.n_odd && e[k].table < d->table)
 			k++;
 		for (; k < c->detail.n_odd && e[k].table == d->table; k++)
-			if (e[k].odd & nowhere)
+			if (e[k].odd & unread)
 				qf_lost_for_table(
 					c, d->l1_index, off,
 					qf_pass_guest(c->img, d->l1_index,
@@ -218,6 +221,40 @@ static void lost_claims(struct qf_pass_ctx *c)
 					   (g->l2_bits + g->cluster_bits)),
 				q->place_off & ~(g->cluster_bytes - 1),
 				q->guest_off, q->bytes);
+}
+
+/* L1 entries that may lead to another's table: what that maps, and what their
+ * own maps, is in doubt. */
+static void bent_tables(struct qf_pass_ctx *c)
+{
+	const struct qf_question *q = c->questions->at;
+	struct qf_finding *f;
+	char who[400];
+	uint64_t now;
+	uint32_t i1;
+	size_t i;
+
+	for (i = 0; i < c->questions->n; i++, q++) {
+		if (q->kind != QF_QUESTION_TABLE || !qf_question_best_value(q))
+			continue;
+		i1 = (uint32_t)(q->guest_off / span_bytes(c->img));
+		if (!qf_lost_l1_entry(c->img, q->holder, i1, &now))
+			continue;
+		now &= QF_ENTRY_OFFSET_MASK;
+		f = qf_pass_at(c, QF_P_L1_BENT, q->place_off, 8);
+		qf_finding_unseen(f);
+		f->guest_off = q->guest_off;
+		qf_finding_say(f,
+			       "entry %" PRIu32
+			       " leads to the table at 0x%" PRIx64
+			       ", and the one at 0x%" PRIx64 " lacks an owner",
+			       i1, now, qf_question_best_value(q));
+		qf_finding_owner(f, "%s",
+				 qf_describe_holder(c->img, q->holder, who,
+						    sizeof(who)));
+		qf_lost_table(c, q->holder, i1, now);
+		qf_lost_table(c, q->holder, i1, qf_question_best_value(q));
+	}
 }
 
 /* Disks whose whole L1 table is out of reach. */
@@ -280,6 +317,7 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 	orphan_snapshots(c);
 	qf_lost_shared(c);
 	qf_lost_unnamed(c);
+	bent_tables(c);
 	c->withhold = c->out->n > before;
 	lost_entries(c);
 	lost_gaps(c);

@@ -56,6 +56,7 @@ static bool fits(const struct qf_detail_owner *o, const char *what)
 {
 	switch (o->kind) {
 	case QF_REF_L1:
+		return strstr(what, "L1 or L2") || strstr(what, "L1 table");
 	case QF_REF_L2:
 		return strstr(what, "L1 or L2");
 	case QF_REF_REFTABLE:
@@ -211,6 +212,31 @@ static void lose_spans(struct qf_pass_ctx *c, const struct qf_detail_owner *o)
 	for (i = 0; i < 2; i++)
 		if (o[i].kind != QF_REF_L2 || o[i].holders <= o[!i].holders)
 			qf_lost_for_table(c, o[i].l1_index, o[i].table_off,
+					  o[i].l1_index * span, span);
+}
+
+/*
+ * An L2 table that shares its cluster with another structure, and does not
+ * surely stand there: what it maps is in doubt.
+ */
+static void lose_maps(struct qf_pass_ctx *c, uint64_t off,
+		      const struct qf_detail_owner *o, size_t n)
+{
+	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
+	bool others = false, l1 = false;
+	char what[256];
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		others |= o[i].kind != QF_REF_L2 && !is_data(&o[i]);
+		l1 |= o[i].kind == QF_REF_L1 && o[i].holder == QF_HOLDER_ACTIVE;
+	}
+	if (!others)
+		return;
+	qf_pass_whatis(c, off, what, sizeof(what));
+	for (i = 0; i < n; i++)
+		if (o[i].kind == QF_REF_L2 && (l1 || !fits(&o[i], what)))
+			qf_lost_for_table(c, o[i].l1_index, off,
 					  o[i].l1_index * span, span);
 }
 
@@ -397,6 +423,8 @@ static void report_run(struct pass *ps, const struct qf_trouble *tr)
 		lose_spans(c, o);
 	if (p == QF_P_DOUBLE_TABLES)
 		lose_disks(c, o, n);
+	if (p == QF_P_DOUBLE_TABLES || p == QF_P_REFBLOCK_SHARED)
+		lose_maps(c, off, o, n);
 }
 
 /* True if the owners of one cluster go on into the next one. */

@@ -53,6 +53,15 @@ static bool looks_like_l2(const struct sample *s)
 	return inside && sound * 20 >= used * 19;
 }
 
+/* True if no word would do as an L2 entry. */
+static bool has_no_entry(const struct sample *s)
+{
+	uint64_t sound, used, inside;
+
+	count_entries(s, &sound, &used, &inside);
+	return used && !sound;
+}
+
 /* Small counts nearly everywhere, and not all zero. */
 static bool looks_like_refblock(const struct sample *s)
 {
@@ -106,6 +115,41 @@ static bool is_refblock_copy(const struct sample *s)
 		    !memcmp(own, s->buf, n))
 			return true;
 	}
+	return false;
+}
+
+/* Begins with all entries of HOLDER's L1 table, or the first cluster of them,
+ * and has no others. */
+static bool is_l1_of(const struct sample *s, uint32_t holder)
+{
+	unsigned char own[4096];
+	uint64_t off, bytes;
+	uint32_t entries;
+
+	if (!qf_image_l1(s->img, holder, &off, &entries) || off == s->off)
+		return false;
+	bytes = entries * 8ull;
+	if (bytes > s->bytes)
+		bytes = s->bytes;
+	if (!qf_l2_is_zero(s->buf + bytes, s->bytes - bytes))
+		return false;
+	if (bytes > sizeof(own))
+		bytes = sizeof(own);
+	return !qf_io_read_pad(s->img->io, own, bytes, off, NULL) &&
+	       !memcmp(own, s->buf, bytes);
+}
+
+/* A copy of the active disk's L1 table, or of a snapshot's: its words lead to
+ * L2 tables, which no data stand on. */
+static bool is_l1_copy(const struct sample *s)
+{
+	uint32_t h, n = qf_image_holders(s->img);
+
+	if (n > MAX_BLOCKS)
+		n = MAX_BLOCKS;
+	for (h = 0; h < n; h++)
+		if (is_l1_of(s, h))
+			return true;
 	return false;
 }
 
@@ -256,6 +300,8 @@ static const char *own_structure(const struct sample *s)
 		return "a snapshot table";
 	if (is_refblock_copy(s))
 		return "a refcount block";
+	if (is_l1_copy(s))
+		return "an L1 table";
 	return NULL;
 }
 
@@ -275,7 +321,8 @@ bool qf_whatis_foreign(const struct qf_image *img, uint64_t off)
 	bool foreign;
 
 	foreign = read_sample(&s, &buf) && !qf_l2_is_zero(buf, s.bytes) &&
-		  (own_structure(&s) || looks_like_directory(&s));
+		  (own_structure(&s) || looks_like_directory(&s) ||
+		   (looks_like_refblock(&s) && has_no_entry(&s)));
 	free(buf);
 	return foreign;
 }

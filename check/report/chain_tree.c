@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/report/chain_tree.h"
+#include "check/report/report.h"
 #include "cmd.h"
 #include "lib/base/mem.h"
 #include "lib/model/open.h"
@@ -117,12 +118,14 @@ static enum qf_err enter(struct qf_tree *t, const struct qf_chain *c,
 	return QF_OK;
 }
 
-enum qf_err qf_tree_gather(struct qf_tree *t, const char *path, uint32_t *top,
+enum qf_err qf_tree_gather(struct qf_tree *t, const char *path,
+			   const char *format, uint32_t *top,
 			   struct qf_why *why)
 {
 	struct qf_chain chain = { 0 };
 	struct qf_image *img = NULL;
-	enum qf_err err = qf_open_image(path, QF_LOCK_READ, true, &img, why);
+	enum qf_err err =
+		qf_open_image(path, format, QF_LOCK_READ, true, &img, why);
 
 	if (err)
 		return err;
@@ -164,7 +167,7 @@ uint32_t qf_tree_fault(const struct qf_tree *t, uint32_t layer)
 
 	for (i = t->at[layer].base; i != QF_LAYER_NONE; i = t->at[i].base)
 		if (t->at[i].code == QF_EXIT_CORRUPT ||
-		    t->at[i].code == QF_EXIT_FAILED)
+		    (t->at[i].code == QF_EXIT_FAILED && !t->at[i].stuck))
 			return i;
 	return QF_LAYER_NONE;
 }
@@ -172,13 +175,8 @@ uint32_t qf_tree_fault(const struct qf_tree *t, uint32_t layer)
 int qf_tree_code(const struct qf_tree *t, uint32_t layer)
 {
 	int code = QF_EXIT_CLEAN;
-	uint32_t i;
 
-	if (qf_tree_fault(t, layer) != QF_LAYER_NONE)
-		return QF_EXIT_FAILED;
-	for (i = t->at[layer].base; i != QF_LAYER_NONE; i = t->at[i].base)
-		if (t->at[i].code == QF_EXIT_LEAKS ||
-		    (t->at[i].code == QF_EXIT_FOREIGN && !code))
-			code = t->at[i].code;
+	for (; layer != QF_LAYER_NONE; layer = t->at[layer].base)
+		code = qf_report_gravest(code, t->at[layer].code);
 	return code;
 }

@@ -22,6 +22,7 @@ struct qf_layer {
 	bool raw;	/* nothing to check in it */
 	bool absent;	/* cannot be opened: see state */
 	bool untold;	/* ... and no finding of the image above says so */
+	bool stuck;	/* unchecked for what is absent beside it alone */
 	bool checked;	/* code, state and report are there */
 	bool shown;	/* the report has been printed */
 	int code;	/* the exit code of a check of it alone */
@@ -38,10 +39,12 @@ struct qf_tree {
 
 /*
  * Finds the layers of the image at PATH and of all behind it, reading their
- * headers only, without locks. *TOP is the image's. Errors: as qf_open_image
+ * headers only, without locks. FORMAT is the user's word on the image, or
+ * NULL. *TOP is the image's. Errors: as qf_open_image
  * about the image itself.
  */
-enum qf_err qf_tree_gather(struct qf_tree *t, const char *path, uint32_t *top,
+enum qf_err qf_tree_gather(struct qf_tree *t, const char *path,
+			   const char *format, uint32_t *top,
 			   struct qf_why *why);
 void qf_tree_free(struct qf_tree *t);
 
@@ -51,11 +54,12 @@ uint32_t qf_tree_behind(const struct qf_tree *t, uint32_t layer,
 
 /*
  * The first layer behind LAYER that a check of the whole chain must not pass
- * over: damaged, unreadable or absent. _NONE if there is none.
+ * over: damaged, unreadable or absent. _NONE if there is none. One that is
+ * only stuck is passed over: what it is stuck for stands behind it.
  */
 uint32_t qf_tree_fault(const struct qf_tree *t, uint32_t layer);
 
-/* The exit code that what stands behind LAYER gives the whole chain. */
+/* The exit code of LAYER and all that stands behind it, as of several images. */
 int qf_tree_code(const struct qf_tree *t, uint32_t layer);
 
 #endif

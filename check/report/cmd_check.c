@@ -19,7 +19,6 @@ struct args {
 	struct qf_check_opts check;
 	struct qf_report_style style;
 	bool json, progress, image_opts, chain;
-	const char *format;
 	char **name; /* owned list of borrowed or owned strings */
 	size_t n;
 	size_t resolved; /* names from the first on that are owned */
@@ -67,7 +66,8 @@ static const char help[] =
 	"Usage: qfsck check [OPTION]... IMAGE...\n"
 	"Checks qcow2 images: rebuilds the refcounts from the L1 and L2 tables\n"
 	"and says what is wrong. Without -r, never changes a byte.\n\n"
-	"  -f, --format=FMT       the image's format; only qcow2 is checked\n"
+	"  -f, --format=FMT       the image's format; only qcow2 is checked, and read\n"
+	"                         also where its magic or its version is damaged\n"
 	"      --output=FORMAT    human (the default) or json; several images\n"
 	"                         give one line of JSON each\n"
 	"  -r, --repair=WHAT      repair as well: leaks or all (see qfsck repair)\n"
@@ -90,7 +90,8 @@ static const char help[] =
 	"      --help             this text\n\n"
 	"Exit codes, as of qemu-img check: 0 clean, 1 could not be checked,\n"
 	"2 corrupt, 3 leaks only, 63 not a format that is checked. With several\n"
-	"images: 2 if any is corrupt, else 1, else 3, else 63, else 0.\n";
+	"images, or with --backing-chain: 2 if any is corrupt, else 1, else 3,\n"
+	"else 63, else 0.\n";
 
 static bool parse_number(const char *s, unsigned int *out)
 {
@@ -213,7 +214,7 @@ static int take_option(struct args *a, int opt)
 {
 	switch (opt) {
 	case 'f':
-		a->format = optarg;
+		a->check.format = optarg;
 		return -1;
 	case 'r': /* taken by the repair before it comes here */
 		return wrong_use("-r needs leaks or all, and one image", NULL);
@@ -299,6 +300,12 @@ struct streams {
 	FILE *out, *err;
 };
 
+/* Several images have a line each. */
+static size_t line_format(const struct args *a)
+{
+	return (a->n > 1 ? JSON_COMPACT : JSON_INDENT(4)) | JSON_PRESERVE_ORDER;
+}
+
 /* Reports that an image could not be checked; returns the exit code. */
 static int not_checked(const struct args *a, const char *name,
 		       const struct qf_why *why, const struct streams *to)
@@ -309,15 +316,11 @@ static int not_checked(const struct args *a, const char *name,
 
 	fprintf(to->err, "qfsck: %s: %s%s%s\n", name, why->text,
 		why->next[0] ? "\n  Next: " : "", why->next);
-	if (!a->json || a->n < 2)
+	if (!a->json)
 		return code;
-	/* one line an image, also for this one */
-	o = json_object();
-	qf_json_text(o, "filename", name);
-	json_object_set_new(o, "verdict", json_string("unchecked"));
-	json_object_set_new(o, "check-errors", json_integer(1));
-	qf_json_text(o, "error", why->text);
-	json_dumpf(o, to->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	/* an object an image, also for this one */
+	o = qf_report_why_json(name, why);
+	json_dumpf(o, to->out, line_format(a));
 	fputc('\n', to->out);
 	json_decref(o);
 	return code;
@@ -342,9 +345,7 @@ static void print_report(const struct args *a, const char *name,
 	qf_hits_free(&hits);
 	if (more)
 		json_object_set_new(o, "interrupted-repair", more);
-	json_dumpf(o, out,
-		   (a->n > 1 ? JSON_COMPACT : JSON_INDENT(4)) |
-			   JSON_PRESERVE_ORDER);
+	json_dumpf(o, out, line_format(a));
 	fputc('\n', out);
 	json_decref(o);
 }
@@ -360,12 +361,6 @@ static int check_one(const struct args *a, const char *name,
 	enum qf_err err;
 	int code;
 
-	if (a->format && strcmp(a->format, "qcow2")) {
-		qf_err_set(&why, QF_ERR_FOREIGN, 0, QF_NOWHERE,
-			   "the format \"%s\" is not one that is checked",
-			   a->format);
-		return not_checked(a, name, &why, to);
-	}
 	if (a->chain) {
 		code = qf_layers_image(layers, name, &why);
 		return code < 0 ? not_checked(a, name, &why, to) : code;
@@ -385,19 +380,6 @@ static int check_one(const struct args *a, const char *name,
 	qf_check_free(&rep);
 	qf_image_close(img);
 	return code;
-}
-
-/* The exit code of several: the gravest. */
-static int gravest(int a, int b)
-{
-	static const int order[] = { QF_EXIT_CORRUPT, QF_EXIT_FAILED,
-				     QF_EXIT_LEAKS, QF_EXIT_FOREIGN };
-	size_t i;
-
-	for (i = 0; i < sizeof(order) / sizeof(order[0]); i++)
-		if (a == order[i] || b == order[i])
-			return order[i];
-	return QF_EXIT_CLEAN;
 }
 
 /* The files' names, as they stand or out of image options. */
@@ -438,7 +420,7 @@ static int check_in_turn(const struct args *a, int *codes)
 		if (!a->chain)
 			qf_progress_stop();
 		fflush(stdout);
-		code = gravest(code, codes[i]);
+		code = qf_report_gravest(code, codes[i]);
 	}
 	qf_layers_end(&layers);
 	return code;
@@ -510,7 +492,7 @@ static int check_at_once(const struct args *a, int *codes)
 	qf_pool_for(a->check.jobs, a->n, 1, check_item, &b);
 	qf_progress_stop();
 	for (i = 0; i < a->n; i++)
-		code = gravest(code, codes[i]);
+		code = qf_report_gravest(code, codes[i]);
 	free(b.text);
 	return code;
 }

@@ -16,24 +16,6 @@ static void set_state(struct qf_layer *l, int code, const char *state)
 	l->checked = true;
 }
 
-/* A layer that has no report: its line of JSON. */
-static json_t *no_report(const char *name, const char *format,
-			 const char *verdict, const char *error)
-{
-	json_t *o = json_object();
-
-	qf_json_text(o, "filename", name);
-	if (format)
-		json_object_set_new(o, "format", json_string(format));
-	json_object_set_new(o, "verdict", json_string(verdict));
-	if (error) {
-		json_object_set_new(o, "check-errors", json_integer(1));
-		qf_json_text(o, "error", error);
-	}
-	json_object_set_new(o, "findings", json_array());
-	return o;
-}
-
 /* Keeps the report on LAYER as it will be printed. */
 static void keep_report(const struct qf_layers *l, struct qf_layer *layer,
 			const char *name, struct qf_image *img,
@@ -45,6 +27,8 @@ static void keep_report(const struct qf_layers *l, struct qf_layer *layer,
 
 	set_state(layer, qf_report_exit(rep->verdict),
 		  qf_check_verdict(rep->verdict));
+	layer->stuck = rep->absent && rep->tables != QF_VERDICT_CORRUPT &&
+		       rep->tables != QF_VERDICT_UNCHECKED;
 	if (!l->style->no_guest)
 		qf_hits_find(img, rep, &hits);
 	if (l->json) {
@@ -79,7 +63,8 @@ static char *fault_below(const struct qf_tree *t, uint32_t layer)
 }
 
 static enum qf_err check_layer(struct qf_layers *l, uint32_t i,
-			       const char *name, struct qf_why *why)
+			       const char *name, const char *format,
+			       struct qf_why *why)
 {
 	struct qf_check_opts opts = *l->check;
 	struct qf_layer *layer = &l->tree.at[i];
@@ -89,6 +74,7 @@ static enum qf_err check_layer(struct qf_layers *l, uint32_t i,
 	enum qf_err err;
 
 	opts.below = below;
+	opts.format = format;
 	qf_progress_start(name, l->progress);
 	if (opts.shared)
 		err = qf_check_shared(name, &opts, &img, &rep, why);
@@ -114,7 +100,7 @@ static void check_below(struct qf_layers *l, uint32_t i)
 		set_state(layer, QF_EXIT_CLEAN, "raw, nothing to check");
 		return;
 	}
-	if (layer->checked || !check_layer(l, i, layer->path, &why))
+	if (layer->checked || !check_layer(l, i, layer->path, NULL, &why))
 		return;
 	set_state(layer,
 		  why.err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED,
@@ -144,33 +130,22 @@ static json_t *layer_json(const struct qf_layer *layer)
 	if (layer->json)
 		return json_incref(layer->json);
 	if (layer->raw)
-		return no_report(layer->path, format, "clean", NULL);
-	return no_report(layer->path, format, "unchecked", layer->state);
+		return qf_report_no_json(layer->path, format, "clean", NULL);
+	return qf_report_no_json(layer->path, format, "unchecked",
+				 layer->state);
 }
 
-/* TOP's report with those of all that is behind it; CODE is for them all. */
+/* TOP's report, with those of all that is behind it beside it. */
 static void print_json(const struct qf_layers *l, uint32_t top,
-		       const char *name, int code)
+		       const char *name)
 {
 	json_t *o = json_copy(l->tree.at[top].json), *a = json_array();
-	static const struct {
-		int code;
-		const char *verdict;
-	} verdicts[] = { { QF_EXIT_CLEAN, "clean" },
-			 { QF_EXIT_LEAKS, "leaks" },
-			 { QF_EXIT_CORRUPT, "corrupt" } };
-	const char *verdict = "unchecked";
 	uint32_t i;
-	size_t k;
 
-	for (k = 0; k < sizeof(verdicts) / sizeof(verdicts[0]); k++)
-		if (verdicts[k].code == code)
-			verdict = verdicts[k].verdict;
 	for (i = l->tree.at[top].base; i != QF_LAYER_NONE;
 	     i = l->tree.at[i].base)
 		json_array_append_new(a, layer_json(&l->tree.at[i]));
 	qf_json_text(o, "filename", name);
-	json_object_set_new(o, "verdict", json_string(verdict));
 	json_object_set_new(o, "chain", a);
 	json_dumpf(o, stdout,
 		   (l->many ? JSON_COMPACT : JSON_INDENT(4)) |
@@ -207,10 +182,12 @@ static void print_human(struct qf_layers *l, uint32_t top, const char *name)
 			putchar('\n');
 		print_layer(l, i, t->at[i].path);
 	}
-	if (fault != QF_LAYER_NONE)
-		printf("\n%s itself is %s, but what it stands on is not:\n"
+	/* what is not there its own report has told */
+	if (fault != QF_LAYER_NONE &&
+	    (!t->at[fault].absent || t->at[fault].untold))
+		printf("\n%s stands on a file that is not in order:\n"
 		       "  %s: %s\n",
-		       name, t->at[top].state,
+		       name,
 		       qf_text_safe(t->at[fault].path, path, sizeof(path)),
 		       t->at[fault].state);
 }
@@ -219,28 +196,24 @@ int qf_layers_image(struct qf_layers *l, const char *name, struct qf_why *why)
 {
 	struct qf_layer *layer;
 	uint32_t top;
-	int code;
 
-	if (qf_tree_gather(&l->tree, name, &top, why))
+	if (qf_tree_gather(&l->tree, name, l->check->format, &top, why))
 		return -1;
 	check_all_below(l, top);
 	layer = &l->tree.at[top];
 	/* as a base it was taken for raw, or could not be opened */
-	if (!layer->text && !layer->json && check_layer(l, top, name, why)) {
+	if (!layer->text && !layer->json &&
+	    check_layer(l, top, name, l->check->format, why)) {
 		set_state(layer, QF_EXIT_FAILED, why->text);
 		return -1;
 	}
 	layer->raw = false;
-	code = qf_tree_code(&l->tree, top);
-	if (layer->code == QF_EXIT_CORRUPT || code == QF_EXIT_CLEAN ||
-	    (code != QF_EXIT_FAILED && layer->code != QF_EXIT_CLEAN))
-		code = layer->code;
 	if (l->json)
-		print_json(l, top, name, code);
+		print_json(l, top, name);
 	else
 		print_human(l, top, name);
 	fflush(stdout);
-	return code;
+	return qf_tree_code(&l->tree, top);
 }
 
 /* The layers that stand on LAYER, each with a line of its own. */

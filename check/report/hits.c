@@ -14,46 +14,52 @@ struct looking {
 	const struct qf_report *rep;
 	struct qf_hits *out;
 	struct qf_hit_state *state;
-	size_t first, n;	     /* of the report's lost ranges */
-	struct qf_guest_range *lost; /* owned; the same, cut to the disk */
-	size_t n_lost;
+	size_t first, n;	      /* of the report's lost ranges */
+	uint64_t disk;		      /* its size */
 	struct qf_guest_range *asked; /* owned; the hits */
 	struct qf_why why;
 };
 
 /* --- which volume --- */
 
-/* The lost ranges piece by piece, each in one volume. */
+/* The part of a range piece by piece, each in one volume. */
+static bool cut_range(struct looking *l, const struct qf_hit_parts *parts,
+		      size_t range)
+{
+	const struct qf_lost_range *r = &l->rep->lost.at[range];
+	struct qf_hits *h = l->out;
+	uint64_t at = r->guest_off, end = l->disk, n;
+	struct qf_hit *hit;
+
+	/* what is lost behind the end of the disk is in no volume */
+	if (at < end && r->bytes < end - at)
+		end = at + r->bytes;
+	for (; at < end; at += n) {
+		if (!qf_mem_grow((void **)&h->at, h->n, &h->room,
+				 sizeof(*h->at)))
+			return false;
+		hit = &h->at[h->n++];
+		memset(hit, 0, sizeof(*hit));
+		hit->range = range;
+		hit->state = h->n_states - 1;
+		hit->volume = qf_hit_parts_at(parts, at, end - at, &n);
+		hit->guest_off = at;
+		hit->bytes = n;
+	}
+	return true;
+}
+
 static bool cut_ranges(struct looking *l)
 {
-	struct qf_hits *h = l->out;
 	struct qf_hit_parts parts;
-	struct qf_hit *hit;
-	uint64_t at, end, n;
+	bool good = qf_hit_parts_make(l->state->guest, &parts);
 	size_t i;
 
-	if (!qf_hit_parts_make(l->state->guest, &parts))
-		return false;
-	for (i = 0; i < l->n_lost; i++) {
-		end = l->lost[i].start + l->lost[i].bytes;
-		for (at = l->lost[i].start; at < end; at += n) {
-			if (!qf_mem_grow((void **)&h->at, h->n, &h->room,
-					 sizeof(*h->at)))
-				break;
-			hit = &h->at[h->n++];
-			memset(hit, 0, sizeof(*hit));
-			hit->range = l->first + i;
-			hit->state = h->n_states - 1;
-			hit->volume = qf_hit_parts_at(&parts, at, end - at, &n);
-			hit->guest_off = at;
-			hit->bytes = n;
-		}
-		if (at < end)
-			break;
-	}
+	for (i = l->first; good && i < l->first + l->n; i++)
+		good = cut_range(l, &parts, i);
 	qf_hit_parts_free(&parts);
-	l->state->n = h->n - l->state->first;
-	return i == l->n_lost;
+	l->state->n = l->out->n - l->state->first;
+	return good;
 }
 
 /* --- what is there --- */
@@ -187,24 +193,20 @@ static enum qf_err ask(struct looking *l)
 
 /* --- each state --- */
 
-/* What the report says is lost, as far as it is on the disk. */
-static bool take_lost(struct looking *l, uint64_t disk)
+/* So that nothing is believed that is read there. */
+static enum qf_err lose(const struct looking *l, struct qf_disk *disk)
 {
-	const struct qf_lost_range *r;
+	const struct qf_lost_range *r = l->rep->lost.at + l->first;
+	struct qf_ranges ranges = { 0 };
 	size_t i;
 
-	l->lost = qf_mem_zalloc(l->n, sizeof(*l->lost));
-	for (i = 0; l->lost && i < l->n; i++) {
-		r = &l->rep->lost.at[l->first + i];
-		if (r->guest_off >= disk)
-			break;
-		l->lost[l->n_lost++] = (struct qf_guest_range){
-			r->guest_off, r->bytes < disk - r->guest_off
-					      ? r->bytes
-					      : disk - r->guest_off
-		};
-	}
-	return l->lost;
+	for (i = 0; i < l->n; i++)
+		if (!qf_ranges_add(&ranges, r[i].guest_off, r[i].bytes)) {
+			qf_ranges_free(&ranges);
+			return QF_ERR_NOMEM;
+		}
+	qf_disk_lose(disk, 0, &ranges);
+	return QF_OK;
 }
 
 static enum qf_err look_into(struct looking *l, struct qf_chain *chain,
@@ -219,13 +221,14 @@ static enum qf_err look_into(struct looking *l, struct qf_chain *chain,
 	err = qf_chain_open(l->img, true, chain, &l->why);
 	if (!err)
 		err = qf_disk_open(chain, s->holder, disk, &l->why);
-	if (!err && !take_lost(l, qf_disk_bytes(*disk)))
-		err = QF_ERR_NOMEM;
 	if (!err)
-		err = qf_guest_open_past(*disk, l->lost, l->n_lost, &s->guest,
-					 &l->why);
-	if (!err && !cut_ranges(l))
-		err = QF_ERR_NOMEM;
+		err = lose(l, *disk);
+	if (!err)
+		err = qf_guest_open(*disk, false, &s->guest, &l->why);
+	if (!err) {
+		l->disk = qf_disk_bytes(*disk);
+		err = cut_ranges(l) ? QF_OK : QF_ERR_NOMEM;
+	}
 	return err ? err : ask(l);
 }
 
@@ -245,7 +248,6 @@ static void one_state(void *ctx)
 	}
 	qf_disk_close(disk);
 	qf_chain_close(&chain);
-	free(l->lost);
 	free(l->asked);
 }
 

@@ -37,7 +37,18 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 /* The findings alone, as a JSON array. */
 json_t *qf_report_findings(const struct qf_findings *l);
 
+/* The object of an image NAME that has no report: its FORMAT (NULL: not
+ * known), and the ERROR for which it could not be checked (NULL: none). */
+json_t *qf_report_no_json(const char *name, const char *format,
+			  const char *verdict, const char *error);
+
+/* The same of one that could not be opened or read. */
+json_t *qf_report_why_json(const char *name, const struct qf_why *why);
+
 /* The exit code of check for a verdict. */
 int qf_report_exit(enum qf_verdict v);
+
+/* The exit code of several images, from those of two. */
+int qf_report_gravest(int a, int b);
 
 #endif

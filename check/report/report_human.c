@@ -23,8 +23,9 @@ static const char *severity_paint(const struct qf_report_style *st,
 				  enum qf_severity s)
 {
 	static const char *const codes[] = { "\033[2m",	   "\033[33m",
-					     "\033[36m",   "\033[1;31m",
-					     "\033[1;31m", "\033[1;31m" };
+					     "\033[1;31m", "\033[36m",
+					     "\033[1;31m", "\033[1;31m",
+					     "\033[1;31m" };
 
 	return paint(st, codes[s]);
 }
@@ -53,6 +54,8 @@ static uint64_t count_severity(const struct qf_report *rep, enum qf_severity s)
 static void verdict_corrupt(FILE *out, const char *name,
 			    const struct qf_report *rep)
 {
+	bool start_wrong = has(rep, QF_P_HEADER_MAGIC) ||
+			   has(rep, QF_P_HEADER_VERSION);
 	enum qf_risk worst = QF_RISK_NONE;
 	size_t i;
 
@@ -63,6 +66,11 @@ static void verdict_corrupt(FILE *out, const char *name,
 		if (row->severity >= QF_SEV_ERROR && row->risk > worst)
 			worst = row->risk;
 	}
+	if (start_wrong)
+		fprintf(out, "  No guest can start from this disk until its "
+			     "header is put right. Do not open it\n"
+			     "  as raw: a guest that writes then destroys "
+			     "it.\n");
 	fprintf(out, "  %s\n",
 		worst == QF_RISK_DATA
 			? "Guest data are lost or in danger; the findings say "
@@ -74,9 +82,9 @@ static void verdict_corrupt(FILE *out, const char *name,
 			     "in use count as free.\n");
 	fprintf(out,
 		"  Next: stop every writer, keep a copy of the file, "
-		"then \"qfsck repair -n %s\"\n"
+		"then \"qfsck repair -n %s%s\"\n"
 		"  shows what a repair would do.\n",
-		name);
+		start_wrong ? "-f qcow2 " : "", name);
 }
 
 static void verdict_leaks(FILE *out, const struct qf_image *img,
@@ -104,6 +112,27 @@ static void verdict_leaks(FILE *out, const struct qf_image *img,
 			bytes, name);
 }
 
+/* The tables may be in order, but no guest gets at the disk. */
+static void verdict_absent(FILE *out, const char *name,
+			   const struct qf_report *rep,
+			   const struct qf_report_style *st)
+{
+	static const char *const tables[] = {
+		[QF_VERDICT_CLEAN] = "are in order",
+		[QF_VERDICT_LEAKS] = "have leaks: no data are lost by that",
+		[QF_VERDICT_UNCHECKED] = "could not be read in full",
+	};
+
+	fprintf(out,
+		"%s: %sunchecked%s: no guest can start from this disk: a file "
+		"that it needs is not\n"
+		"  there, or is not what it should be. The findings say which, "
+		"and what to do.\n"
+		"  The image's own tables were checked all the same, and %s.\n",
+		name, paint(st, "\033[1;31m"), paint(st, "\033[0m"),
+		tables[rep->tables]);
+}
+
 static void verdict(FILE *out, const struct qf_image *img, const char *name,
 		    const struct qf_report *rep,
 		    const struct qf_report_style *st)
@@ -126,8 +155,16 @@ static void verdict(FILE *out, const struct qf_image *img, const char *name,
 			paint(st, "\033[1;31m"), paint(st, "\033[0m"), n,
 			n == 1 ? "" : "s");
 		verdict_corrupt(out, name, rep);
+		if (rep->absent)
+			fprintf(out, "  Besides, no guest can start from this "
+				     "disk: a file that it needs is not\n"
+				     "  there, or is not what it should be.\n");
 		break;
 	case QF_VERDICT_UNCHECKED:
+		if (rep->absent) {
+			verdict_absent(out, name, rep, st);
+			break;
+		}
 		fprintf(out,
 			"%s: %snot checked in full%s: a part of the file could "
 			"not be read.\n"

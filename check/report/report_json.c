@@ -2,6 +2,7 @@
 /* The report as JSON: the keys of qemu-img check and our own. */
 #include "check/report/report.h"
 #include "check/report/report_hits.h"
+#include "cmd.h"
 #include "lib/base/text.h"
 
 #include <stdlib.h>
@@ -205,7 +206,7 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 	qf_json_text(o, "filename", name);
 	qf_json_text(o, "format", "qcow2");
 	qf_json_text(o, "verdict", qf_check_verdict(rep->verdict));
-	qf_json_int(o, "check-errors", rep->errors);
+	qf_json_int(o, "check-errors", rep->errors + rep->absent);
 	qf_json_int(o, "corruptions", rep->corruptions);
 	qf_json_int(o, "leaks", rep->leaks);
 	qf_json_int(o, "corruptions-fixed", 0);
@@ -230,6 +231,31 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 	return o;
 }
 
+json_t *qf_report_no_json(const char *name, const char *format,
+			  const char *verdict, const char *error)
+{
+	json_t *o = json_object();
+
+	qf_json_text(o, "filename", name);
+	qf_json_text(o, "format", format);
+	qf_json_text(o, "verdict", verdict);
+	if (error) {
+		qf_json_int(o, "check-errors", 1);
+		qf_json_text(o, "error", error);
+	}
+	json_object_set_new(o, "findings", json_array());
+	return o;
+}
+
+json_t *qf_report_why_json(const char *name, const struct qf_why *why)
+{
+	json_t *o = qf_report_no_json(name, NULL, "unchecked", why->text);
+
+	if (why->next[0])
+		qf_json_text(o, "next", why->next);
+	return o;
+}
+
 int qf_report_exit(enum qf_verdict v)
 {
 	static const int codes[] = {
@@ -240,4 +266,16 @@ int qf_report_exit(enum qf_verdict v)
 	};
 
 	return codes[v];
+}
+
+int qf_report_gravest(int a, int b)
+{
+	static const int order[] = { QF_EXIT_CORRUPT, QF_EXIT_FAILED,
+				     QF_EXIT_LEAKS, QF_EXIT_FOREIGN };
+	size_t i;
+
+	for (i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		if (a == order[i] || b == order[i])
+			return order[i];
+	return QF_EXIT_CLEAN;
 }

@@ -22,7 +22,8 @@ static void hypothesis(FILE *out, const struct qf_question *q,
 {
 	switch (h->kind) {
 	case QF_HYPO_VALUE:
-		fprintf(out, "      it led to the cluster at 0x%" PRIx64,
+		fprintf(out, "      it led to the %s at 0x%" PRIx64,
+			q->kind == QF_QUESTION_TABLE ? "table" : "cluster",
 			h->value);
 		break;
 	case QF_HYPO_AS_IS:
@@ -48,9 +49,10 @@ static void question(FILE *out, const struct qf_question *q)
 	unsigned int i;
 
 	fprintf(out,
-		"    the L2 entry at 0x%" PRIx64 ", guest offset 0x%" PRIx64
+		"    the L%c entry at 0x%" PRIx64 ", guest offset 0x%" PRIx64
 		": %s\n      verdict: %s\n",
-		q->place_off, q->guest_off, qf_question_kind_words(q->kind),
+		q->kind == QF_QUESTION_TABLE ? '1' : '2', q->place_off,
+		q->guest_off, qf_question_kind_words(q->kind),
 		qf_question_grade_name(q->grade));
 	for (i = 1; i < q->n; i++)
 		hypothesis(out, q, &q->h[i]);

@@ -66,8 +66,9 @@ static enum qf_codec_state inflate_zlib(z_stream *z, const void *in,
 		return z->avail_out ? QF_CODEC_SHORT : QF_CODEC_WHOLE;
 	if (status != Z_BUF_ERROR && status != Z_OK)
 		return QF_CODEC_BAD;
-	/* it wants more: of the input, if some of the cluster is missing */
-	return z->avail_out || !z->avail_in ? QF_CODEC_CUT : QF_CODEC_LONG;
+	/* all of the cluster is there, only the end of the stream is not: be
+	 * it that it goes on, or that its last bytes are missing */
+	return z->avail_out ? QF_CODEC_CUT : QF_CODEC_LONG;
 }
 
 static enum qf_codec_state zstd_state(size_t error)

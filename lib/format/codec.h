@@ -15,9 +15,9 @@
 enum qf_codec_state {
 	QF_CODEC_WHOLE, /* exactly one cluster */
 	QF_CODEC_BAD,	/* no such stream, or damaged within */
-	QF_CODEC_CUT,	/* the bytes end before the stream does */
+	QF_CODEC_CUT,	/* the bytes end before the cluster is full */
 	QF_CODEC_SHORT, /* the stream ends before the cluster is full */
-	QF_CODEC_LONG,	/* the stream goes on behind a full cluster */
+	QF_CODEC_LONG,	/* a full cluster, and the stream has no end there */
 	QF_CODEC_STATES
 };
 

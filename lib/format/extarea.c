@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/format/extarea.h"
 #include "lib/base/mem.h"
+#include "lib/format/believe.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ enum qf_err qf_extarea_read(struct qf_io *io, struct qf_extarea *a,
 	memset(a, 0, sizeof(*a));
 	err = qf_io_read_pad(io, &w, sizeof(w), 0, why);
 	if (!err)
-		err = qf_header_parse(&w, sizeof(w), &a->hdr, why);
+		err = qf_believe_parse(io, &w, sizeof(w), &a->hdr, why);
 	if (err)
 		return err;
 	a->bytes = 1ull << a->hdr.cluster_bits;

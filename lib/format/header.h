@@ -29,6 +29,10 @@ struct qf_header {
 	uint32_t header_bytes;
 	uint8_t compression; /* enum qf_compression */
 	uint8_t padding[7];
+	/* what the file has instead, where the user vouches for it: believe.h */
+	bool magic_wrong, version_wrong;
+	bool version_open; /* version 2 fits as well as 3 */
+	uint32_t stated_magic, stated_version;
 };
 
 /* What follows from the header alone. */

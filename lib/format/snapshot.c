@@ -316,6 +316,14 @@ static enum qf_err pass_over(struct window *w, const struct qf_header *h,
 	return QF_OK;
 }
 
+/* True if S is nothing but zeros. */
+static bool is_blank(const struct qf_snapshot *s)
+{
+	return !s->l1_off && !s->l1_entries && !s->id_bytes && !s->name_bytes &&
+	       !s->date_sec && !s->date_nsec && !s->vm_clock_nsec &&
+	       !s->vm_state_small && !s->extra_bytes;
+}
+
 enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,
 			     struct qf_snapshot_table *t, struct qf_why *why)
 {
@@ -341,6 +349,12 @@ enum qf_err qf_snapshot_read(struct qf_io *io, const struct qf_header *h,
 		err = read_entry(&w, h, s, &t->bytes, why);
 		if (err != QF_ERR_NOMEM && err != QF_ERR_IO)
 			err = pass_over(&w, h, t, s, start, err);
+		/* of a count that no image may have, nothing is believed */
+		if (!err && t->state == QF_SNAPSHOTS_COUNT && is_blank(s)) {
+			free_names(s);
+			t->bytes = start;
+			break;
+		}
 		if (!err && !t->resumed)
 			t->whole++;
 		if (s->id && s->name)

@@ -30,27 +30,14 @@ static bool note_lost(void *ctx, uint64_t start, uint64_t bytes,
 	return true;
 }
 
-/* What the caller knows to be lost of the page at OFF. */
-static void blank_lost(const struct qf_guest *g, uint64_t off,
-		       struct qf_source_page *p)
+/* Bytes that are lost or in doubt are not there. */
+static void blank_lost(struct qf_source_page *p)
 {
-	uint64_t end = off + QF_SOURCE_PAGE, from, to;
-	size_t lo = 0, hi = g->n_lost, mid;
+	unsigned int i;
 
-	while (lo < hi) { /* the first that ends behind OFF */
-		mid = lo + (hi - lo) / 2;
-		if (g->lost[mid].start + g->lost[mid].bytes <= off)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (; lo < g->n_lost && g->lost[lo].start < end; lo++) {
-		from = g->lost[lo].start > off ? g->lost[lo].start : off;
-		to = g->lost[lo].start + g->lost[lo].bytes;
-		to = to < end ? to : end;
-		memset(p->bytes + (from - off), 0, to - from);
-		note_lost(p, from, to - from, NULL);
-	}
+	for (i = 0; i < QF_SOURCE_SECTORS; i++)
+		if (p->lost[i / 64] >> (i % 64) & 1)
+			memset(p->bytes + i * 512, 0, 512);
 }
 
 static bool fetch(void *ctx, uint64_t off, struct qf_source_page *p)
@@ -62,14 +49,16 @@ static bool fetch(void *ctx, uint64_t off, struct qf_source_page *p)
 	memset(p, 0, sizeof(*p));
 	if (n > QF_SOURCE_PAGE)
 		n = QF_SOURCE_PAGE;
+	qf_disk_tell_doubts(g->disk, note_lost, p);
 	err = qf_disk_read(g->disk, p->bytes, n, off, note_lost, p, NULL);
+	qf_disk_tell_doubts(g->disk, NULL, NULL);
 	if (err == QF_ERR_UNSUPPORTED) { /* encrypted, and without a key */
 		memset(p->bytes, 0, sizeof(p->bytes));
 		memset(p->lost, 0xff, sizeof(p->lost));
 		g->encrypted = true;
 		return true;
 	}
-	blank_lost(g, off, p);
+	blank_lost(p);
 	return !err;
 }
 
@@ -316,11 +305,17 @@ static void probe_volumes(struct qf_guest *g)
 	}
 }
 
-static enum qf_err look(struct qf_guest *g, struct qf_guest **out,
-			struct qf_why *why)
+enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
+			  struct qf_guest **out, struct qf_why *why)
 {
-	enum qf_err err = list_volumes(g, why);
+	struct qf_guest *g = qf_mem_zalloc(1, sizeof(*g));
+	enum qf_err err;
 
+	if (!g)
+		return no_memory(why);
+	g->disk = disk;
+	g->uncaged = uncaged;
+	err = list_volumes(g, why);
 	if (err) {
 		qf_guest_close(g);
 		return err;
@@ -332,32 +327,6 @@ static enum qf_err look(struct qf_guest *g, struct qf_guest **out,
 			 "be known");
 	*out = g;
 	return QF_OK;
-}
-
-enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
-			  struct qf_guest **out, struct qf_why *why)
-{
-	struct qf_guest *g = qf_mem_zalloc(1, sizeof(*g));
-
-	if (!g)
-		return no_memory(why);
-	g->disk = disk;
-	g->uncaged = uncaged;
-	return look(g, out, why);
-}
-
-enum qf_err qf_guest_open_past(struct qf_disk *disk,
-			       const struct qf_guest_range *lost, size_t n,
-			       struct qf_guest **out, struct qf_why *why)
-{
-	struct qf_guest *g = qf_mem_zalloc(1, sizeof(*g));
-
-	if (!g)
-		return no_memory(why);
-	g->disk = disk;
-	g->lost = lost;
-	g->n_lost = n;
-	return look(g, out, why);
 }
 
 void qf_guest_close(struct qf_guest *g)

@@ -87,10 +87,6 @@ struct qf_guest_area {
 	char name[48];
 };
 
-struct qf_guest_range {
-	uint64_t start, bytes; /* on the disk */
-};
-
 struct qf_guest {
 	char table[8];	/* "GPT", "MBR", "": none */
 	char note[160]; /* what there is to say of it; "": nothing */
@@ -103,30 +99,20 @@ struct qf_guest {
 	bool cut; /* there are more volumes than are looked at */
 	/* private: */
 	struct qf_disk *disk;
-	const struct qf_guest_range *lost; /* the caller's */
-	size_t n_lost;
 	bool uncaged, encrypted;
 	size_t room, segment_room, area_room;
 };
 
 /*
  * Looks for the volumes of DISK, which stays the caller's and must live as
- * long. UNCAGED runs the readers in this process: for tests of the readers
+ * long; nothing that it has lost (qf_disk_lose) is believed, whatever it reads
+ * as, and whom it tells of doubts is forgotten. UNCAGED runs the readers in this process: for tests of the readers
  * alone. Errors: QF_ERR_NOMEM. Free with qf_guest_close (NULL-safe); the
  * volumes can be looked at, but not asked, when the disk is closed.
  */
 enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
 			  struct qf_guest **out, struct qf_why *why);
 void qf_guest_close(struct qf_guest *g);
-
-/*
- * The same, past damage: in the N ranges of LOST, which are in order, do not
- * overlap and must live as long, the disk may read as something, but that is
- * not what the guest wrote. Nothing there is believed.
- */
-enum qf_err qf_guest_open_past(struct qf_disk *disk,
-			       const struct qf_guest_range *lost, size_t n,
-			       struct qf_guest **out, struct qf_why *why);
 
 /* "partition 2", "the whole disk", "vg/root", made harmless for a report.
  * Returns BUF. */
@@ -136,6 +122,10 @@ char *qf_guest_name(const struct qf_guest *g, uint32_t volume, char *buf,
 /* "partition 2 (ext4 "root")", made harmless for a report. Returns BUF. */
 char *qf_guest_title(const struct qf_guest *g, uint32_t volume, char *buf,
 		     size_t room);
+
+struct qf_guest_range {
+	uint64_t start, bytes; /* on the disk */
+};
 
 /* --- use --- */
 

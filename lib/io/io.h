@@ -58,6 +58,7 @@ struct qf_io {
 	int64_t mtime_ns; /* of the last write, since the Epoch; 0: not known */
 	int fd;		  /* the file descriptor behind it, or -1 */
 	bool block_dev;	  /* a block device: no end, no holes, no truncate */
+	bool believed;	  /* the user says that it is qcow2: see believe.h */
 	uint64_t disk_bytes; /* bytes that the file takes on its disk */
 };
 

@@ -340,6 +340,7 @@ enum qf_err qf_overlay_view(struct qf_overlay *o, struct qf_io **out,
 		return no_memory(why);
 	v->io = *o->base;
 	v->io.ops = &view_ops;
+	v->io.believed = o->base->believed;
 	v->io.size = o->size;
 	v->io.fd = -1;
 	v->io.name = strdup(o->base->name);

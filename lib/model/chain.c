@@ -107,24 +107,136 @@ static const struct {
 	const char *magic;
 	unsigned int at, bytes;
 	const char *format;
+	bool always; /* no image of that format is without one of its magics */
 } others[] = {
-	{ "KDMV", 0, 4, "vmdk" },
-	{ "# Disk DescriptorFile", 0, 21, "vmdk" },
-	{ "conectix", 0, 8, "vpc" },
-	{ "vhdxfile", 0, 8, "vhdx" },
-	{ "QED\0", 0, 4, "qed" },
-	{ "\x7f\x10\xda\xbe", 64, 4, "vdi" },
-	{ "LUKS\xba\xbe", 0, 6, "luks" },
-	{ "WithoutFreeSpace", 0, 16, "parallels" },
-	{ "WithouFreSpacExt", 0, 16, "parallels" },
+	{ "KDMV", 0, 4, "vmdk", false },
+	{ "# Disk DescriptorFile", 0, 21, "vmdk", false },
+	{ "conectix", 0, 8, "vpc", false },
+	{ "vhdxfile", 0, 8, "vhdx", true },
+	{ "QED\0", 0, 4, "qed", true },
+	{ "\x7f\x10\xda\xbe", 64, 4, "vdi", true },
+	{ "LUKS\xba\xbe", 0, 6, "luks", true },
+	{ "WithoutFreeSpace", 0, 16, "parallels", true },
+	{ "WithouFreSpacExt", 0, 16, "parallels", true },
+	{ "QFI\xfb\0\0\0\1", 0, 8, "qcow", true },
 };
 
-/* Finds the format of the file IO: *QCOW2, or an error if it is neither. */
+#define OTHERS (sizeof(others) / sizeof(others[0]))
+#define HEAD_BYTES 128u
+
+/* What QEMU can open under a name that we do not read. */
+static bool is_known(const char *format)
+{
+	static const char *const known[] = {
+		"blkdebug",
+		"blklogwrites",
+		"blkverify",
+		"bochs",
+		"cloop",
+		"compress",
+		"dmg",
+		"copy-on-read",
+		"copy-before-write",
+		"ftp",
+		"ftps",
+		"gluster",
+		"host_cdrom",
+		"http",
+		"https",
+		"iscsi",
+		"iser",
+		"luks",
+		"nbd",
+		"nfs",
+		"null-aio",
+		"null-co",
+		"nvme",
+		"parallels",
+		"preallocate",
+		"qcow",
+		"qed",
+		"quorum",
+		"rbd",
+		"replication",
+		"ssh",
+		"throttle",
+		"snapshot-access",
+		"vdi",
+		"vhdx",
+		"vmdk",
+		"vpc",
+		"vvfat",
+		"io_uring",
+		"nvme-io_uring",
+		"virtio-blk-vfio-pci",
+		"virtio-blk-vhost-user",
+		"virtio-blk-vhost-vdpa",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!strcmp(format, known[i]))
+			return true;
+	return false;
+}
+
+static bool has_magic(const char *head, size_t i)
+{
+	return !memcmp(head + others[i].at, others[i].magic, others[i].bytes);
+}
+
+/* True if what begins with HEAD is no image of FORMAT beyond doubt. */
+static bool is_not(const char *head, const char *format)
+{
+	bool always = false;
+	size_t i;
+
+	for (i = 0; i < OTHERS; i++) {
+		if (strcmp(others[i].format, format))
+			continue;
+		if (has_magic(head, i))
+			return false;
+		always |= others[i].always;
+	}
+	return always;
+}
+
+/* A stated format that is not read here: can QEMU open that? *END says. */
+static enum qf_err other_format(struct qf_io *io, const char *stated,
+				enum qf_chain_end *end, struct qf_why *why)
+{
+	char head[HEAD_BYTES] = { 0 };
+	enum qf_err err = qf_io_read_pad(io, head, sizeof(head), 0, why);
+
+	*end = QF_CHAIN_DAMAGED;
+	if (err)
+		return err;
+	if (!is_known(stated))
+		return qf_err_set(why, QF_ERR_UNSUPPORTED, 0, 0,
+				  "has the format \"%.32s\", which QEMU does "
+				  "not know",
+				  stated);
+	if (is_not(head, stated))
+		return qf_err_set(why, QF_ERR_FORMAT, 0, 0,
+				  "should have the format \"%.32s\", and does "
+				  "not begin as such an image does",
+				  stated);
+	*end = QF_CHAIN_FOREIGN;
+	return qf_err_set(why, QF_ERR_UNSUPPORTED, 0, 0,
+			  "has the format \"%.32s\", which is not read here",
+			  stated);
+}
+
+/*
+ * Finds the format of the file IO: *QCOW2, or an error if it is neither, and
+ * then *END tells whether QEMU can make something of it.
+ */
 static enum qf_err find_format(struct qf_io *io, const char *stated,
-			       bool *qcow2, struct qf_why *why)
+			       bool *qcow2, enum qf_chain_end *end,
+			       struct qf_why *why)
 {
 	static const char *const raw[] = { "raw", "file", "host_device" };
-	char head[128] = { 0 };
+	char head[HEAD_BYTES] = { 0 };
 	enum qf_err err;
 	size_t i;
 
@@ -135,17 +247,14 @@ static enum qf_err find_format(struct qf_io *io, const char *stated,
 		if (!strcmp(stated, raw[i]))
 			return QF_OK;
 	if (stated)
-		return qf_err_set(why, QF_ERR_UNSUPPORTED, 0, 0,
-				  "has the format \"%.32s\", which is not "
-				  "read here",
-				  stated);
+		return other_format(io, stated, end, why);
+	*end = QF_CHAIN_FOREIGN;
 	err = qf_io_read_pad(io, head, sizeof(head), 0, why);
 	if (err)
 		return err;
 	*qcow2 = !memcmp(head, "QFI\xfb", 4);
-	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (!memcmp(head + others[i].at, others[i].magic,
-			    others[i].bytes))
+	for (i = 0; i < OTHERS; i++)
+		if (has_magic(head, i))
 			return qf_err_set(why, QF_ERR_UNSUPPORTED, 0, 0,
 					  "looks like %s, which is not read "
 					  "here",
@@ -244,8 +353,7 @@ static enum qf_err open_layer(struct qf_chain *c, const char *stated,
 	if (is_in_chain(c, *io))
 		return qf_err_set(&c->broken, QF_ERR_FORMAT, 0, QF_NOWHERE,
 				  "stands in the chain already: a loop");
-	c->end = QF_CHAIN_FOREIGN;
-	err = find_format(*io, stated, &qcow2, &c->broken);
+	err = find_format(*io, stated, &qcow2, &c->end, &c->broken);
 	if (err || !qcow2)
 		return err;
 	c->end = QF_CHAIN_DAMAGED;

@@ -41,7 +41,7 @@ enum qf_chain_end {
 	QF_CHAIN_WHOLE,	  /* with an image that has no backing file */
 	QF_CHAIN_MISSING, /* the next file cannot be opened */
 	QF_CHAIN_LOOP,	  /* the next file stands in the chain already */
-	QF_CHAIN_DAMAGED, /* should be qcow2, and cannot be read as such */
+	QF_CHAIN_DAMAGED, /* is not what it should be, or has no known format */
 	QF_CHAIN_FOREIGN, /* has a format that is not read here */
 	QF_CHAIN_REMOTE,  /* is no local file */
 	QF_CHAIN_LONG,	  /* so many files are open that no more can be */

@@ -65,6 +65,28 @@ uint64_t qf_disk_bytes(const struct qf_disk *g)
 	return g->layer[0].disk_bytes;
 }
 
+void qf_disk_lose(struct qf_disk *g, uint32_t depth, struct qf_ranges *r)
+{
+	if (depth < g->n) {
+		qf_ranges_free(&g->layer[depth].lost);
+		g->layer[depth].lost = *r;
+		*r = (struct qf_ranges){ 0 };
+	} else {
+		qf_ranges_free(r);
+	}
+}
+
+const struct qf_range *qf_disk_lost_from(const struct qf_disk *g, uint64_t off)
+{
+	return qf_ranges_from(&g->layer[0].lost, off);
+}
+
+void qf_disk_tell_doubts(struct qf_disk *g, qf_disk_lost *fn, void *ctx)
+{
+	g->doubt = fn;
+	g->doubt_ctx = ctx;
+}
+
 void qf_disk_look_into_holes(struct qf_disk *g)
 {
 	g->holes = true;
@@ -120,33 +142,80 @@ enum qf_err qf_disk_layer_at(struct qf_disk *g, uint32_t depth, uint64_t off,
 	return QF_OK;
 }
 
+static bool is_none(const struct qf_disk_extent *e)
+{
+	return e->kind == QF_DISK_NONE || e->kind == QF_DISK_NONE_ALLOC;
+}
+
+static void set_bad(struct qf_disk_extent *e, const char *why)
+{
+	e->kind = QF_DISK_BAD;
+	e->host_off = QF_NOWHERE;
+	e->zero = false;
+	e->bad = why;
+}
+
+/* Cuts LIMIT to what at OFF is lost, or is not; returns which. */
+static bool is_lost(const struct qf_layer *l, uint64_t off, uint64_t *limit)
+{
+	const struct qf_range *r = qf_ranges_from(&l->lost, off);
+	uint64_t end;
+
+	if (!r)
+		return false;
+	end = r->off > off ? r->off : r->off + r->len;
+	if (*limit > end - off)
+		*limit = end - off;
+	return r->off <= off;
+}
+
+/* E is what shows where one of the images has lost what it had. */
+static void set_lost(struct qf_disk_extent *e, bool older)
+{
+	e->lost = true;
+	if (is_none(e))
+		set_bad(e, "the table that led to the data here was erased "
+			   "or damaged");
+	else if (e->kind != QF_DISK_BAD)
+		e->bad = older ? "the newer data are lost: these are older, "
+				 "from the backing file"
+			       : "the table that leads here is damaged: these "
+				 "may be other data";
+}
+
+/* What lies behind all images. */
+static void look_behind(const struct qf_disk *g, struct qf_disk_extent *e)
+{
+	e->zero = true;
+	/* zeros where the file behind is shorter */
+	if (e->depth + 1 == g->n && g->incomplete)
+		set_bad(e, "the backing file is missing");
+}
+
 enum qf_err qf_disk_at(struct qf_disk *g, uint64_t off, uint64_t limit,
 		       struct qf_disk_extent *e, struct qf_why *why)
 {
+	bool lost = false, older = false;
 	enum qf_err err;
 	uint32_t depth;
 
 	for (depth = 0;; depth++) {
+		older = lost;
+		lost |= is_lost(&g->layer[depth], off, &limit);
 		err = qf_disk_layer_at(g, depth, off, limit, e, why);
 		if (err)
 			return err;
-		if (e->kind != QF_DISK_NONE && e->kind != QF_DISK_NONE_ALLOC)
-			return QF_OK;
-		limit = e->bytes;
-		if (depth + 1 == g->n)
+		if (!is_none(e))
 			break;
-		/* zeros where the file behind is shorter */
-		if (off >= g->layer[depth + 1].disk_bytes) {
-			e->zero = true;
-			return QF_OK;
-		}
+		limit = e->bytes;
+		if (depth + 1 < g->n && off < g->layer[depth + 1].disk_bytes)
+			continue;
+		if (!lost)
+			look_behind(g, e);
+		break;
 	}
-	e->zero = !g->incomplete;
-	if (g->incomplete) {
-		e->kind = QF_DISK_BAD;
-		e->host_off = QF_NOWHERE;
-		e->bad = "the backing file is missing";
-	}
+	if (lost)
+		set_lost(e, older);
 	return QF_OK;
 }
 
@@ -155,7 +224,8 @@ bool qf_disk_extends(const struct qf_disk_extent *e,
 {
 	if (e->start + e->bytes != next->start || e->depth != next->depth ||
 	    e->present != next->present || e->zero != next->zero ||
-	    e->data != next->data || e->bad != next->bad ||
+	    e->data != next->data || e->lost != next->lost ||
+	    e->bad != next->bad ||
 	    (e->kind == QF_DISK_COMPRESSED) !=
 		    (next->kind == QF_DISK_COMPRESSED) ||
 	    (e->host_off == QF_NOWHERE) != (next->host_off == QF_NOWHERE))
@@ -169,6 +239,7 @@ struct reading {
 	struct qf_disk *g;
 	qf_disk_lost *lost;
 	void *ctx;
+	bool told; /* that all of it is in doubt */
 };
 
 static enum qf_err lose(const struct reading *r, uint64_t start, uint64_t bytes,
@@ -177,6 +248,17 @@ static enum qf_err lose(const struct reading *r, uint64_t start, uint64_t bytes,
 	if (r->lost && !r->lost(r->ctx, start, bytes, reason))
 		return QF_ERR_STOPPED;
 	return QF_OK;
+}
+
+static enum qf_err doubt(const struct reading *r,
+			 const struct qf_disk_extent *e, const char *reason)
+{
+	const struct qf_disk *g = r->g;
+
+	if (r->told || !g->doubt ||
+	    g->doubt(g->doubt_ctx, e->start, e->bytes, reason))
+		return QF_OK;
+	return QF_ERR_STOPPED;
 }
 
 /* After a failed read: sector by sector, zeros for what fails. */
@@ -234,7 +316,14 @@ static enum qf_err read_packed(const struct reading *r,
 		return err;
 	/* what came out before the damage is better than nothing */
 	memcpy(buf, plain + in, e->bytes);
-	return bad ? lose(r, e->start, e->bytes, bad) : QF_OK;
+	if (bad)
+		return lose(r, e->start, e->bytes, bad);
+	if (l->plain_state == QF_CODEC_LONG)
+		return doubt(r, e,
+			     "the compressed data do not end with their "
+			     "cluster: they are damaged, or no program of "
+			     "QEMU's wrote them");
+	return QF_OK;
 }
 
 static bool is_encrypted(const struct qf_disk *g,
@@ -267,20 +356,35 @@ static enum qf_err read_extent(const struct reading *r,
 	}
 }
 
+/* The same where all is in doubt: it is told once, for all of it. */
+static enum qf_err read_doubtful(const struct reading *r,
+				 const struct qf_disk_extent *e,
+				 unsigned char *buf, struct qf_why *why)
+{
+	struct reading quiet = { r->g, NULL, NULL, true };
+	enum qf_err err = doubt(r, e, e->bad);
+
+	return err ? err : read_extent(&quiet, e, buf, why);
+}
+
 enum qf_err qf_disk_read(struct qf_disk *g, void *buf, uint64_t len,
 			 uint64_t off, qf_disk_lost *lost, void *ctx,
 			 struct qf_why *why)
 {
-	struct reading r = { g, lost, ctx };
+	struct reading r = { g, lost, ctx, false };
 	struct qf_disk_extent e;
 	enum qf_err err = QF_OK;
 	uint64_t at;
 
 	for (at = 0; !err && at < len; at += e.bytes) {
 		err = qf_disk_at(g, off + at, len - at, &e, why);
-		if (!err)
-			err = read_extent(&r, &e, (unsigned char *)buf + at,
-					  why);
+		if (err)
+			break;
+		err = e.lost && e.kind != QF_DISK_BAD
+			      ? read_doubtful(&r, &e, (unsigned char *)buf + at,
+					      why)
+			      : read_extent(&r, &e, (unsigned char *)buf + at,
+					    why);
 	}
 	return err;
 }

@@ -13,6 +13,7 @@
 #ifndef QF_DISK_H
 #define QF_DISK_H
 
+#include "lib/base/ranges.h"
 #include "lib/model/chain.h"
 
 enum qf_disk_kind {
@@ -37,7 +38,10 @@ struct qf_disk_extent {
 	uint64_t pointer_off; /* of the L2 entry of the first cluster, in the
 				 file at depth; QF_NOWHERE if it has none */
 	uint64_t entry;	      /* that entry; 0 if it has none */
-	const char *bad;      /* why, for QF_DISK_BAD; a fixed text */
+	/* qf_disk_lose() named it. Where there is something to be read all the
+	 * same, the kind says what, and it is in doubt. */
+	bool lost;
+	const char *bad; /* why, if lost or QF_DISK_BAD; a fixed text */
 };
 
 struct qf_disk;
@@ -58,6 +62,17 @@ void qf_disk_close(struct qf_disk *g);
 uint64_t qf_disk_bytes(const struct qf_disk *g);
 
 /*
+ * What the image at DEPTH has lost, as a judge says who looks at the whole
+ * file: the reader alone takes an erased table for an empty one. From now on
+ * these ranges of that image are lost. Takes R over, and leaves it empty.
+ */
+void qf_disk_lose(struct qf_disk *g, uint32_t depth, struct qf_ranges *r);
+
+/* The first range that the image itself has lost and that ends behind OFF, or
+ * NULL. It may lie behind the end of the disk. */
+const struct qf_range *qf_disk_lost_from(const struct qf_disk *g, uint64_t off);
+
+/*
  * Also look into the file's holes where it seems to have been preallocated,
  * as `qemu-img map` does: such data are said to be zero.
  */
@@ -70,7 +85,8 @@ void qf_disk_look_into_holes(struct qf_disk *g);
 enum qf_err qf_disk_at(struct qf_disk *g, uint64_t off, uint64_t limit,
 		       struct qf_disk_extent *e, struct qf_why *why);
 
-/* The same, but only what the image at DEPTH itself says. */
+/* The same, but only what the image at DEPTH itself says, with what it has
+ * lost left aside. */
 enum qf_err qf_disk_layer_at(struct qf_disk *g, uint32_t depth, uint64_t off,
 			     uint64_t limit, struct qf_disk_extent *e,
 			     struct qf_why *why);
@@ -87,9 +103,17 @@ typedef bool qf_disk_lost(void *ctx, uint64_t start, uint64_t bytes,
 			  const char *reason);
 
 /*
+ * Tells FN of what can be read but may be wrong, stretch by stretch: what is
+ * lost and has bytes all the same, and what came out of compressed data that
+ * do not end with their cluster, which QEMU reads. NULL: nobody is told.
+ */
+void qf_disk_tell_doubts(struct qf_disk *g, qf_disk_lost *fn, void *ctx);
+
+/*
  * Reads LEN bytes at OFF, which must lie within the disk. What cannot be
  * read is zeros and goes to LOST (may be NULL). Errors: QF_ERR_NOMEM,
- * QF_ERR_STOPPED if LOST said so, QF_ERR_UNSUPPORTED for encrypted data.
+ * QF_ERR_STOPPED if LOST, or who is told of doubts, said so,
+ * QF_ERR_UNSUPPORTED for encrypted data.
  */
 enum qf_err qf_disk_read(struct qf_disk *g, void *buf, uint64_t len,
 			 uint64_t off, qf_disk_lost *lost, void *ctx,

@@ -22,6 +22,7 @@ struct qf_layer {
 	unsigned char *packed, *plain;
 	uint64_t plain_entry; /* its L2 entry; 0: none */
 	enum qf_codec_state plain_state;
+	struct qf_ranges lost; /* see qf_disk_lose */
 };
 
 /* Aligned like no table is, and with every reserved bit. */
@@ -30,8 +31,10 @@ struct qf_layer {
 struct qf_disk {
 	struct qf_layer *layer; /* [0]: the image; one a node */
 	uint32_t n;
-	bool incomplete; /* the last layer names a file that is not there */
-	bool holes;	 /* see qf_disk_look_into_holes */
+	bool incomplete;     /* the last layer names a file that is not there */
+	bool holes;	     /* see qf_disk_look_into_holes */
+	qf_disk_lost *doubt; /* see qf_disk_tell_doubts */
+	void *doubt_ctx;
 };
 
 /* Prepares the layer of NODE for HOLDER's L1 table. Errors: as

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/model/image.h"
+#include "lib/format/believe.h"
 #include "lib/format/entry.h"
 #include "lib/base/mem.h"
 #include "lib/format/refblock.h"
@@ -123,7 +124,7 @@ static enum qf_err load(struct qf_image *img, struct qf_why *why)
 	if (n < 0)
 		return qf_err_set(why, QF_ERR_IO, (int)-n, 0,
 				  "cannot read the header");
-	err = qf_header_parse(&w, (uint64_t)n, &img->hdr, why);
+	err = qf_believe_parse(img->io, &w, (uint64_t)n, &img->hdr, why);
 	if (err)
 		return err;
 	qf_header_geometry(&img->hdr, &img->geo);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/model/open.h"
 #include "lib/base/identify.h"
+#include "lib/format/believe.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,10 +39,74 @@ static void say_what_it_is(const char *name, struct qf_why *why)
 	qf_io_close(io);
 }
 
+/* How the image is named in a command to type. */
+static const char *in_command(const char *name)
+{
+	const unsigned char *p;
+
+	for (p = (const unsigned char *)name; *p; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			return "IMAGE";
+	return strlen(name) <= 72 ? name : "IMAGE";
+}
+
+static void say_damaged(const char *name, const struct qf_header *h,
+			struct qf_why *why)
+{
+	const char *image = in_command(name);
+	char version[24] = "a qcow2 image";
+
+	if (h->version_wrong && !h->version_open)
+		snprintf(version, sizeof(version), "version %" PRIu32,
+			 h->version);
+	if (h->magic_wrong)
+		qf_err_set(why, why->err, 0, 0,
+			   "begins with 0x%08" PRIx32 "%s instead of "
+			   "qcow2's 0x%08x, and the rest of its header is that "
+			   "of %s",
+			   h->stated_magic,
+			   h->version_wrong ? " and a wrong version" : "",
+			   QF_MAGIC, version);
+	else
+		qf_err_set(why, why->err, 0, 4,
+			   "states qcow version %" PRIu32 ", and the rest of "
+			   "its header is that of %s",
+			   h->stated_version, version);
+	qf_err_next(why,
+		    "if it is a qcow2 image: qfsck check -f qcow2 %s (and "
+		    "qfsck repair -f qcow2 %s mends it)",
+		    image, image);
+}
+
+/* True, and said, if only magic or version are wrong: -f qcow2 reads it. */
+static bool is_only_damaged(const char *name, struct qf_why *why)
+{
+	struct qf_wire_header w;
+	struct qf_header h;
+	struct qf_io *io;
+	bool damaged;
+	int64_t n;
+
+	if (qf_io_file_open(name, &io, NULL))
+		return false;
+	io->believed = true;
+	n = io->ops->read(io, &w, sizeof(w), 0);
+	damaged = n > 0 && !qf_believe_parse(io, &w, (uint64_t)n, &h, NULL) &&
+		  (h.magic_wrong || h.version_wrong);
+	if (damaged)
+		say_damaged(name, &h, why);
+	qf_io_close(io);
+	return damaged;
+}
+
 static void advise(const char *name, enum qf_err err, bool write,
 		   struct qf_why *why)
 {
 	if (!why)
+		return;
+	if ((err == QF_ERR_FOREIGN || err == QF_ERR_FORMAT ||
+	     err == QF_ERR_UNSUPPORTED) &&
+	    is_only_damaged(name, why))
 		return;
 	switch (err) {
 	case QF_ERR_BUSY:
@@ -68,14 +135,22 @@ static void advise(const char *name, enum qf_err err, bool write,
 	}
 }
 
-enum qf_err qf_open_image(const char *name, enum qf_lock_mode mode, bool share,
+enum qf_err qf_open_image(const char *name, const char *format,
+			  enum qf_lock_mode mode, bool share,
 			  struct qf_image **out, struct qf_why *why)
 {
 	struct qf_io *io;
-	enum qf_err err = qf_io_file_open(name, &io, why);
+	enum qf_err err;
 
+	if (format && strcmp(format, "qcow2"))
+		return qf_err_set(why, QF_ERR_FOREIGN, 0, QF_NOWHERE,
+				  "the format \"%.32s\" is not one that is "
+				  "checked",
+				  format);
+	err = qf_io_file_open(name, &io, why);
 	if (err)
 		return err;
+	io->believed = format != NULL;
 	if (!share)
 		err = qf_lock_take(io->fd, mode, why);
 	if (err)
@@ -84,4 +159,9 @@ enum qf_err qf_open_image(const char *name, enum qf_lock_mode mode, bool share,
 		err = qf_image_open(io, out, why);
 	advise(name, err, mode == QF_LOCK_WRITE, why);
 	return err && why && why->err ? why->err : err;
+}
+
+const char *qf_open_format(const struct qf_image *img)
+{
+	return img->io->believed ? "qcow2" : NULL;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lib/format/believe.h"
 #include "lib/undofile/undofind.h"
 #include "lib/format/format.h"
 #include "lib/base/mem.h"
@@ -53,7 +54,7 @@ static bool is_open_to_doubt(struct qf_io *io)
 	struct qf_wire_header h;
 
 	return qf_io_read_pad(io, &h, sizeof(h), 0, NULL) ||
-	       qf_be_get32(h.version) < 3 || qf_undomatch_is_marked(io);
+	       qf_believe_version(io, &h) < 3 || qf_undomatch_is_marked(io);
 }
 
 /*

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/undofile/undomatch.h"
 #include "lib/base/mem.h"
-#include "lib/format/format.h"
+#include "lib/format/believe.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ bool qf_undomatch_is_marked(struct qf_io *io)
 	struct qf_wire_header h;
 
 	return !qf_io_read_pad(io, &h, sizeof(h), 0, NULL) &&
-	       qf_be_get32(h.version) >= 3 &&
+	       qf_believe_version(io, &h) >= 3 &&
 	       qf_be_get64(h.incompatible_features) & QF_INCOMPAT_CORRUPT;
 }
 

@@ -19,6 +19,7 @@ struct part {
 	const struct qf_group *grp; /* whose runs come in at present */
 	uint64_t beyond;	    /* see qf_recount.beyond_disk */
 	uint64_t next_off;	    /* where the active disk would go on */
+	bool passed;		    /* over a pointer that is not sound */
 	char apart[64];		    /* no two workers in one cache line */
 };
 
@@ -176,6 +177,62 @@ static inline bool add_run(const struct counting *c, unsigned int me,
 					   r->weight, run_flags(r)));
 }
 
+static bool is_passed_over(const struct counting *c, unsigned int odd)
+{
+	return c->t->how == QF_RECOUNT_SOUND && odd & QF_ODD_UNALIGNED;
+}
+
+/* Gives the BYTES at OFF, where nobody has them, to a pointer that was passed
+ * over: they may be what it led to. */
+static bool keep(const struct counting *c, uint64_t off, uint64_t bytes)
+{
+	struct qf_ledger *l = c->t->ledger;
+	uint64_t n, first = 0, i;
+
+	n = qf_recount_touched(c->img, off, bytes, &first);
+	for (i = first; i < first + n; i++)
+		if (!qf_ledger_count(l, i, NULL) &&
+		    (!qf_ledger_add(l, 0, i, 1, 1, 0) ||
+		     !qf_ledger_flush(l, 0)))
+			return false;
+	return true;
+}
+
+static bool keep_runs(void *ctx, unsigned int me, const struct qf_group *grp,
+		      const struct qf_run *r, size_t n)
+{
+	const struct counting *c = ctx;
+	uint64_t off = 0, bytes;
+
+	(void)me;
+	(void)grp;
+	for (; n; n--, r++) {
+		if (!is_passed_over(c, r->odd))
+			continue;
+		bytes = qf_recount_run_bytes(c->img, r, &off);
+		if (!keep(c, off, bytes))
+			return false;
+	}
+	return true;
+}
+
+/* The pointers that were passed over; after all others have been counted. */
+static enum qf_err count_passed(struct counting *c, struct qf_why *why)
+{
+	const struct qf_walk *w = c->t->walk;
+	struct qf_visitor v = { .ctx = c, .runs = keep_runs };
+	bool passed = false;
+	uint64_t i;
+
+	for (i = 0; i < w->n_tables; i++)
+		if (is_passed_over(c, w->table[i].odd) &&
+		    !keep(c, w->table[i].off, c->img->geo.cluster_bytes))
+			return QF_ERR_NOMEM;
+	for (i = 0; i < c->t->jobs; i++)
+		passed |= c->part[i].passed;
+	return passed ? qf_walk_run(c->t->walk, 1, &v, why) : QF_OK;
+}
+
 static bool count_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 		       const struct qf_run *r, size_t n)
 {
@@ -199,7 +256,9 @@ static bool count_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 		}
 		if (c->first && r->odd)
 			count_odd(p, r);
-		if (!add_run(c, me, &ones, r))
+		if (is_passed_over(c, r->odd))
+			p->passed = true;
+		else if (!add_run(c, me, &ones, r))
 			return false;
 	}
 	return add_ones(c, me, &ones);
@@ -232,8 +291,9 @@ static bool count_l2_tables(struct counting *c)
 		flags = 0;
 		if (t->active)
 			flags = t->copied ? QF_LEDGER_COPIED : QF_LEDGER_PLAIN;
-		if (clusters && !qf_ledger_add(c->t->ledger, 0, first, clusters,
-					       t->weight, flags))
+		if (clusters && !is_passed_over(c, t->odd) &&
+		    !qf_ledger_add(c->t->ledger, 0, first, clusters, t->weight,
+				   flags))
 			return false;
 	}
 	return true;
@@ -275,6 +335,8 @@ static enum qf_err count(struct qf_recount *t, bool first, struct qf_why *why)
 		err = qf_walk_run(t->walk, t->jobs, &v, why);
 	for (i = 0; i < t->jobs; i++)
 		flushed &= qf_ledger_flush(t->ledger, i);
+	if (!err && flushed)
+		err = count_passed(&c, why);
 	/* the visitors stop for one reason only */
 	if (err == QF_ERR_STOPPED || (!err && !flushed))
 		err = QF_ERR_NOMEM;
@@ -326,14 +388,15 @@ static enum qf_err one_window(struct qf_recount *t, uint64_t first, uint64_t n,
 }
 
 enum qf_err qf_recount_make(struct qf_walk *w, unsigned int jobs,
-			    uint64_t max_bytes, struct qf_recount *t,
-			    struct qf_why *why)
+			    uint64_t max_bytes, enum qf_recount_how how,
+			    struct qf_recount *t, struct qf_why *why)
 {
 	enum qf_err err = QF_OK;
 	uint64_t first, n, all, tables;
 
 	memset(t, 0, sizeof(*t));
 	t->walk = w;
+	t->how = how;
 	t->clusters = qf_image_clusters(w->img);
 	tables = w->n_tables + (t->clusters >> w->img->geo.refblock_bits);
 	t->jobs = qf_pool_jobs_for(jobs, tables * w->img->geo.cluster_bytes);

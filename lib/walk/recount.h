@@ -37,8 +37,17 @@ struct qf_recount_figures {
 	uint64_t compressed; /* of them, compressed */
 };
 
+/* What an unaligned pointer is counted for, which no reader follows. */
+enum qf_recount_how {
+	/* an owner of what it leads to, like any other: as qemu-img counts */
+	QF_RECOUNT_ALL,
+	/* no second owner: it keeps what nobody else has, and no more */
+	QF_RECOUNT_SOUND,
+};
+
 struct qf_recount {
-	struct qf_walk *walk;	  /* the caller's */
+	struct qf_walk *walk; /* the caller's */
+	enum qf_recount_how how;
 	struct qf_ledger *ledger; /* of the last window: see qf_recount_make */
 	unsigned int jobs;
 	uint64_t clusters;    /* that the file has */
@@ -68,8 +77,8 @@ struct qf_recount {
  * result is the same. *T is freed with qf_recount_free. Errors: QF_ERR_NOMEM.
  */
 enum qf_err qf_recount_make(struct qf_walk *w, unsigned int jobs,
-			    uint64_t max_bytes, struct qf_recount *t,
-			    struct qf_why *why);
+			    uint64_t max_bytes, enum qf_recount_how how,
+			    struct qf_recount *t, struct qf_why *why);
 void qf_recount_free(struct qf_recount *t);
 
 /*

@@ -205,6 +205,10 @@ const struct qf_group *qf_walk_group(const struct qf_walk *w,
 const struct qf_l2_table *qf_walk_find(const struct qf_walk *w,
 				       uint32_t l1_index, uint64_t off);
 
+/* The number of the first group whose L1 index is not below L1_INDEX;
+ * w->n_groups: there is none. */
+uint32_t qf_walk_first_group(const struct qf_walk *w, uint64_t l1_index);
+
 /* The same for one who has the group G of W. */
 const struct qf_l2_table *qf_walk_find_in(const struct qf_walk *w,
 					  const struct qf_group *g,

@@ -21,7 +21,7 @@ struct qf_walk_columns {
 	struct qf_be64 *buf; /* WIDTH of them a row */
 };
 
-const struct qf_group *qf_walk_group(const struct qf_walk *w, uint32_t l1_index)
+uint32_t qf_walk_first_group(const struct qf_walk *w, uint64_t l1_index)
 {
 	uint32_t lo = 0, hi = w->n_groups, mid;
 
@@ -32,8 +32,15 @@ const struct qf_group *qf_walk_group(const struct qf_walk *w, uint32_t l1_index)
 		else
 			hi = mid;
 	}
-	return lo < w->n_groups && w->group[lo].l1_index == l1_index
-		       ? &w->group[lo]
+	return lo;
+}
+
+const struct qf_group *qf_walk_group(const struct qf_walk *w, uint32_t l1_index)
+{
+	uint32_t i = qf_walk_first_group(w, l1_index);
+
+	return i < w->n_groups && w->group[i].l1_index == l1_index
+		       ? &w->group[i]
 		       : NULL;
 }
 

@@ -33,6 +33,7 @@ static inline enum qf_err qf_fix_refcount(const struct qf_fix_ctx *c,
 typedef enum qf_err qf_fix_fn(struct qf_fix_ctx *c, struct qf_why *why);
 
 qf_fix_fn qf_fix_geometry;
+qf_fix_fn qf_fix_start;
 qf_fix_fn qf_fix_header;
 qf_fix_fn qf_fix_fields;
 qf_fix_fn qf_fix_reftable;

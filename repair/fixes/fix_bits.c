@@ -14,8 +14,8 @@ enum qf_err qf_fix_bits(struct qf_fix_ctx *c, struct qf_why *why)
 	uint64_t bits = c->img->hdr.incompatible;
 	enum qf_err err = QF_OK;
 
-	if (c->img->hdr.version < 3 || (c->rep->verdict != QF_VERDICT_CLEAN &&
-					c->rep->verdict != QF_VERDICT_LEAKS))
+	if (c->img->hdr.version < 3 || (c->rep->tables != QF_VERDICT_CLEAN &&
+					c->rep->tables != QF_VERDICT_LEAKS))
 		return QF_OK;
 	if (bits & QF_INCOMPAT_DIRTY &&
 	    qf_plan_allows(c->plan, QF_P_HEADER_DIRTY)) {

@@ -315,6 +315,18 @@ static enum qf_err part(struct work *w, const struct qf_claimant *keeper,
 	}
 }
 
+/* The flag of the entry at OFF by which it reads as zeros: it goes on doing so,
+ * and the data that it does not show stay its own. */
+static uint64_t zero_flag(const struct qf_fix_ctx *c, uint64_t off)
+{
+	struct qf_be64 w = { 0 };
+
+	if (c->img->geo.extl2 ||
+	    qf_io_read_pad(c->img->io, &w, sizeof(w), off, NULL))
+		return 0;
+	return qf_be_get64(w) & QF_ENTRY_ZERO;
+}
+
 /* Points the entries back that were bent, as the verdicts have it. */
 static enum qf_err straighten(struct qf_fix_ctx *c, struct qf_why *why)
 {
@@ -332,7 +344,8 @@ static enum qf_err straighten(struct qf_fix_ctx *c, struct qf_why *why)
 			      NULL) != QF_DECIDE_VALUE)
 			continue;
 		/* a sound word: COPIED follows from the refcounts */
-		err = qf_plan_put64(c->plan, l->at[i].problem, at, value, why,
+		err = qf_plan_put64(c->plan, l->at[i].problem, at,
+				    value | zero_flag(c, at), why,
 				    "point an L2 entry that was bent back to "
 				    "the cluster that it had");
 	}

@@ -174,7 +174,8 @@ static bool is_borne_out(const struct qf_fix_ctx *c, const struct odd_entry *e)
 	       stated;
 }
 
-/* What the guest read there before was zeros, or an error. */
+/* What the guest read there before was zeros, or an error; subclusters without
+ * a place go on showing the backing file. */
 static void give_up(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
 	bool v3 = c->img->hdr.version >= 3;
@@ -183,7 +184,9 @@ static void give_up(const struct qf_fix_ctx *c, struct odd_entry *e)
 	e->what = "give up an L2 entry whose cluster is gone; the guest reads "
 		  "zeros there";
 	e->entry = v3 && !c->img->geo.extl2 ? QF_ENTRY_ZERO : 0;
-	e->bitmap = c->img->geo.extl2 ? SUB_ZERO : 0;
+	e->bitmap = c->img->geo.extl2 ? (e->bitmap & SUB_ZERO) |
+						(e->bitmap & SUB_ALLOC) << 32
+				      : 0;
 }
 
 /* Names the cluster at OFF; false: it is left as it is. */
@@ -210,9 +213,12 @@ static bool mend_pointer(const struct qf_fix_ctx *c, struct odd_entry *e)
 		e->what = "point the L2 entry back to the cluster that it had";
 		return restore(c, e, found);
 	case QF_DECIDE_GONE:
-		/* counts that were behind do not tell that nothing is there */
-		if (c->plan->no_parts)
+		/* counts that were behind do not tell that nothing is there;
+		 * the next repair finds them made anew, and must know it */
+		if (c->plan->no_parts) {
+			c->plan->kept_unowned = true;
 			return false;
+		}
 		give_up(c, e);
 		return true;
 	case QF_DECIDE_AS_IS:
@@ -223,7 +229,15 @@ static bool mend_pointer(const struct qf_fix_ctx *c, struct odd_entry *e)
 	}
 }
 
-/* A compressed cluster, if one is there; else the flag is the damage. */
+/* True if nothing of the entry is against the rules but the flag that calls it
+ * compressed: a compressed one has bits where no other entry has any. */
+static bool is_flag_alone(const struct qf_image *img, const struct odd_entry *e)
+{
+	return !qf_entry_l2_odd(&img->geo, img->hdr.version, img->io->size,
+				e->entry & ~QF_ENTRY_COMPRESSED, e->bitmap);
+}
+
+/* A compressed cluster, if one is there; else the flag may be the damage. */
 static bool mend_compressed(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
 	e->what = "put the flags of the L2 entry right";
@@ -232,7 +246,7 @@ static bool mend_compressed(const struct qf_fix_ctx *c, struct odd_entry *e)
 		e->bitmap = 0;
 		return true;
 	}
-	if (is_borne_out(c, e))
+	if (is_flag_alone(c->img, e) && is_borne_out(c, e))
 		return restore(c, e, e->entry & QF_ENTRY_OFFSET_MASK);
 	if (!(e->odd & QF_ODD_PAST_END) || c->recount.leaked)
 		return false;
@@ -329,19 +343,15 @@ static bool decide(const struct qf_fix_ctx *c, struct odd_entry *e)
 {
 	const struct qf_image *img = c->img;
 	unsigned int odd = e->odd;
-	uint64_t bitmap;
 
 	if (odd & QF_ODD_SUB_BOTH && !mend_bitmap(e))
 		return false;
 	e->odd &= ~(unsigned int)QF_ODD_SUB_BOTH;
-	bitmap = e->bitmap;
 	if (e->odd && !mend_entry(c, e))
 		return false;
 	/* what shows the backing file, or zeros, goes on doing so */
-	if (e->lost && odd & (QF_ODD_SUB_NO_CLUSTER | QF_ODD_COPIED_NOTHING)) {
+	if (e->lost && odd & (QF_ODD_SUB_NO_CLUSTER | QF_ODD_COPIED_NOTHING))
 		e->entry = 0;
-		e->bitmap = bitmap & ~SUB_ALLOC;
-	}
 	return !qf_entry_l2_odd(&img->geo, img->hdr.version, img->io->size,
 				e->entry, e->bitmap);
 }

@@ -224,6 +224,18 @@ static void add_bits(struct field *f, const struct qf_fix_ctx *c)
 		f->value[f->n++] = bits ^ QF_INCOMPAT_EXTL2;
 }
 
+/* True if the plan has come to nothing yet that is read in these units. */
+static bool is_early(const struct qf_fix_ctx *c)
+{
+	const struct qf_plan *p = c->plan;
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->edit[i].host_off >= c->img->hdr.header_bytes)
+			return false;
+	return true;
+}
+
 enum qf_err qf_fix_geometry(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_finding *f = doubt(c);
@@ -242,17 +254,18 @@ enum qf_err qf_fix_geometry(struct qf_fix_ctx *c, struct qf_why *why)
 			      .what = "set the feature bits to the only ones "
 				      "that make a sound image of the file" };
 	struct field *field[] = { &size, &width, &bits };
+	size_t had = c->plan->n, i;
 	enum qf_err err = QF_OK;
-	size_t i;
 
-	if (c->plan->n || !f || !qf_plan_allows(c->plan, f->problem))
+	if (!is_early(c) || !f || !qf_plan_allows(c->plan, f->problem))
 		return QF_OK;
 	add_range(&size, MIN_BITS, MAX_BITS, c->img->geo.cluster_bits);
 	if (qf_fix_found(c, QF_P_REFBLOCK_WRONG) ||
 	    qf_fix_found(c, QF_P_REFCOUNT_OVERFLOW))
 		add_range(&width, 0, MAX_ORDER, c->img->hdr.refcount_order);
 	add_bits(&bits, c);
-	for (i = 0; !err && !c->plan->n && i < sizeof(field) / sizeof(*field);
+	for (i = 0;
+	     !err && c->plan->n == had && i < sizeof(field) / sizeof(*field);
 	     i++)
 		err = try_field(c, f->problem, field[i], why);
 	return err;

@@ -195,6 +195,30 @@ static enum qf_err fix_own_length(struct qf_fix_ctx *c, struct qf_why *why)
 			     "extensions stand");
 }
 
+/*
+ * Magic and version, which the rest of the header and the user's word tell.
+ * Of two versions that both fit none is written: both are right so far.
+ */
+enum qf_err qf_fix_start(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	const struct qf_header *h = &c->img->hdr;
+	enum qf_err err = QF_OK;
+
+	if (h->magic_wrong && qf_plan_allows(c->plan, QF_P_HEADER_MAGIC))
+		err = qf_plan_put32(c->plan, QF_P_HEADER_MAGIC,
+				    offsetof(struct qf_wire_header, magic),
+				    QF_MAGIC, why,
+				    "write the magic number of a qcow2 image");
+	if (!err && h->version_wrong && !h->version_open &&
+	    qf_plan_allows(c->plan, QF_P_HEADER_VERSION))
+		err = qf_plan_put32(c->plan, QF_P_HEADER_VERSION,
+				    offsetof(struct qf_wire_header, version),
+				    h->version, why,
+				    "write the version that the rest of the "
+				    "header is of");
+	return err;
+}
+
 enum qf_err qf_fix_header(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_ext_list *l = &c->img->ext;

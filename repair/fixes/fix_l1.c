@@ -6,6 +6,7 @@
  * given up only if the file was cut before it. Else the entry stays: it is
  * the evidence that something is missing.
  */
+#include "repair/plan/decide.h"
 #include "repair/plan/orphan.h"
 #include "repair/plan/place.h"
 
@@ -211,13 +212,50 @@ static enum qf_err one_table(struct l1_fix *f, struct qf_why *why)
 	return restore(f, why);
 }
 
+/* Points the entries back that were bent to a sound table, as the verdicts have
+ * it. */
+static enum qf_err straighten(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	const struct qf_questions *l = &c->rep->questions;
+	struct l1_fix f = { .c = c };
+	enum qf_decision d;
+	enum qf_err err = QF_OK;
+	uint64_t at;
+	size_t i;
+
+	for (i = 0; !err && i < l->n; i++) {
+		at = l->at[i].place_off;
+		if (l->at[i].kind != QF_QUESTION_TABLE ||
+		    !qf_plan_allows(c->plan, l->at[i].problem) ||
+		    qf_fix_shared(c, at))
+			continue;
+		d = qf_decide(c->plan, c->rep, QF_QUESTION_TABLE, at, &f.off,
+			      NULL);
+		/* once the counts are put right, nothing tells of it */
+		c->plan->kept_unowned |= d == QF_DECIDE_OPEN &&
+					 qf_question_best_value(&l->at[i]);
+		if (d != QF_DECIDE_VALUE)
+			continue;
+		err = qf_plan_put64(c->plan, l->at[i].problem, at,
+				    word_for(&f, l->at[i].holder), why,
+				    "point the L1 entry that was bent back to "
+				    "its own table");
+	}
+	return err;
+}
+
 enum qf_err qf_fix_l1(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	struct l1_fix f = { .c = c };
-	enum qf_err err = QF_OK;
+	size_t had = c->plan->n;
+	enum qf_err err;
 	uint32_t i, v;
 	uint64_t k;
 
+	/* what that leaves is seen anew */
+	err = straighten(c, why);
+	if (err || c->plan->n != had)
+		return err;
 	for (k = 0; k < c->walk.n_tables; k++)
 		f.damaged += leads_nowhere(&c->walk.table[k]);
 	for (i = 0; !err && i < c->walk.n_groups; i++) {

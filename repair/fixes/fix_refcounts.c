@@ -266,21 +266,46 @@ static enum qf_err plan_new_table(struct qf_rebuild *r, struct qf_why *why)
 	return err;
 }
 
+/* Empties the refcount table's entries from I to END, all of them at once. */
+static enum qf_err empty_entries(struct qf_rebuild *r, uint64_t i, uint64_t end,
+				 struct qf_why *why)
+{
+	uint64_t bytes = (end - i) * 8;
+	void *zeros = qf_mem_zalloc(1, bytes);
+	enum qf_err err;
+
+	if (!zeros)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the refcount table");
+	err = qf_plan_put(r->c->plan, r->problem[i],
+			  r->c->img->hdr.reftable_off + i * 8, zeros, bytes,
+			  why, "empty %" PRIu64 " refcount table entr%s",
+			  end - i, end - i == 1 ? "y" : "ies");
+	free(zeros);
+	return err;
+}
+
 static enum qf_err plan_entries(struct qf_rebuild *r, struct qf_why *why)
 {
-	const struct qf_image *img = r->c->img;
+	uint64_t n = r->c->img->reftable_entries, i, end;
 	enum qf_err err = QF_OK;
-	uint64_t i;
 
-	for (i = 0; !err && i < r->n && i < img->reftable_entries; i++)
-		if (r->fate[i] == QF_BLOCK_NEW || r->fate[i] == QF_BLOCK_DROP)
+	if (n > r->n)
+		n = r->n;
+	for (i = 0; !err && i < n; i = end) {
+		end = i + 1;
+		if (r->fate[i] == QF_BLOCK_NEW)
 			err = qf_plan_put64(r->c->plan, r->problem[i],
-					    img->hdr.reftable_off + i * 8,
+					    r->c->img->hdr.reftable_off + i * 8,
 					    r->off[i], why,
-					    r->off[i] ? "point the refcount "
-							"table entry to it"
-						      : "empty the refcount "
-							"table entry");
+					    "point the refcount table entry to "
+					    "it");
+		if (r->fate[i] != QF_BLOCK_DROP)
+			continue;
+		while (end < n && r->fate[end] == QF_BLOCK_DROP)
+			end++;
+		err = empty_entries(r, i, end, why);
+	}
 	return err;
 }
 

@@ -69,7 +69,8 @@ struct qf_plan {
 	bool snapshots_relisted;  /* the header led to no table of them: what
 				   * was read there were no snapshots */
 	bool cloned_beside_leaks; /* a leak may be what an owner had */
-	bool kept_unowned;	  /* refcounts and L1 table both were erased */
+	bool kept_unowned;	  /* what has no owner may be somebody's: the
+				   * counts were made without knowing whose */
 	uint64_t copied_bytes;	  /* of tables, for their second owners */
 	uint64_t grown_bytes;	  /* of data, for theirs */
 	uint64_t promised_bytes;  /* of data, for the owners of those tables */

@@ -20,6 +20,7 @@
 
 /* In this order: what others build upon first. */
 static qf_fix_fn *const fixes[] = {
+	qf_fix_start,	  /* that it is an image */
 	qf_fix_geometry,  /* in which units it is read */
 	qf_fix_header,	  /* what the image says of itself */
 	qf_fix_fields,	  /* and what others say of it */
@@ -107,7 +108,8 @@ static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 	if (!err)
 		err = qf_walk_gather(c->img, &c->walk, why);
 	if (!err)
-		err = qf_recount_make(&c->walk, o->jobs, 0, &c->recount, why);
+		err = qf_recount_make(&c->walk, o->jobs, 0, QF_RECOUNT_SOUND,
+				      &c->recount, why);
 	c->rep = rep;
 	return err;
 }
@@ -211,10 +213,10 @@ static void compare(struct qf_planner *m)
 		snprintf(m->reason, sizeof(m->reason),
 			 "the recheck finds as much wrong as before");
 	} else if (m->plan->limit < QF_RISK_DATA && !m->plan->leaks_only &&
-		   a->verdict == b->verdict && a->verdict != QF_VERDICT_CLEAN) {
+		   a->tables == b->tables && a->tables != QF_VERDICT_CLEAN) {
 		snprintf(m->reason, sizeof(m->reason),
 			 "what may be done at this risk leaves the image %s",
-			 qf_check_verdict(b->verdict));
+			 qf_check_verdict(b->tables));
 	} else {
 		m->refused = false;
 	}
@@ -280,7 +282,7 @@ static enum qf_err last_word(struct qf_planner *m, struct qf_fix_ctx *c,
 	size_t had = m->plan->n;
 	enum qf_err err = QF_OK;
 
-	if (m->after.verdict == QF_VERDICT_CLEAN)
+	if (m->after.tables == QF_VERDICT_CLEAN)
 		m->plan->kept_unowned = false;
 	if (had && qf_plan_gives_up(m->plan))
 		err = qf_mark_plan(m->plan, why);
@@ -324,7 +326,10 @@ static enum qf_err rounds(struct qf_planner *m,
 		err = look(&c, &check, rep, why);
 		if (!err) {
 			m->cluster_bytes = c.img->geo.cluster_bytes;
-			m->version = c.img->hdr.version;
+			/* no bit of version 3 is set in what may be 2 */
+			m->version = c.img->hdr.version_open
+					     ? 2
+					     : c.img->hdr.version;
 			co->at[co->n].gravity = gravity(rep);
 			co->at[co->n].leaks = rep->leaks;
 		}
@@ -463,7 +468,7 @@ enum qf_err qf_planner_plan(struct qf_io *io,
 	enum qf_err err = gated(io, opts, m, why);
 
 	if (err || opts->limit == QF_RISK_DATA || opts->leaks_only ||
-	    (m->refused ? &m->before : &m->after)->verdict == QF_VERDICT_CLEAN)
+	    (m->refused ? &m->before : &m->after)->tables == QF_VERDICT_CLEAN)
 		return err;
 	return look_beyond(io, opts, m, why);
 }

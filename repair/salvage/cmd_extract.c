@@ -25,19 +25,24 @@ static const char help[] =
 	"Usage: qfsck extract [OPTION]... IMAGE OUT|-\n"
 	"Writes the disk as a guest sees it to the new raw file OUT (with holes\n"
 	"for zeros), or to standard output: the active disk or a snapshot,\n"
-	"through the backing files, past damage. What cannot be read is zero and\n"
-	"is listed. The image is not changed.\n\n"
+	"through the backing files, past damage. What cannot be read is zero.\n"
+	"That is listed, and so is what qfsck check calls lost: also where an\n"
+	"erased table looks like an empty disk, and where there are bytes that\n"
+	"may be wrong. The image is not changed.\n\n"
 	"  -s, --snapshot=S       the disk as snapshot S (id or name) has it\n"
 	"      --hash             also tell the SHA-256 of the bytes written\n"
-	"      --map=FILE         write what was read and what was not, in the\n"
-	"                         format of GNU ddrescue, to the new FILE; without\n"
-	"                         this, to OUT.map, if something was not read\n"
+	"      --map=FILE         write what was read (+) and what is lost or in\n"
+	"                         doubt (-), in the format of GNU ddrescue, to the\n"
+	"                         new FILE; without this, to OUT.map, if\n"
+	"                         something is\n"
 	"      --output=FORMAT    what is told: human (the default) or json\n"
 	"  -p, --progress         show progress on standard error\n"
 	"  -U, --force-share      read an image that another program writes\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
-	"Exit codes: 0 all was read, 1 failed, or a part could not be read, 63\n"
-	"not a qcow2 image.\n";
+	"Exit codes: 0 all was read, 1 failed, or a part is lost or could not be\n"
+	"read, 63 not a qcow2 image.\n";
 
 static const struct option options[] = {
 	{ "snapshot", required_argument, NULL, 's' },
@@ -46,12 +51,14 @@ static const struct option options[] = {
 	{ "output", required_argument, NULL, 'O' },
 	{ "progress", no_argument, NULL, 'p' },
 	{ "force-share", no_argument, NULL, 'U' },
+	{ "format", required_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 }
 };
 
 struct args {
 	const char *snapshot, *map, *image, *out;
+	const char *format; /* the user's word on it, or NULL */
 	bool hash, json, progress, share;
 };
 
@@ -185,6 +192,19 @@ static enum qf_err name_map(struct job *j, struct qf_why *why)
 	return QF_ERR_IO;
 }
 
+/* Asks the judge: an erased table looks like an empty one to a reader. */
+static enum qf_err find_lost(struct job *j, uint32_t holder, struct qf_why *why)
+{
+	struct qf_loss loss = { .shared = j->a->share };
+	enum qf_err err;
+
+	qf_progress_start(j->a->image, j->a->progress);
+	err = qf_loss_tell(&loss, &j->chain, holder, j->x.guest, why);
+	qf_progress_stop();
+	qf_loss_free(&loss);
+	return err;
+}
+
 static enum qf_err prepare(struct job *j, struct qf_why *why)
 {
 	enum qf_err err;
@@ -199,6 +219,8 @@ static enum qf_err prepare(struct job *j, struct qf_why *why)
 		err = qf_disk_open(&j->chain, holder, &j->x.guest, why);
 	if (!err)
 		err = name_map(j, why);
+	if (!err)
+		err = find_lost(j, holder, why);
 	if (!err && !j->to_stdout)
 		err = create_out(j, why);
 	return err;
@@ -230,6 +252,7 @@ static enum qf_err extract(struct job *j, struct qf_why *why)
 	enum qf_err err;
 
 	j->x.hash = j->a->hash;
+	j->x.sparse = !j->to_stdout;
 	j->x.out = j->to_stdout ? to_stream : to_file;
 	j->x.ctx = j;
 	err = j->to_stdout ? QF_OK : set_length(j, why);
@@ -264,6 +287,8 @@ static void tell_json(const struct job *j)
 		qf_json_int(r, "start", j->x.lost[i].start);
 		qf_json_int(r, "length", j->x.lost[i].bytes);
 		qf_json_text(r, "reason", j->x.lost[i].reason);
+		if (j->x.lost[i].doubtful)
+			json_object_set_new(r, "doubtful", json_true());
 		json_array_append_new(list, r);
 	}
 	json_object_set_new(o, "lost", list);
@@ -274,26 +299,50 @@ static void tell_json(const struct job *j)
 	json_decref(o);
 }
 
+/* The stretches that are in doubt, or those that are gone. */
+static void list_lost(const struct job *j, bool doubtful)
+{
+	const struct qf_extract_lost *l = j->x.lost;
+	size_t i, n = 0;
+
+	for (i = 0; i < j->x.n_lost; i++, l++) {
+		if (l->doubtful != doubtful || n++ >= SHOWN)
+			continue;
+		fprintf(stderr, "  0x%" PRIx64 " to 0x%" PRIx64 ": %s\n",
+			l->start, l->start + l->bytes, l->reason);
+	}
+	if (n > SHOWN)
+		fprintf(stderr, "  ... and %zu more\n", n - SHOWN);
+}
+
 static void tell_lost(const struct job *j)
 {
+	const char *chain = j->chain.n > 1 ? " --backing-chain" : "";
+	const char *format = j->a->format ? "-f qcow2 " : "";
 	char size[32];
-	size_t i;
 
-	fprintf(stderr,
-		"qfsck: %s: %s of the disk could not be read and %s zeros:\n",
-		j->a->image, qf_text_bytes(j->x.lost_bytes, size, sizeof(size)),
-		j->x.n_lost == 1 ? "is" : "are");
-	for (i = 0; i < j->x.n_lost && i < SHOWN; i++)
-		fprintf(stderr, "  0x%" PRIx64 " to 0x%" PRIx64 ": %s\n",
-			j->x.lost[i].start,
-			j->x.lost[i].start + j->x.lost[i].bytes,
-			j->x.lost[i].reason);
-	if (j->x.n_lost > SHOWN)
-		fprintf(stderr, "  ... and %zu more\n", j->x.n_lost - SHOWN);
+	if (j->x.lost_bytes) {
+		fprintf(stderr,
+			"qfsck: %s: %s of the disk is lost or could not be "
+			"read; there are zeros instead:\n",
+			j->a->image,
+			qf_text_bytes(j->x.lost_bytes, size, sizeof(size)));
+		list_lost(j, false);
+	}
+	if (j->x.doubtful_bytes) {
+		fprintf(stderr,
+			"qfsck: %s: %s of the disk could be read but may be "
+			"wrong:\n",
+			j->a->image,
+			qf_text_bytes(j->x.doubtful_bytes, size, sizeof(size)));
+		list_lost(j, true);
+	}
 	if (j->map_name)
 		fprintf(stderr, "  All of it is listed in %s\n", j->map_name);
-	fprintf(stderr, "  Next: qfsck check %s tells what is wrong\n",
-		j->a->image);
+	fprintf(stderr,
+		"  Next: qfsck check %s--data%s %s tells what is wrong, and "
+		"qfsck repair %s-n %s what can be put right\n",
+		format, chain, j->a->image, format, j->a->image);
 }
 
 static int tell(const struct job *j)
@@ -333,6 +382,9 @@ static int take(struct args *a, int opt)
 	case 'U':
 		a->share = true;
 		return -1;
+	case 'f':
+		a->format = optarg;
+		return -1;
 	case 'h':
 		fputs(help, stdout);
 		return QF_EXIT_CLEAN;
@@ -346,7 +398,8 @@ static int parse(struct args *a, int argc, char **argv)
 	int opt, code;
 
 	optind = 1;
-	while ((opt = getopt_long(argc, argv, "s:pUh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "s:f:pUh", options, NULL)) !=
+	       -1) {
 		code = take(a, opt);
 		if (code >= 0)
 			return code;
@@ -376,7 +429,8 @@ int qf_cmd_extract(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	j.to_stdout = !strcmp(a.out, "-");
-	err = qf_open_image(a.image, QF_LOCK_READ, a.share, &j.img, &why);
+	err = qf_open_image(a.image, a.format, QF_LOCK_READ, a.share, &j.img,
+			    &why);
 	if (!err)
 		err = prepare(&j, &why);
 	if (!err)

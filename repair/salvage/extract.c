@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "repair/salvage/extract.h"
+#include "check/check.h"
 #include "lib/base/dynload.h"
 #include "lib/base/mem.h"
-#include "lib/base/pool.h"
 #include "repair/write/sink.h"
 
 #include <inttypes.h>
@@ -53,25 +53,49 @@ static enum qf_err no_memory(struct qf_why *why)
 			  "no memory to read the disk");
 }
 
-static bool note_lost(void *ctx, uint64_t start, uint64_t bytes,
-		      const char *reason)
+static bool note(struct qf_extract *x, const struct qf_extract_lost *more)
 {
-	struct qf_extract *x = ctx;
 	struct qf_extract_lost *last = NULL;
 
 	if (x->n_lost)
 		last = &x->lost[x->n_lost - 1];
-	x->lost_bytes += bytes;
-	if (last && last->start + last->bytes == start &&
-	    last->reason == reason) {
-		last->bytes += bytes;
+	if (last && last->start + last->bytes == more->start &&
+	    last->reason == more->reason && last->doubtful == more->doubtful) {
+		last->bytes += more->bytes;
 		return true;
 	}
 	if (!qf_mem_grow((void **)&x->lost, x->n_lost, &x->room,
 			 sizeof(*x->lost)))
 		return false;
-	x->lost[x->n_lost++] = (struct qf_extract_lost){ start, bytes, reason };
+	x->lost[x->n_lost++] = *more;
 	return true;
+}
+
+static bool note_lost(void *ctx, uint64_t start, uint64_t bytes,
+		      const char *reason)
+{
+	const struct qf_extract_lost l = { start, bytes, reason, false };
+	struct qf_extract *x = ctx;
+
+	x->lost_bytes += bytes;
+	return note(x, &l);
+}
+
+static bool note_doubt(void *ctx, uint64_t start, uint64_t bytes,
+		       const char *reason)
+{
+	const struct qf_extract_lost l = { start, bytes, reason, true };
+	struct qf_extract *x = ctx;
+
+	x->doubtful_bytes += bytes;
+	return note(x, &l);
+}
+
+static void step(const struct qf_extract *x)
+{
+	qf_progress_step(x->at / PIECE_BYTES,
+			 qf_mem_div_up(qf_disk_bytes(x->guest), PIECE_BYTES),
+			 "MiB");
 }
 
 static enum qf_err put(struct qf_extract *x, const void *buf, uint64_t len)
@@ -80,7 +104,32 @@ static enum qf_err put(struct qf_extract *x, const void *buf, uint64_t len)
 	    evp.DigestUpdate(x->digest, buf ? buf : zeros, len) != 1)
 		return qf_err_set(&x->why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "SHA-256 failed");
+	x->at += len;
 	return x->out(x->ctx, buf, len, &x->why);
+}
+
+/* Puts zeros out, in pieces only where each byte of them takes its time. */
+static enum qf_err put_zeros(struct qf_extract *x, uint64_t len)
+{
+	enum qf_err err = QF_OK;
+	uint64_t n;
+
+	if (x->sparse && !x->hash)
+		return put(x, NULL, len);
+	for (; !err && len; len -= n) {
+		n = len < PIECE_BYTES ? len : PIECE_BYTES;
+		err = put(x, NULL, n);
+		step(x);
+	}
+	return err;
+}
+
+/* How much of LEFT bytes is in the disk's block at OFF. */
+static uint64_t block(uint64_t off, uint64_t left)
+{
+	uint64_t n = BLOCK_BYTES - off % BLOCK_BYTES;
+
+	return n < left ? n : left;
 }
 
 /* Puts a buffer out, its blocks of zeros as zeros. */
@@ -91,11 +140,11 @@ static enum qf_err put_blocks(struct qf_extract *x, uint64_t len)
 	bool zero;
 
 	for (at = 0; !err && at < len; at = end) {
-		n = len - at < BLOCK_BYTES ? len - at : BLOCK_BYTES;
+		n = block(x->at, len - at);
 		zero = !memcmp(x->buf + at, zeros, n);
 		/* as long as the blocks are of the same kind */
 		for (end = at + n; end < len; end += n) {
-			n = len - end < BLOCK_BYTES ? len - end : BLOCK_BYTES;
+			n = block(x->at + end - at, len - end);
 			if (!memcmp(x->buf + end, zeros, n) != zero)
 				break;
 		}
@@ -104,30 +153,66 @@ static enum qf_err put_blocks(struct qf_extract *x, uint64_t len)
 	return err;
 }
 
-/* Piece number I of the disk; see qf_pool_fn. */
-static bool extract_piece(void *ctx, uint64_t i, unsigned int worker)
+static enum qf_err piece(struct qf_extract *x, uint64_t len)
 {
-	uint64_t off = i * (uint64_t)PIECE_BYTES, len;
-	struct qf_extract *x = ctx;
-	struct qf_disk_extent e;
+	enum qf_err err = qf_disk_read(x->guest, x->buf, len, x->at, note_lost,
+				       x, &x->why);
 
-	(void)worker;
-	len = qf_disk_bytes(x->guest) - off;
-	if (len > PIECE_BYTES)
-		len = PIECE_BYTES;
-	x->err = qf_disk_at(x->guest, off, len, &e, &x->why);
-	if (!x->err && e.zero && e.bytes == len) {
-		x->err = put(x, NULL, len);
-		return !x->err;
+	return err ? err : put_blocks(x, len);
+}
+
+/* The next stretch: all of it where there is nothing to be read. */
+static enum qf_err stretch(struct qf_extract *x)
+{
+	uint64_t left = qf_disk_bytes(x->guest) - x->at, n;
+	struct qf_disk_extent e;
+	enum qf_err err = qf_disk_at(x->guest, x->at, left, &e, &x->why);
+
+	if (err)
+		return err;
+	if (e.kind != QF_DISK_DATA && e.kind != QF_DISK_COMPRESSED) {
+		if (e.kind == QF_DISK_BAD || e.lost)
+			err = (e.kind == QF_DISK_BAD ? note_lost : note_doubt)(
+				      x, e.start, e.bytes, e.bad)
+				      ? QF_OK
+				      : QF_ERR_STOPPED;
+		return err ? err : put_zeros(x, e.bytes);
 	}
-	if (!x->err)
-		x->err = qf_disk_read(x->guest, x->buf, len, off, note_lost, x,
-				      &x->why);
-	if (x->err == QF_ERR_STOPPED)
-		x->err = no_memory(&x->why);
-	if (!x->err)
-		x->err = put_blocks(x, len);
-	return !x->err;
+	n = PIECE_BYTES - x->at % PIECE_BYTES;
+	return piece(x, n < left ? n : left);
+}
+
+/* What the guest had behind the end that the disk has now. */
+static enum qf_err lost_beyond(struct qf_extract *x)
+{
+	uint64_t at = qf_disk_bytes(x->guest), off;
+	const struct qf_range *r;
+
+	while ((r = qf_disk_lost_from(x->guest, at)) != NULL) {
+		off = r->off > at ? r->off : at;
+		at = r->off + r->len;
+		if (!note_lost(x, off, at - off,
+			       "it lies behind the end that the image states "
+			       "for the disk"))
+			return QF_ERR_STOPPED;
+	}
+	return QF_OK;
+}
+
+static enum qf_err all(struct qf_extract *x)
+{
+	enum qf_err err = QF_OK;
+
+	x->at = 0;
+	qf_disk_tell_doubts(x->guest, note_doubt, x);
+	while (!err && x->at < qf_disk_bytes(x->guest)) {
+		err = stretch(x);
+		step(x);
+	}
+	qf_disk_tell_doubts(x->guest, NULL, NULL);
+	if (!err)
+		err = lost_beyond(x);
+	return err == QF_ERR_STOPPED ? no_memory(&x->why) : err;
 }
 
 static enum qf_err start_hash(struct qf_extract *x)
@@ -166,14 +251,12 @@ static enum qf_err end_hash(struct qf_extract *x)
 
 enum qf_err qf_extract_run(struct qf_extract *x, struct qf_why *why)
 {
-	uint64_t n = qf_mem_div_up(qf_disk_bytes(x->guest), PIECE_BYTES);
 	enum qf_err err;
 
 	x->buf = qf_mem_zalloc(1, PIECE_BYTES);
 	err = x->buf ? start_hash(x) : no_memory(&x->why);
-	/* in order, so by one worker; the pool shows how far it is */
-	if (!err && !qf_pool_for(1, n, 1, extract_piece, x))
-		err = x->err;
+	if (!err)
+		err = all(x);
 	if (!err)
 		err = end_hash(x);
 	if (err && why)
@@ -204,7 +287,17 @@ static enum qf_err map_line(struct qf_sink *s, uint64_t start, uint64_t bytes,
 	return bytes ? qf_sink_write(s, line, (uint64_t)n, why) : QF_OK;
 }
 
-/* GNU ddrescue, "Mapfile structure": + is read, - is not readable. */
+/* From AT to END all was read, as far as the disk of SIZE bytes goes. */
+static enum qf_err map_read(struct qf_sink *s, uint64_t at, uint64_t end,
+			    uint64_t size, struct qf_why *why)
+{
+	uint64_t has = at > size ? at : end < size ? end : size;
+	enum qf_err err = map_line(s, at, has - at, '+', why);
+
+	return err ? err : map_line(s, has, end - has, '?', why);
+}
+
+/* GNU ddrescue, "Mapfile structure": + is read, - is not, or is in doubt. */
 static enum qf_err map_lines(const struct qf_extract *x, struct qf_sink *s,
 			     struct qf_why *why)
 {
@@ -222,13 +315,13 @@ static enum qf_err map_lines(const struct qf_extract *x, struct qf_sink *s,
 		end = x->lost[i].start + x->lost[i].bytes;
 		for (k = i + 1; k < x->n_lost && x->lost[k].start == end; k++)
 			end += x->lost[k].bytes;
-		err = map_line(s, at, x->lost[i].start - at, '+', why);
+		err = map_read(s, at, x->lost[i].start, size, why);
 		if (!err)
 			err = map_line(s, x->lost[i].start,
 				       end - x->lost[i].start, '-', why);
 		at = end;
 	}
-	return err ? err : map_line(s, at, size - at, '+', why);
+	return err || at >= size ? err : map_read(s, at, size, size, why);
 }
 
 enum qf_err qf_extract_map(const struct qf_extract *x, const char *name,

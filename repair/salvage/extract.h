@@ -10,15 +10,17 @@
 
 #include <stddef.h>
 
-/* A stretch of the disk that could not be read. */
+/* A stretch of the disk that is lost, or could not be read. */
 struct qf_extract_lost {
 	uint64_t start, bytes;
 	const char *reason; /* a fixed text */
+	bool doubtful;	    /* there are bytes, but they may be wrong */
 };
 
 struct qf_extract {
 	struct qf_disk *guest; /* the caller's */
 	bool hash;	       /* SHA-256 of all bytes, zeros included */
+	bool sparse;	       /* any number of zeros costs OUT nothing */
 	/* Gets the disk's bytes from first to last; BUF is NULL for zeros. */
 	enum qf_err (*out)(void *ctx, const void *buf, uint64_t len,
 			   struct qf_why *why);
@@ -27,17 +29,18 @@ struct qf_extract {
 	char sha256[65];
 	struct qf_extract_lost *lost; /* ascending, merged */
 	size_t n_lost, room;
-	uint64_t lost_bytes;
+	uint64_t lost_bytes, doubtful_bytes;
 	/* private */
 	void *digest;
 	unsigned char *buf;
-	enum qf_err err;
+	uint64_t at; /* bytes put out */
 	struct qf_why why;
 };
 
 /*
- * Reads the whole disk. Progress can be watched by qf_pool_watch: it counts
- * MiB. Errors: what OUT returns, QF_ERR_NOMEM, QF_ERR_UNSUPPORTED for an
+ * Reads the whole disk; what the tables do not map is passed over at once.
+ * What the guest has lost behind the end of the disk is in LOST too. Progress
+ * is counted in MiB. Errors: what OUT returns, QF_ERR_NOMEM, QF_ERR_UNSUPPORTED for an
  * encrypted disk. Free with qf_extract_free.
  */
 enum qf_err qf_extract_run(struct qf_extract *x, struct qf_why *why);

@@ -13,6 +13,11 @@
 static void say_state(FILE *out, const struct qf_report *rep)
 {
 	fprintf(out, "%s", qf_check_verdict(rep->verdict));
+	if (rep->absent && rep->tables != QF_VERDICT_CORRUPT)
+		fprintf(out,
+			" (a file that the disk needs is not there; its "
+			"own tables: %s)",
+			qf_check_verdict(rep->tables));
 	if (rep->corruptions)
 		fprintf(out, ", %" PRIu64 " corruption%s", rep->corruptions,
 			rep->corruptions == 1 ? "" : "s");
@@ -165,7 +170,7 @@ static void say_left(FILE *out, const struct qf_planner *m,
 
 	for (i = 0; i < rep->findings.n; i += same) {
 		row = qf_problem_get(f[i].problem);
-		if (row->severity < QF_SEV_LEAK) {
+		if (row->severity < QF_SEV_ABSENT) {
 			same = 1;
 			continue;
 		}
@@ -221,10 +226,11 @@ static void say_beyond(FILE *out, const struct qf_planner *m, const char *name)
 	if (m->beyond)
 		fprintf(out,
 			"%zu repair%s need%s --risk=%s: qfsck repair -y "
-			"\"%s\"\n",
+			"%s\"%s\"\n",
 			m->beyond, m->beyond == 1 ? "" : "s",
 			m->beyond == 1 ? "s" : "",
-			qf_problem_risk(m->beyond_risk), name);
+			qf_problem_risk(m->beyond_risk),
+			m->plan->base->believed ? "-f qcow2 " : "", name);
 }
 
 void qf_report_plan(FILE *out, const struct qf_image *img,

@@ -35,8 +35,17 @@ struct run {
 
 static int failed(const struct run *r, const struct qf_why *why)
 {
+	json_t *o;
+
 	fprintf(stderr, "qfsck: %s: %s%s%s\n", r->name, why->text,
 		why->next[0] ? "\n  Next: " : "", why->next);
+	if (r->o->json) {
+		o = qf_report_why_json(r->name, why);
+		json_dumpf(o, stdout, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
+		putchar('\n');
+		fflush(stdout);
+		json_decref(o);
+	}
 	return why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED;
 }
 
@@ -57,6 +66,8 @@ static enum qf_err read_anew(struct run *r, struct qf_why *why)
 	r->held = r->img;
 	r->img = NULL;
 	err = qf_io_file_open(r->name, &io, why);
+	if (!err)
+		io->believed = r->held->io->believed;
 	return err ? err : qf_image_open(io, &r->img, why);
 }
 
@@ -68,8 +79,8 @@ static int start(struct run *r)
 {
 	struct qf_why why = { 0 };
 	enum qf_resume done = QF_RESUME_NOTHING;
-	enum qf_err err =
-		qf_open_image(r->name, QF_LOCK_WRITE, false, &r->img, &why);
+	enum qf_err err = qf_open_image(r->name, r->o->format, QF_LOCK_WRITE,
+					false, &r->img, &why);
 
 	if (!err)
 		err = qf_report_resume(r->name, r->img->io, r->o->undo_file,
@@ -304,8 +315,10 @@ static enum qf_err recheck(struct run *r, struct qf_why *why)
 	struct qf_io *io;
 	enum qf_err err = qf_io_file_open(r->name, &io, why);
 
-	if (!err)
+	if (!err) {
+		io->believed = r->img->io->believed;
 		err = qf_image_open(io, &r->now, why);
+	}
 	return err ? err : qf_check_run(r->now, &opts, &r->real, why);
 }
 
@@ -431,7 +444,8 @@ static int make_copy(struct run *r)
 	enum qf_err err;
 
 	/* nobody may write to it while it is copied */
-	err = qf_open_image(r->name, QF_LOCK_READ, false, &img, &why);
+	err = qf_open_image(r->name, r->o->format, QF_LOCK_READ, false, &img,
+			    &why);
 	if (!err) {
 		err = qf_undokept_find(r->name, r->o->undo_file, img->io,
 				       &r->gave_up, &why);

@@ -26,6 +26,7 @@ struct qf_run_opts {
 	enum qf_run_bitmaps bitmaps;
 	const char *undo_file;	  /* NULL: beside the image */
 	const char *output_image; /* NULL: repair in place */
+	const char *format;	  /* the user's word on it (-f); NULL: none */
 	bool json, terminal;
 	bool leaks_only;
 	bool guess;  /* restore what the evidence does not prove */

@@ -183,7 +183,7 @@ static enum qf_err prove(const struct qf_plan *p, unsigned int jobs,
 	if (err)
 		return err;
 	err = qf_check_run(img, &opts, &rep, why);
-	if (!err && rep.verdict != QF_VERDICT_CLEAN)
+	if (!err && rep.tables != QF_VERDICT_CLEAN)
 		qf_trim_refuse(
 			t, rep.errors ? "a part of the image could not be read"
 				      : "without its free clusters the image "
@@ -254,7 +254,8 @@ static enum qf_err look(const struct qf_plan *p, unsigned int jobs,
 	t->cluster_bytes = img->geo.cluster_bytes;
 	err = qf_walk_gather(img, &walk, why);
 	if (!err)
-		err = qf_recount_make(&walk, jobs, 0, &recount, why);
+		err = qf_recount_make(&walk, jobs, 0, QF_RECOUNT_ALL, &recount,
+				      why);
 	if (!err && (recount.leaked || recount.too_low || recount.unknown))
 		qf_trim_refuse(t, "the refcounts are not right");
 	else if (!err)
@@ -396,7 +397,7 @@ static const char *must_not(const struct qf_plan *p,
 	if (p->base->block_dev)
 		return "a block device has no end to cut off, and is not "
 		       "punched";
-	if (rep->verdict != QF_VERDICT_CLEAN)
+	if (rep->tables != QF_VERDICT_CLEAN)
 		return "the image is not clean: a free cluster may be what a "
 		       "lost pointer led to";
 	if (rep->withhold || qf_plan_gives_up(p))

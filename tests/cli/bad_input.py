@@ -115,9 +115,9 @@ def may_run():
         return False
 
 
-def edited(name, *edits):
+def edited(name, *edits, sound="sound.qcow2"):
     """A sound image with (offset, struct format, value) put over it."""
-    shutil.copy("sound.qcow2", name)
+    shutil.copy(sound, name)
     with open(name, "r+b") as file:
         for offset, form, value in edits:
             file.seek(offset)
@@ -212,6 +212,96 @@ def truncated(tap):
                    "has a verdict", [str(done.returncode), *text(done)])
 
 
+# what is put over magic and version, and what stands where 72 bytes end
+STARTS = {
+    "no magic": ([(0, ">I", 0)], b"qcow2's 0x514649fb", 63),
+    "a magic with one bit turned": ([(0, ">I", 0x514649fa)],
+                                    b"0x514649fa", 63),
+    "version 0": ([(4, ">I", 0)], b"version 0", 63),
+    "version 9": ([(4, ">I", 9)], b"version 9", 1),
+    "neither": ([(0, ">Q", 0)], b"and a wrong version", 63),
+}
+# every command that reads an image, its exit code, and how it is called
+READERS = {"check": (2,), "info": (0,), "map": (0,), "du": (0,),
+           "owners": (0, "--host=0"), "guest": (0,),
+           "diff": (0, "sound.qcow2"), "extract": (0, "--hash"),
+           "viz": (0, "--export=map.svg"), "repair": (2, "-n")}
+
+
+def starts(tap):
+    """Magic or version alone are damaged: what to type is told, and works."""
+    old = os.path.abspath("old.qcow2")
+    qimg.build(old, "64M", ["write -P 1 0 1M"], compat="0.10")
+    rows = [("v3", "sound.qcow2", name, row) for name, row in STARTS.items()]
+    rows += [("v2", old, name, row) for name, row in STARTS.items()]
+    rows.append(("v2", old, "version 3", ([(4, ">I", 3)], b"version 3", 1)))
+    for layout, sound, name, (edits, words, code) in rows:
+        image = edited("start.qcow2", *edits, sound=sound)
+        before = open(image, "rb").read()
+        done = check(image)
+        tap.result(done.returncode == code and words in done.stderr
+                   and b"qfsck check -f qcow2 start.qcow2" in done.stderr
+                   and not done.stdout,
+                   f"{layout}, {name}: says what to type",
+                   [str(done.returncode), *text(done)])
+        done = check("-f", "qcow2", image)
+        tap.result(done.returncode == 2 and b"corrupt" in done.stdout
+                   and b"qfsck repair -n -f qcow2 start.qcow2" in done.stdout,
+                   f"{layout}, {name}: is read with -f qcow2", text(done))
+        for command, (status, *more) in READERS.items():
+            argv = [QFSCK, command, "-f", "qcow2", image, *more]
+            if command == "diff":
+                argv = [QFSCK, command, "-f", "qcow2", sound, image]
+            if command == "extract":
+                argv.append("start.raw")
+            done = subprocess.run(argv, capture_output=True, timeout=60,
+                                  stdin=subprocess.DEVNULL)
+            for made in ("start.raw", "start.raw.map", "map.svg"):
+                if os.path.exists(made):
+                    os.remove(made)
+            tap.result(done.returncode == status
+                       and open(image, "rb").read() == before,
+                       f"{layout}, {name}: {command} -f qcow2",
+                       [str(done.returncode), *text(done)])
+
+
+def other_words(tap):
+    """-f of another format, and of what is no qcow2 image."""
+    for command, (_, *more) in READERS.items():
+        argv = [QFSCK, command, "-f", "raw", *more, "sound.qcow2"]
+        if command == "extract":
+            argv.append("start.raw")
+        done = subprocess.run(argv, capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL)
+        tap.result(done.returncode == 63 and b'"raw"' in done.stderr,
+                   f"{command} -f raw", [str(done.returncode), *text(done)])
+    for name in ("zeros.raw", "random.raw", "letter.txt", "disk.qcow",
+                 "disk.vdi"):
+        if os.path.exists(name):
+            done = check("-f", "qcow2", name)
+            tap.result(done.returncode == 63 and b"-f qcow2" not in
+                       done.stderr, f"{name} is not believed", text(done))
+
+
+def doubtful_version(tap):
+    """A header that makes sense as either version: told, not put right."""
+    image = os.path.abspath("either.qcow2")
+    qimg.build(image, "64M", ["write -P 1 0 1M"], compat="0.10")
+    with open(image, "r+b") as file:
+        file.write(struct.pack(">IIQI", 0x514649fb, 0, 96, 8))
+        file.seek(96)
+        file.write(struct.pack(">II", 4, 104))
+    before = open(image, "rb").read()
+    done = check("-f", "qcow2", image)
+    tap.result(done.returncode == 2 and b"of version 2 or of version 3" in
+               done.stdout, "a version that cannot be told is told",
+               text(done))
+    done = subprocess.run([QFSCK, "repair", "-y", "-f", "qcow2", image],
+                          capture_output=True, timeout=60)
+    tap.result(done.returncode == 2 and open(image, "rb").read() == before,
+               "and is left as it is", text(done))
+
+
 def block_device(tap):
     made = subprocess.run(["losetup", "--find", "--show", "--read-only",
                            "sound.qcow2"], capture_output=True, text=True)
@@ -235,6 +325,9 @@ def main():
     lies(tap)
     wrapping_snapshot(tap)
     truncated(tap)
+    starts(tap)
+    other_words(tap)
+    doubtful_version(tap)
     block_device(tap)
     return tap.finish()
 

@@ -100,17 +100,137 @@ def whole():
 
 
 def missing():
-    """The base is gone: exit 1 only with --backing-chain."""
+    """The base is gone: exit 1, as qemu-img has it."""
     overlay("m1", "gone")
     overlay("m2", "m1")
     with_it = check(CHAIN, "m2")
     without = check("m2")
     return same((with_it[0], said(with_it[1][0])),
                 (1, [("m2", "unchecked", ["backing-missing"]),
-                     ("m1", "clean", ["backing-missing"]),
+                     ("m1", "unchecked", ["backing-missing"]),
                      ("gone", "unchecked", [])])) + \
         same((without[0], said(without[1][0])),
-             (0, [("m2", "clean", ["backing-missing"])]))
+             (1, [("m2", "unchecked", ["backing-missing"])])) + \
+        same(tools.qemu_check(at("m2"))[0], 1)
+
+
+def headline(*args):
+    return human(*args)[1].splitlines()[0].split(":")[1].strip()
+
+
+def no_start():
+    """A disk that cannot start: told first, and its tables all the same."""
+    notes = []
+    for name, base_name, fmt in (("ns1", "ns1-gone", "qcow2"),
+                                 ("ns2", "ns2", "qcow2"),
+                                 ("ns3", "plain.raw", "qcow9"),
+                                 ("ns4", "plain.raw", "qcow2"),
+                                 ("ns5", "plain.raw", "vdi")):
+        with open(at("plain.raw"), "wb") as file:
+            file.truncate(4 << 20)
+        make.build(at(name), "4M", ["write -P 1 0 1M"], cluster_size=4096)
+        tools.qemu_img("rebase", "-u", "-f", "qcow2", "-F",
+                       fmt.replace("9", "2"), "-b", base_name, at(name))
+        with qcow2.Image(at(name)) as image:    # what no program writes
+            off, length = image.extension(qcow2.EXT_BACKING_FORMAT)
+            image.write(off, fmt.encode())
+        for damage, tables, exit_code, verdict in (
+                (None, "are in order", 1, "unchecked"),
+                (leak, "have leaks", 1, "unchecked"),
+                (corrupt, None, 2, "corrupt")):
+            if damage:
+                damage(name)
+            for options in ((), (CHAIN,)):
+                status, reports = check(*options, name)
+                notes += same((status, reports[0]["verdict"],
+                               headline(*options, name)),
+                              (exit_code, verdict, verdict))
+                text = human(*options, name)[1]
+                if tables and "and %s" % tables not in text:
+                    notes.append("%s: not told: %s" % (name, tables))
+                if "no guest can start" not in text:
+                    notes.append(name + ": not told that it cannot start")
+        # qemu-img opens none of them, and follows a loop for ever
+        if name != base_name:
+            notes += same(tools.qemu_check(at(name))[0], 1)
+    return notes
+
+
+def no_start_repaired():
+    """Its own tables are repaired all the same, and it is not called clean."""
+    make.build(at("rp"), "4M", ["write -P 1 0 1M"], cluster_size=4096)
+    tools.qemu_img("rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", "gone",
+                   at("rp"))
+    with open(at("rp"), "rb") as file:
+        was = file.read()
+    corrupt("rp")
+    status, out, _ = tools.run([tools.qfsck_path(), "repair", "-y",
+                                "--output=json", "rp"], cwd=WORK)
+    report = tools.parse(out)
+    with open(at("rp"), "rb") as file:
+        now = file.read()
+    again = tools.run([tools.qfsck_path(), "repair", "-y", "--output=json",
+                       "rp"], cwd=WORK)
+    return same((status, report["verdict-before"], report["verdict-after"],
+                 [f["name"] for f in report["left"]], now == was),
+                (1, "corrupt", "unchecked", ["backing-missing"], True)) + \
+        same((again[0], tools.parse(again[1])["edits"]), (1, []))
+
+
+def no_data_file():
+    """The data file is gone, of the image or of a base of it."""
+    LAYOUTS["datafile"](at("nd0"))
+    overlay("nd1", "nd0", size="64M")
+    notes = same([check(n)[0] for n in ("nd0", "nd1")], [0, 0])
+    for name in os.listdir(WORK):
+        if name.startswith("nd0") and name != "nd0":
+            os.remove(at(name))
+    for name in ("nd0", "nd1"):
+        status, reports = check(name)
+        notes += same((status, reports[0]["verdict"],
+                       "data-file" in names(reports[0])),
+                      (1, "unchecked", True))
+        notes += same(tools.qemu_check(at(name))[0], 1)
+    return notes
+
+
+def known_formats():
+    """A format that QEMU knows and we do not read is no reason to stop."""
+    notes = []
+    for fmt in ("vmdk", "vdi", "vpc", "vhdx", "qed", "parallels", "qcow"):
+        tools.qemu_img("create", "-q", "-f", fmt, at("kf." + fmt), "4M")
+        overlay("kf-" + fmt, "kf." + fmt, fmt)
+        notes += same((fmt, tools.qemu_check(at("kf-" + fmt))[0]), (fmt, 0))
+        notes += same((fmt, check("kf-" + fmt)[0]), (fmt, 0))
+        # and without a recorded one
+        tools.qemu_img("rebase", "-u", "-f", "qcow2", "-b", "", at("kf-" + fmt))
+        with qcow2.Image(at("kf-" + fmt)) as image:
+            name = b"kf." + fmt.encode()
+            image.put("backing_file_offset", 1024)
+            image.put("backing_file_size", len(name))
+            image.write(1024, name)
+        notes += same((fmt, check("kf-" + fmt)[0]), (fmt, 0))
+    return notes
+
+
+def unreadable():
+    """An image that cannot be read has an object of JSON all the same."""
+    notes = []
+    with open(at("un.raw"), "wb") as file:
+        file.truncate(1 << 20)
+    for args, code in ((("nowhere",), 1), (("un.raw",), 63),
+                       ((CHAIN, "nowhere"), 1), (("-f", "raw", "un.raw"), 63),
+                       (("-r", "all", "nowhere"), 1)):
+        status, out, err = tools.run([tools.qfsck_path(), "check",
+                                      "--output=json", *args], cwd=WORK)
+        report = json.loads(out or b"{}")
+        notes += same((args, status, report.get("filename"),
+                       report.get("verdict")),
+                      (args, code, args[-1], "unchecked"))
+        if not report.get("error") or \
+                report.get("error", "-").encode() not in err:
+            notes.append("%s: error %s" % (args, report.get("error")))
+    return notes
 
 
 def loop():
@@ -122,7 +242,7 @@ def loop():
     return same((status, [r["verdict"] for r in reports]),
                 (1, ["unchecked"] * 3)) + \
         same(["backing-loop" in names(r) for r in reports], [True] * 3) + \
-        same(check("l1")[0], 0)
+        same(check("l1")[0], 1)
 
 
 def own_corruption_first():
@@ -135,13 +255,13 @@ def own_corruption_first():
 
 
 def damaged_base():
-    """A damaged base is a warning of the overlay, and 1 for the chain."""
+    """A damaged base is a warning of the overlay, and 2 for the chain."""
     base("d0")
     overlay("d1", "d0")
     corrupt("d0")
     status, reports = check(CHAIN, "d1")
     return same((status, said(reports[0])),
-                (1, [("d1", "unchecked", ["backing-damaged"]),
+                (2, [("d1", "clean", ["backing-damaged"]),
                      ("d0", "corrupt", ["l2-entry-reserved"])])) + \
         same(check("d1")[0], 0)
 
@@ -153,7 +273,7 @@ def leaking_base():
     leak("k0")
     status, reports = check(CHAIN, "k1")
     return same((status, said(reports[0])),
-                (3, [("k1", "leaks", []), ("k0", "leaks", ["refcount-leak"])]))
+                (3, [("k1", "clean", []), ("k0", "leaks", ["refcount-leak"])]))
 
 
 def modified_base():
@@ -179,11 +299,12 @@ def formats():
     overlay("f2", "f.qcow2", "raw", "1M")
     overlay("f3", "f.raw", "raw")
     notes = same(tools.qemu_check(at("f1"))[0], 1)
-    notes += same(check("f1")[1][0]["verdict"], "clean")
+    notes += same(check("f1")[1][0]["verdict"], "unchecked")
     notes += same((check(CHAIN, "f1")[0], names(check("f1")[1][0])),
                   (1, ["backing-format-wrong"]))
     notes += same((check(CHAIN, "f2")[0], names(check("f2")[1][0])),
-                  (0, ["backing-format-wrong"]))
+                  (0, ["backing-format-raw"]))
+    notes += same(tools.qemu_check(at("f2"))[0], 0)
     status, reports = check(CHAIN, "f3")
     return notes + same((status, said(reports[0])),
                         (0, [("f3", "clean", []), ("f.raw", "clean", [])]))
@@ -272,7 +393,7 @@ def base_as_an_argument():
         notes += same((status, out.count("l2-entry-reserved: ")), (2, 1))
         status, reports = check(CHAIN, *order)
         notes += same((status, {r["filename"]: r["verdict"] for r in reports}),
-                      (2, {"g0": "corrupt", "g1": "unchecked"}))
+                      (2, {"g0": "corrupt", "g1": "clean"}))
     return notes
 
 
@@ -322,7 +443,8 @@ def data_file_from_elsewhere():
         same(names(check("image", cwd=at("df"))[1][0]), [])
 
 
-for case in (whole, missing, loop, own_corruption_first, damaged_base,
+for case in (whole, missing, no_start, no_start_repaired, no_data_file,
+             known_formats, unreadable, loop, own_corruption_first, damaged_base,
              leaking_base, modified_base, formats, foreign_base, remote_base,
              names_as_qemu_resolves, base_in_use, one_base_many_overlays,
              base_as_an_argument, another_name_for_a_base, shorter_base, deep,

@@ -145,6 +145,82 @@ def damage():
                    [str(status), err, str(ranges)])
 
 
+def compared(*args):
+    """(status, what differs, what cannot be compared, stderr)."""
+    status, out, err = qfsck("diff", "--output=json", *args)
+    ranges = tools.parse(out)
+    return (status, [(r["start"], r["length"]) for r in ranges
+                     if not r.get("unknown")],
+            [(r["start"], r["length"]) for r in ranges if r.get("unknown")],
+            err)
+
+
+def erased_tables():
+    """What one side has lost cannot be compared with anything."""
+    path = os.path.join(WORK, "erased.qcow2")
+    copy = os.path.join(WORK, "erased-copy.qcow2")
+    make.build(path, "6M", ["write -P 1 0 1M", "write -P 2 4M 1M",
+                            ("snap", "s"), "write -P 3 512k 1M",
+                            "write -P 4 5M 64k"], cluster_size=4096)
+    tools.run(["cp", path, copy])
+    with qcow2.Image(path) as img:
+        img.write(img.l2_offset(0), bytes(4096))
+    span = 2 << 20
+    for more in ((), ("--content",)):
+        status, differs, lost, err = compared("--from=s", *more, path)
+        tap.result(status == 1 and lost == [(0, span)] and
+                   differs == [(5 << 20, 65536)] and
+                   "2 MiB of the disk cannot be compared" in err and
+                   "Next: qfsck check" in err,
+                   "an erased L2 table %s" % (more,),
+                   [str(status), str(differs), str(lost), err])
+        back = compared("--from=active", "--to=s", *more, path)
+        tap.result(back == (status, differs, lost, err),
+                   "the same from the other side", [str(back)])
+        for pair in ((path, copy), (copy, path)):
+            status, differs, lost, err = compared(*more, *pair)
+            tap.result(status == 1 and lost == [(0, span)] and
+                       bool(differs) == (not more),
+                       "and with another image",
+                       [str(status), str(differs), str(lost), err])
+    status, differs, lost, err = compared("--from=s", "--to=s", path)
+    tap.result(status == 0 and not differs and not lost and not err,
+               "a snapshot beside it", [str(differs), str(lost), err])
+    with qcow2.Image(copy) as img:
+        img.write(img.l2_offset(0), bytes(4096))
+    status, differs, lost, err = compared("--content", path, copy)
+    tap.result(status == 1 and not differs and lost == [(0, span)],
+               "lost on both sides is not alike", [str(differs), str(lost)])
+    path = os.path.join(WORK, "no-l1.qcow2")
+    make.build(path, "6M", ["write -P 1 0 1M", "write -P 2 4M 1M"],
+               cluster_size=4096)
+    tools.run(["cp", path, copy])
+    with qcow2.Image(path) as img:
+        img.write(img.l1_offset, bytes(8 * img.l1_size))
+    status, differs, lost, err = compared("--content", copy, path)
+    tap.result(status == 1 and not differs and lost == [(0, 3 * span)],
+               "an erased L1 table", [str(differs), str(lost), err])
+    status, out, err = qfsck("diff", copy, path)
+    tap.result(status == 1 and out.decode().splitlines()[1].split() ==
+               ["0", "0x600000", "cannot", "be", "compared"] and
+               b"0 B in 0 ranges" in out, "and for people", [out.decode()])
+
+
+def huge():
+    """A disk of exbibytes with little in it is compared at once."""
+    path = os.path.join(WORK, "huge.qcow2")
+    make.build(path, "2G", ["write -P 1 0 64k", "write -P 1 1G 64k",
+                            ("snap", "s"), "write -P 2 1G 64k"])
+    for size in (1 << 60, 1 << 62, 5 << 60):
+        with qcow2.Image(path) as img:
+            img.put("size", size)
+        for more in ((), ("--content",)):
+            status, differs, lost, err = compared("--from=s", *more, path)
+            tap.result(status == 0 and differs == [(1 << 30, 65536)] and
+                       not lost, "a disk of %d bytes %s" % (size, more),
+                       [str(status), str(differs), str(lost), err])
+
+
 def refusals():
     path = os.path.join(WORK, "plain.qcow2")
     make.build(path, "1M")
@@ -164,5 +240,7 @@ each_layout(tap, compare, lambda name: "snap" in name)
 precise()
 chains()
 damage()
+erased_tables()
+huge()
 refusals()
 sys.exit(tap.finish())

@@ -158,6 +158,124 @@ def damage():
                "a map beside standard output", [str(status), err])
 
 
+def rescued(path, *args):
+    """(status, what is told as JSON, bytes, map or None, stderr)."""
+    raw = path + ".out"
+    for name in (raw, raw + ".map"):
+        if os.path.exists(name):
+            os.remove(name)
+    status, out, err = qfsck("extract", "--output=json", *args, path, raw)
+    ranges = lines_of(raw + ".map") if os.path.exists(raw + ".map") else None
+    return status, tools.parse(out), read(raw), ranges, err
+
+
+def erased_with_snapshot():
+    """The active disk's tables are erased; those of the snapshot are not."""
+    path = os.path.join(WORK, "erased.qcow2")
+    make.build(path, "6M", ["write -P 1 0 1M", "write -P 2 4M 1M",
+                            ("snap", "s"), "write -P 3 512k 1M",
+                            "write -P 4 5M 64k"], cluster_size=4096)
+    whole, old = rescued(path), rescued(path, "-s", "s")
+    with qcow2.Image(path) as img:
+        img.write(img.l2_offset(0), bytes(4096))
+    status, told, data, ranges, err = rescued(path)
+    span = 2 << 20
+    tap.result(status == 1 and data == bytes(span) + whole[2][span:] and
+               ranges == [(0, span, "-"), (span, 2 * span, "+")] and
+               [(r["start"], r["length"]) for r in told["lost"]] ==
+               [(0, span)] and "2 MiB of the disk is lost" in err and
+               "Next: qfsck check --data %s" % path in err,
+               "an erased L2 table is lost, not empty",
+               [str(status), str(told), str(ranges), err])
+    tap.result(rescued(path, "-U") == (status, told, data, ranges, err),
+               "the same with --force-share")
+    tap.result(rescued(path, "-s", "s") == old and old[0] == 0 and
+               old[3] is None, "a snapshot beside it", [str(old[1])])
+
+
+def erased_l1():
+    path = os.path.join(WORK, "no-l1.qcow2")
+    make.build(path, "6M", ["write -P 1 0 1M", "write -P 2 4M 1M"],
+               cluster_size=4096)
+    with qcow2.Image(path) as img:
+        img.write(img.l1_offset, bytes(8 * img.l1_size))
+    size = 6 << 20
+    status, told, data, ranges, err = rescued(path)
+    tap.result(status == 1 and data == bytes(size) and
+               ranges == [(0, size, "-")] and
+               "6 MiB of the disk is lost" in err,
+               "an erased L1 table is a lost disk, not an empty one",
+               [str(status), str(told), str(ranges), err])
+    status, out, err = qfsck("extract", "--hash", "--map=" + path + ".m",
+                             path, "-")
+    tap.result(status == 1 and lines_of(path + ".m") == ranges and
+               "6 MiB of the disk is lost" in err,
+               "nor is its hash a sound disk's", [str(status), err])
+
+
+def erased_in_snapshot():
+    path = os.path.join(WORK, "snapless.qcow2")
+    make.build(path, "4M", ["write -P 1 0 1M", ("snap", "s"),
+                            "write -P 3 0 1M"], cluster_size=4096)
+    whole = rescued(path)
+    with qcow2.Image(path) as img:
+        l1 = img.snapshot(img.snapshots()[0], "l1_table_offset")
+        img.write(img.u64(l1) & qcow2.OFFSET_MASK, bytes(4096))
+    status, told, data, ranges, err = rescued(path, "-s", "s")
+    tap.result(status == 1 and data == bytes(4 << 20) and
+               ranges == [(0, 2 << 20, "-"), (2 << 20, 2 << 20, "+")],
+               "an erased table of a snapshot is that snapshot's loss",
+               [str(status), str(told), str(ranges), err])
+    tap.result(rescued(path) == whole and whole[0] == 0,
+               "and not the active disk's", [str(whole[1])])
+
+
+def erased_in_chain():
+    base = os.path.join(WORK, "base.qcow2")
+    top = os.path.join(WORK, "top.qcow2")
+    make.build(base, "8M", ["write -P 1 0 8M"], cluster_size=4096)
+    make.create(top, "8M", backing_file=base, backing_fmt="qcow2",
+                cluster_size=4096)
+    make.apply_steps(top, ["write -P 2 0 1M", "write -P 3 4M 1M"])
+    whole = rescued(top)
+    with qcow2.Image(base) as img:
+        img.write(img.l2_offset(2), bytes(4096))
+    status, told, data, ranges, err = rescued(top)
+    mb = 1 << 20
+    tap.result(status == 1 and data ==
+               whole[2][:5 * mb] + bytes(mb) + whole[2][6 * mb:] and
+               ranges == [(0, 5 * mb, "+"), (5 * mb, mb, "-"),
+                          (6 * mb, 2 * mb, "+")] and
+               "--backing-chain" in err,
+               "what a backing file has lost, where it shows through",
+               [str(status), str(told), str(ranges), err])
+    with qcow2.Image(top) as img:
+        img.write(img.l2_offset(0), bytes(4096))
+    status, told, data, ranges, err = rescued(top)
+    tap.result(status == 1 and ranges[0] == (0, 2 * mb, "-") and
+               data[:mb] == b"\1" * mb and told["lost"][0]["doubtful"] and
+               "older" in told["lost"][0]["reason"] and
+               "2 MiB of the disk could be read but may be wrong" in err,
+               "where the newer data are lost, the older are in doubt",
+               [str(status), str(told), str(ranges), err])
+
+
+def cut_disk():
+    """The size in the header was made smaller: the rest is lost as well."""
+    path = os.path.join(WORK, "halved.qcow2")
+    make.build(path, "4M", ["write -P 1 0 1M", "write -P 2 3M 64k"])
+    with qcow2.Image(path) as img:
+        img.put("size", 2 << 20)
+    report = tools.qfsck_check(path)[1]
+    lost = [(r["guest-offset"], r["length"]) for r in report["lost"]]
+    status, told, data, ranges, err = rescued(path)
+    tap.result(lost and status == 1 and len(data) == 2 << 20 and
+               [(r["start"], r["length"]) for r in told["lost"]] == lost and
+               [r[:2] for r in ranges if r[2] == "-"] == lost,
+               "what lies behind the stated end is told",
+               [str(lost), str(told), str(ranges), err])
+
+
 def missing_backing():
     path = os.path.join(WORK, "orphan.qcow2")
     tools.qemu_img("create", "-q", "-f", "qcow2", "-u", "-b", "gone", "-F",
@@ -199,6 +317,11 @@ stream()
 sparse()
 longer_than_a_file()
 damage()
+erased_with_snapshot()
+erased_l1()
+erased_in_snapshot()
+erased_in_chain()
+cut_disk()
 missing_backing()
 refusals()
 sys.exit(tap.finish())

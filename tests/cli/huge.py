@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap  # noqa: E402
@@ -91,6 +92,30 @@ def same_output(tap):
         tap.result(check(*argv) == want, f"{' '.join(argv)}: the same bytes")
 
 
+def extract(tap, name, size, cluster, writes):
+    """What is not mapped is passed over, not gone through."""
+    run("qemu-img", "create", "-q", "-f", "qcow2", "-o",
+        f"cluster_size={cluster}", IMG, str(min(size, 1 << 60)))
+    for at in writes:
+        run("qemu-io", "-c", f"write -P 7 {at} 64k", IMG)
+    with open(IMG, "r+b") as f:
+        f.seek(24)
+        f.write(struct.pack(">Q", size))
+    want = b"\7" * 65536
+    start = time.monotonic()
+    out = run(QFSCK, "extract", IMG, "raw")
+    seconds = time.monotonic() - start
+    found = os.path.getsize("raw") == size
+    with open("raw", "rb") as f:
+        for at in writes:
+            f.seek(at)
+            found = found and f.read(65536) == want
+    tap.result(out.returncode == 0 and found and seconds < 20 and
+               os.stat("raw").st_blocks * 512 <= len(writes) * 131072,
+               f"extract: {name}", [str(out), f"{seconds:.1f} s"])
+    os.remove("raw")
+
+
 def main():
     tap = Tap()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
@@ -98,6 +123,10 @@ def main():
         sparse(tap, "2^31 clusters of 512 bytes", 512, 1200 << 30)
         sparse(tap, "2^30 clusters of 64 KiB", 65536, 64 << 40)
         sparse(tap, "4 EiB", 65536, 4 << 60)
+        extract(tap, "1 EiB", 1 << 60, 2 << 20, (0, 1 << 45, (1 << 60) - 65536))
+        for size in (1 << 60, 4 << 60, 5 << 60, (1 << 63) - 4096):
+            extract(tap, f"a header that says {size}", size, 2 << 20,
+                    (0, 1 << 45))
         same_output(tap)
         one_table(tap)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 from tap import Tap                                         # noqa: E402
 from show import WORK, each_layout, qfsck, shown            # noqa: E402
 import make                                                 # noqa: E402
+import qcow2                                                # noqa: E402
 import tools                                                # noqa: E402
 
 tap = Tap()
@@ -102,6 +103,64 @@ def damaged_mapping():
                [str(status), err, str(found)])
 
 
+def lost_in(path, *args):
+    """(status, the lost stretches, stderr)."""
+    status, out, err = qfsck("map", "--output=json", *args, path)
+    return status, [(e["start"], e["length"], e["present"])
+                    for e in tools.parse(out) if e.get("lost")], err
+
+
+def erased_tables():
+    """An erased table is lost, and not a disk that maps nothing."""
+    path = os.path.join(WORK, "erased.qcow2")
+    make.build(path, "6M", ["write -P 1 0 1M", "write -P 2 4M 1M",
+                            ("snap", "s"), "write -P 3 512k 1M"],
+               cluster_size=4096)
+    with qcow2.Image(path) as img:
+        img.write(img.l2_offset(0), bytes(4096))
+    status, lost, err = lost_in(path)
+    tap.result(status == 1 and lost == [(0, 2 << 20, False)] and
+               "2 MiB of the disk is lost" in err and
+               "Next: qfsck check " + path in err, "an erased L2 table",
+               [str(status), str(lost), err])
+    tap.result(lost_in(path, "-U") == (status, lost, err),
+               "the same with --force-share")
+    status, lost, err = lost_in(path, "--start-offset=1M",
+                                "--max-length=64k")
+    tap.result(status == 1 and lost == [(1 << 20, 65536, False)],
+               "a part of it", [str(lost)])
+    status, lost, err = lost_in(path, "--start-offset=2M")
+    tap.result(status == 0 and not lost and not err, "what is not a part",
+               [str(lost), err])
+    status, lost, err = lost_in(path, "-s", "s")
+    tap.result(status == 0 and not lost and not err, "a snapshot beside it",
+               [str(lost), err])
+    status, out, _ = qfsck("map", path)
+    tap.result(status == 1 and out.decode().splitlines()[1].split()[:3] ==
+               ["0", "0x200000", "lost"], "and for people", [out.decode()])
+    path = os.path.join(WORK, "no-l1.qcow2")
+    make.build(path, "6M", ["write -P 1 0 1M", "write -P 2 4M 1M"],
+               cluster_size=4096)
+    with qcow2.Image(path) as img:
+        img.write(img.l1_offset, bytes(8 * img.l1_size))
+    status, lost, err = lost_in(path)
+    tap.result(status == 1 and lost == [(0, 6 << 20, False)] and
+               "6 MiB of the disk is lost" in err, "an erased L1 table",
+               [str(status), str(lost), err])
+
+
+def cut_disk():
+    path = os.path.join(WORK, "halved.qcow2")
+    make.build(path, "4M", ["write -P 1 0 1M", "write -P 2 3M 64k"])
+    with qcow2.Image(path) as img:
+        img.put("size", 2 << 20)
+    want = [(r["guest-offset"], r["length"], False)
+            for r in tools.qfsck_check(path)[1]["lost"]]
+    status, lost, err = lost_in(path)
+    tap.result(want and status == 1 and lost == want,
+               "what lies behind the stated end", [str(want), str(lost), err])
+
+
 def missing_backing():
     path = os.path.join(WORK, "orphan.qcow2")
     tools.qemu_img("create", "-q", "-f", "qcow2", "-u", "-b", "gone", "-F",
@@ -142,6 +201,8 @@ def refusals():
 each_layout(tap, compare)
 deep_chain()
 damaged_mapping()
+erased_tables()
+cut_disk()
 missing_backing()
 human()
 refusals()

@@ -6,6 +6,7 @@ import re
 import sys
 import tempfile
 import time
+import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
@@ -78,6 +79,54 @@ def lost(out, cluster):
                            cluster)}
 
 
+def marked(path, cluster):
+    """(status, the guest offsets marked in the map, those in doubt, OUT)."""
+    out = path + ".out"
+    status, told, _ = tools.run([tools.qfsck_path(), "extract",
+                                 "--output=json", "--map=" + out + ".map",
+                                 path, out])
+    doubt = {o for r in tools.parse(told)["lost"] if r.get("doubtful")
+             for o in range(r["start"], r["start"] + r["length"], cluster)}
+    bad = set()
+    with open(out + ".map") as file:
+        for start, length in re.findall(r"^(0x\S+) +(0x\S+) +-$",
+                                        file.read(), re.M):
+            bad |= set(range(int(start, 16), int(start, 16) + int(length, 16),
+                             cluster))
+    with open(out, "rb") as file:
+        data = file.read()
+    os.remove(out)
+    os.remove(out + ".map")
+    return status, bad, doubt, data
+
+
+def extracted(path, cluster, bad, long):
+    """What QEMU cannot read is marked, and what it reads is there: also a
+    stream that is too long, which is in doubt."""
+    theirs = path + ".theirs"
+    tools.run(["cp", path, theirs])
+    with qcow2.Image(theirs) as image:
+        for guest, pos, _ in image.compressed_entries():
+            if guest * cluster in bad:
+                image.put64(pos, 0)
+    tools.qemu_img("convert", "-O", "raw", theirs, theirs + ".raw")
+    with open(theirs + ".raw", "rb") as file:
+        want = file.read()
+    os.remove(theirs)
+    os.remove(theirs + ".raw")
+    status, lost_there, doubt, data = marked(path, cluster)
+    notes = []
+    if status != (1 if bad or long else 0):
+        notes.append("extract: exit %s" % status)
+    if lost_there != bad | long or doubt != long:
+        notes.append("extract marks %s, doubts %s" % (sorted(lost_there),
+                                                      sorted(doubt)))
+    if any(data[o:o + cluster] != want[o:o + cluster]
+           for o in range(0, len(want), cluster) if o not in bad):
+        notes.append("extract: not QEMU's bytes")
+    return notes
+
+
 def compare_with_qemu(kind, cluster, seed):
     """What qemu-io cannot read is what --all lists, cluster by cluster."""
     path = path_of("%s-%d-%d" % (kind, cluster, seed))
@@ -109,7 +158,9 @@ def compare_with_qemu(kind, cluster, seed):
         notes.append("lost: %s" % sorted(lost(out, cluster)))
     if status != (2 if found else 0):
         notes.append("exit %s" % status)
-    return notes
+    long = ranges([f for f in found if f["name"] == "compressed-length"],
+                  cluster)
+    return notes + extracted(path, cluster, bad, long)
 
 
 def one_finding_a_table():
@@ -217,6 +268,41 @@ def other_cluster():
     return []
 
 
+def longer_stream():
+    """A stream that goes on behind its cluster: QEMU's bytes, in doubt."""
+    path, cluster = path_of("longer"), 65536
+    make.build(path, "1M", ["write -c -P 1 0 64k", "write -c -P 2 64k 64k"])
+    text = b"".join(b"%d " % n for n in range(30000))[:cluster + 7000]
+    packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+    stream = packer.compress(text) + packer.flush()
+    with qcow2.Image(path) as image:
+        _, pos, _ = image.compressed_entries()[0]
+        end = image.file_size()
+        image.truncate(end + cluster)
+        image.write(end, stream)
+        image.set_refcount(end // cluster, 1)
+        image.put64(pos, qcow2.COMPRESSED | end |
+                    len(stream) // 512 << 62 - (image.cluster_bits - 8))
+    status, bad, doubt, data = marked(path, cluster)
+    notes = extracted(path, cluster, set(), {0})
+    if data[:cluster] != text[:cluster] or status != 1 or doubt != {0}:
+        notes.append("exit %s, marked %s, in doubt %s" % (status, bad, doubt))
+    return notes
+
+
+def the_map():
+    """qfsck map --data calls lost what does not inflate."""
+    path = path_of("tables")
+    notes = []
+    for args, want in ((("--data",), 13), ((), 0)):
+        status, out, _ = tools.run([tools.qfsck_path(), "map",
+                                    "--output=json", *args, path])
+        n = sum(e["length"] for e in tools.parse(out) if e.get("lost"))
+        if n != want * 4096 or status != (1 if want else 0):
+            notes.append("%s: exit %s, %d lost" % (args, status, n))
+    return notes
+
+
 def without_the_option():
     """No payload is read without --data."""
     path = path_of("tables")
@@ -235,7 +321,8 @@ for kind in ("zlib", "zstd"):
             tap.result(not notes, "%s, clusters of %d, seed %d: as qemu-io "
                        "reads" % (kind, cluster, seed), notes)
 for case in (one_finding_a_table, only_in_a_snapshot, shared_by_all,
-             one_for_a_million, other_cluster, without_the_option):
+             one_for_a_million, other_cluster, longer_stream, the_map,
+             without_the_option):
     notes = case()
     tap.result(not notes, case.__doc__.rstrip("."), notes)
 for name in sorted(LAYOUTS):

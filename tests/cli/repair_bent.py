@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(HERE, ".."))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 import oracle                                               # noqa: E402
+import qimg                                                 # noqa: E402
 import tools                                                # noqa: E402
 from tap import Tap                                         # noqa: E402
 
@@ -79,8 +80,41 @@ def untold(folder, guests, bent, onto):
     return faults
 
 
+def tables(folder, snapshot):
+    """An L1 entry of the disk, or of its snapshot, comes to name the table of
+    the other one at the same place."""
+    path = os.path.join(folder, "tables")
+    qimg.build(path, "720k", ["write -P %d %d 4k" % (n + 1, n * 12288)
+                              for n in range(40)] + [("snap", "one")] +
+               ["write -P %d %d 4k" % (n + 101, n * 36864)
+                for n in range(19)], cluster_size=4096)
+    states = [None, "one"]
+    sound = [oracle.guest(path, s) for s in states]
+    with qimg.Image(path) as image:
+        at = [image.l1_pos(0), image.snapshots()[0]]
+        at[1] = image.u64(at[1])
+        words = [image.u64(a) for a in at]
+        image.put64(at[snapshot], words[not snapshot])
+    faults = []
+    status, said, _ = tools.run([tools.qfsck_path(), "check", path])
+    if status != 2 or b"l1-entry-bent" not in said:
+        faults.append("check: %s" % status)
+    status, _ = oracle.repair(path, "-y")
+    for state, was in zip(states, sound):
+        bad = oracle.sectors_that_differ(was, oracle.guest(path, state))
+        if status or bad:
+            faults.append("%s: status %s, %d sectors are wrong" % (
+                state, status, len(bad)))
+    return faults
+
+
 def main():
     tap = Tap()
+    for snapshot in (0, 1):
+        with tempfile.TemporaryDirectory(prefix="qfsck-bent.") as folder:
+            faults = tables(folder, snapshot)
+        tap.result(not faults, "an L1 entry of %s names the other's table" % (
+            "the snapshot" if snapshot else "the disk"), faults)
     for judge, guests, bent, onto in (
             (told, (29, 30, 31, 32, 5, 62), 31, 62),
             (told, (28, 29, 30, 31, 5, 62), 30, 5),

@@ -90,11 +90,11 @@ def repaired(image, *options):
     return faults
 
 
-def same(layout, name, damage, but=None):
+def same(layout, name, damage, but=None, options=()):
     """After the repair the file has the bytes that it had, BUT for what is
     put right by hand in both."""
     image = damaged(layout, damage)
-    faults = repaired(image)
+    faults = repaired(image, *options)
     was = os.path.join(work, "was")
     shutil.copy(made[layout], was)
     for path in (image, was):
@@ -248,6 +248,52 @@ def luks():
                         image.put64(where(image), 0x200)))
 
 
+def first(magic, version):
+    """What the file begins with; None: as it is."""
+    def damage(image):
+        if magic is not None:
+            image.put_number(0, 4, magic)
+        if version is not None:
+            image.put_number(4, 4, version)
+    return damage
+
+
+def and_an_entry(image):
+    first(0, 9)(image)
+    _, pos, entry = image.normal_entries()[0]
+    image.put64(pos, entry | 1 << 57)
+
+
+def starts():
+    """Magic and version, by the user's word that it is a qcow2 image."""
+    word = ("-f", "qcow2")
+    for layout in sorted(LAYOUTS):
+        for magic, version in ((0, None), (0x514649fa, None), (None, 0),
+                               (None, 9), (None, 0x30000003), (0, 0)):
+            same(layout, "magic %s, version %s" % (magic, version),
+                 first(magic, version), options=word)
+    same("v2", "version 3", first(None, 3), options=word)
+    same("64k", "magic, version and an entry", and_an_entry, options=word)
+    image = damaged("4k", first(0, None))
+    before = oracle.sha(image)
+    status, said = oracle.repair(image, "-y")
+    tap.result(status == 63 and oracle.sha(image) == before and
+               "-f qcow2" in said, "without -f nothing is written",
+               ["status %d" % status, said[-900:]])
+    was = oracle.sha(sound("4k", LAYOUTS["4k"]))
+    status, out, _ = tools.run([tools.qfsck_path(), "check", "-r", "all",
+                                *word, image])
+    os.remove(image + ".qfsck-undo")
+    tap.result(status == 0 and oracle.sha(image) == was,
+               "check -r all -f qcow2", [out.decode()])
+    image = damaged("4k", first(0, None))
+    for more, want in ((("-p",), 2), (("-y", "--risk=none"), 2)):
+        status, said = oracle.repair(image, *more, *word)
+        tap.result(status == want and oracle.sha(image) == before and
+                   "qfsck repair -y -f qcow2" in said,
+                   "%s says what to type" % (more,), [said[-900:]])
+
+
 def bitmap_names():
     with tempfile.TemporaryDirectory(dir=work) as folder:
         image = os.path.join(folder, "image")
@@ -290,6 +336,7 @@ def main():
     units()
     pointers()
     luks()
+    starts()
     bitmap_names()
     in_use()
     return tap.finish()

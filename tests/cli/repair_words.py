@@ -76,6 +76,8 @@ CASES = (
     ("v3-65536", "bit 1", l2(is_data, lambda w: w | 2), RIGHT),
     (zeros, "bit 9 of zeros", l2(is_zeros, lambda w: w | 0x200, 1), TOLD),
     (zeros, "bit 1 of zeros", l2(is_zeros, lambda w: w | 2, 1), TOLD),
+    # bent to another's cluster: it goes on reading as zeros
+    (zeros, "zeros bent", l2(is_zeros, lambda w: w - 0x20000, 1), RIGHT),
     # a snapshot has the cluster at the same place
     ("snap-v3", "bits 0 and 9", l2(is_data, lambda w: w | 0x201), RIGHT),
     ("snap-v3", "high", l2(is_data, lambda w: w | 0x7f << 55, 3), RIGHT),
@@ -122,11 +124,26 @@ def faults_of(layout, edit, want, folder):
         trial.compare(key)
     status, _ = oracle.repair(ours, "-n")
     sound.close()
-    if want == RIGHT and (status or trial.lost):
-        faults.append("status %s, wrong are %s" % (status, trial.lost))
-    if want == TOLD and status != 2:
+    if want == RIGHT and trial.lost:
+        faults.append("wrong are %s" % trial.lost)
+    if status != {RIGHT: 0, TOLD: 2}[want]:
         faults.append("status %s" % status)
     return faults + said.splitlines()[:20] if faults else []
+
+
+def shows_the_base(folder):
+    """An empty entry of subclusters with a bit set: what it has no place for
+    goes on showing the backing file."""
+    path = os.path.join(folder, "over")
+    qimg.LAYOUTS["backing-extl2"](path)
+    with qimg.Image(path) as image:
+        guest, pos, _ = image.normal_entries()[0]
+        image.put64(pos - image.l2_entry_size, 1 << 30)
+    before = oracle.guest(path)
+    status, _ = oracle.repair(path, "-y")
+    bad = oracle.sectors_that_differ(before, oracle.guest(path))
+    return ["status %s, %d sectors read otherwise" % (status, len(bad))] \
+        if status or bad or guest != 1 else []
 
 
 def main():
@@ -136,6 +153,9 @@ def main():
             faults = faults_of(layout, edit, want, folder)
         tap.result(not faults, "%s, %s: %s" % (
             getattr(layout, "__name__", layout), name, want), faults)
+    with tempfile.TemporaryDirectory(prefix="qfsck-words.") as folder:
+        faults = shows_the_base(folder)
+    tap.result(not faults, "an empty entry shows the backing file", faults)
     return tap.finish()
 
 

@@ -178,6 +178,57 @@ static bool lose(void *ctx, uint64_t start, uint64_t bytes, const char *reason)
 	return !l->stop_at || l->n < l->stop_at;
 }
 
+/* What a judge calls lost: nothing where nothing is mapped, and in doubt
+ * where there is something. */
+static void lost_ranges(void **state)
+{
+	static unsigned char buf[DISK];
+	struct lost gone = { 0 }, doubts = { 0 };
+	struct qf_ranges r = { 0 };
+	struct qf_disk_extent e;
+	struct mini m;
+	struct view v;
+
+	(void)state;
+	mini_make(&m, &plain);
+	fill(&m, mini_data(&m, 4), 'x');
+	look_at(&v, mini_open(&m), QF_HOLDER_ACTIVE);
+	assert_false(at(&v, 0).lost);
+	assert_null(qf_disk_lost_from(v.g, 0));
+	assert_true(qf_ranges_add(&r, 2 * CLUSTER, 3 * CLUSTER));
+	assert_true(qf_ranges_add(&r, DISK, CLUSTER));
+	qf_disk_lose(v.g, 0, &r);
+	assert_int_equal(r.n, 0);
+	assert_int_equal(at(&v, 0).bytes, 2 * CLUSTER);
+	assert_true(at(&v, 0).zero);
+	e = at(&v, 2 * CLUSTER);
+	assert_int_equal(e.kind, QF_DISK_BAD);
+	assert_true(e.lost && e.bad && !e.zero && !e.present);
+	assert_int_equal(e.bytes, 2 * CLUSTER);
+	e = at(&v, 4 * CLUSTER);
+	assert_int_equal(e.kind, QF_DISK_DATA);
+	assert_true(e.lost && e.bad && e.present);
+	assert_int_equal(e.bytes, CLUSTER);
+	assert_false(at(&v, 5 * CLUSTER).lost);
+	assert_int_equal(qf_disk_lost_from(v.g, DISK)->off, DISK);
+
+	qf_disk_tell_doubts(v.g, lose, &doubts);
+	assert_int_equal(qf_disk_read(v.g, buf, DISK, 0, lose, &gone, NULL),
+			 QF_OK);
+	assert_int_equal(gone.n, 1);
+	assert_int_equal(gone.start[0], 2 * CLUSTER);
+	assert_int_equal(gone.bytes[0], 2 * CLUSTER);
+	assert_int_equal(doubts.n, 1);
+	assert_int_equal(doubts.start[0], 4 * CLUSTER);
+	assert_int_equal(buf[4 * CLUSTER], 'x');
+	doubts.n = 0;
+	doubts.stop_at = 1;
+	assert_int_equal(qf_disk_read(v.g, buf, DISK, 0, NULL, NULL, NULL),
+			 QF_ERR_STOPPED);
+	look_away(&v);
+	mini_free(&m);
+}
+
 static void read_errors(void **state)
 {
 	static unsigned char buf[DISK];
@@ -329,7 +380,7 @@ int main(void)
 		cmocka_unit_test(kinds),	  cmocka_unit_test(subclusters),
 		cmocka_unit_test(snapshots),	  cmocka_unit_test(read_errors),
 		cmocka_unit_test(compressed),	  cmocka_unit_test(garbage),
-		cmocka_unit_test(without_memory),
+		cmocka_unit_test(without_memory), cmocka_unit_test(lost_ranges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,7 @@ static enum qf_err try_open(struct qf_why *why)
 	enum qf_err err;
 
 	memset(why, 0, sizeof(*why));
-	err = qf_open_image(path, QF_LOCK_READ, false, &img, why);
+	err = qf_open_image(path, NULL, QF_LOCK_READ, false, &img, why);
 	if (!err)
 		qf_image_close(img);
 	return err;
@@ -69,14 +69,16 @@ static void an_image_is_opened_and_locked(void **state)
 	(void)state;
 	make(&m);
 	put_file(m.buf, m.bytes);
-	assert_int_equal(qf_open_image(path, QF_LOCK_WRITE, false, &img, &why),
+	assert_int_equal(qf_open_image(path, NULL, QF_LOCK_WRITE, false, &img,
+				       &why),
 			 QF_OK);
 	assert_int_equal(img->hdr.cluster_bits, 9);
 	assert_string_equal(img->io->name, path);
 	fd = open(path, O_RDONLY);
 	assert_int_equal(qf_lock_take(fd, QF_LOCK_READ, NULL), QF_ERR_BUSY);
 	/* with -U beside anyone, without a lock of its own */
-	assert_int_equal(qf_open_image(path, QF_LOCK_READ, true, &other, &why),
+	assert_int_equal(qf_open_image(path, NULL, QF_LOCK_READ, true, &other,
+				       &why),
 			 QF_OK);
 	qf_image_close(img);
 	assert_int_equal(qf_lock_take(fd, QF_LOCK_WRITE, NULL), QF_OK);
@@ -101,7 +103,8 @@ static void busy_says_how_to_go_on(void **state)
 	assert_non_null(strstr(why.text, "in use"));
 	assert_non_null(strstr(why.next, "-U"));
 	memset(&why, 0, sizeof(why));
-	assert_int_equal(qf_open_image(path, QF_LOCK_WRITE, false, &img, &why),
+	assert_int_equal(qf_open_image(path, NULL, QF_LOCK_WRITE, false, &img,
+				       &why),
 			 QF_ERR_BUSY);
 	assert_null(strstr(why.next, "-U"));
 	assert_null(img);
@@ -159,11 +162,12 @@ static void nobody_has_to_ask_why(void **state)
 	struct qf_image *img = NULL;
 
 	(void)state;
-	assert_int_equal(qf_open_image("/no/such", QF_LOCK_READ, false, &img,
-				       NULL),
+	assert_int_equal(qf_open_image("/no/such", NULL, QF_LOCK_READ, false,
+				       &img, NULL),
 			 QF_ERR_IO);
 	put_file("x", 1);
-	assert_int_equal(qf_open_image(path, QF_LOCK_READ, false, &img, NULL),
+	assert_int_equal(qf_open_image(path, NULL, QF_LOCK_READ, false, &img,
+				       NULL),
 			 QF_ERR_FOREIGN);
 	assert_null(img);
 }

@@ -223,7 +223,9 @@ static void compare_tally(const struct mini *m, unsigned int jobs,
 	size_t i;
 
 	assert_int_equal(qf_walk_gather(img, &w, NULL), QF_OK);
-	assert_int_equal(qf_recount_make(&w, jobs, max_bytes, &t, NULL), QF_OK);
+	assert_int_equal(qf_recount_make(&w, jobs, max_bytes, QF_RECOUNT_ALL,
+					 &t, NULL),
+			 QF_OK);
 	plain_count(&p, m, img);
 	assert_int_equal(t.clusters, p.clusters - 1);
 	for (c = 0; c < t.clusters; c++)
@@ -326,7 +328,9 @@ static void sound_images_have_no_trouble(void **state)
 			make_sound(&m, bits, order, &d);
 			img = mini_open(&m);
 			assert_int_equal(qf_walk_gather(img, &w, NULL), QF_OK);
-			assert_int_equal(qf_recount_make(&w, 2, 0, &t, NULL),
+			assert_int_equal(qf_recount_make(&w, 2, 0,
+							 QF_RECOUNT_ALL, &t,
+							 NULL),
 					 QF_OK);
 			assert_int_equal(t.n_troubles, 0);
 			assert_int_equal(t.leaked + t.too_low + t.overflow +
@@ -384,7 +388,8 @@ static void a_block_that_cannot_be_read(void **state)
 	assert_int_equal(qf_walk_gather(img, &w, NULL), QF_OK);
 	f.fail_off = mini_get64(&m, m.reftable_off);
 	f.fail_bytes = 1;
-	assert_int_equal(qf_recount_make(&w, 1, 0, &t, NULL), QF_OK);
+	assert_int_equal(qf_recount_make(&w, 1, 0, QF_RECOUNT_ALL, &t, NULL),
+			 QF_OK);
 	assert_int_equal(t.unknown, m.bytes / 512);
 	assert_int_equal(t.n_troubles, 1);
 	assert_int_equal(t.trouble[0].why, QF_TROUBLE_UNKNOWN);
@@ -414,7 +419,8 @@ static void figures_of_the_active_disk(void **state)
 	mini_packed(&m, 11, 100);
 	img = mini_open(&m);
 	assert_int_equal(qf_walk_gather(img, &w, NULL), QF_OK);
-	assert_int_equal(qf_recount_make(&w, 1, 0, &t, NULL), QF_OK);
+	assert_int_equal(qf_recount_make(&w, 1, 0, QF_RECOUNT_ALL, &t, NULL),
+			 QF_OK);
 	assert_int_equal(t.fig.allocated, 12);
 	assert_int_equal(t.fig.compressed, 1);
 	assert_int_equal(t.fig.fragmented, 2);

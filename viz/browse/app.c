@@ -178,8 +178,8 @@ void qf_app_reread(struct qf_app *a)
 	qf_job_drop(a->job);
 	a->job = NULL;
 	a->hex.searching = false;
-	if (!qf_open_image(a->img->io->name, QF_LOCK_READ, a->shared, &img,
-			   &why)) {
+	if (!qf_open_image(a->img->io->name, qf_open_format(a->img),
+			   QF_LOCK_READ, a->shared, &img, &why)) {
 		m = qf_model_first(img);
 		buf = qf_mem_zalloc(1, img->geo.cluster_bytes + 16);
 	}

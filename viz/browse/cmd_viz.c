@@ -32,11 +32,13 @@ static const char help[] =
 	"                         and save screens (size WxH, key NAME..., type\n"
 	"                         TEXT, click X Y, wait, save FILE)\n"
 	"  -U, --force-share      read an image that another program writes\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"  -h, --help             this text\n\n"
 	"Exit codes: 0 done, 1 not shown, 63 not qcow2.\n";
 
 struct args {
-	const char *export, *script, *colour;
+	const char *export, *script, *colour, *format;
 	bool hilbert, ascii, share;
 };
 
@@ -131,6 +133,7 @@ int qf_cmd_viz(int argc, char **argv)
 		{ "color", 0, QF_ARGS_TEXT, &a.colour },
 		{ "script", 0, QF_ARGS_TEXT, &a.script },
 		{ "force-share", 'U', QF_ARGS_FLAG, &a.share },
+		{ "format", 'f', QF_ARGS_TEXT, &a.format },
 		{ NULL, 0, QF_ARGS_FLAG, NULL },
 	};
 	struct qf_args args = {
@@ -154,7 +157,8 @@ int qf_cmd_viz(int argc, char **argv)
 		return qf_args_wrong("viz",
 				     "FILE must end in .svg, .png or .html",
 				     a.export);
-	err = qf_open_image(args.arg[0], QF_LOCK_READ, a.share, &img, &why);
+	err = qf_open_image(args.arg[0], a.format, QF_LOCK_READ, a.share, &img,
+			    &why);
 	if (err)
 		return qf_args_failed(args.arg[0], &why);
 	err = a.export ? draw(&a, img, args.arg[0], &why)

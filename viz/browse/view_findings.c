@@ -15,9 +15,10 @@
 #define UNFOLDED 20
 
 static const enum qf_tint tints[] = {
-	[QF_SEV_NOTE] = QF_TINT_NOTE, [QF_SEV_WARNING] = QF_TINT_WARN,
-	[QF_SEV_LEAK] = QF_TINT_WARN, [QF_SEV_UNREAD] = QF_TINT_BAD,
-	[QF_SEV_ERROR] = QF_TINT_BAD, [QF_SEV_FATAL] = QF_TINT_BAD,
+	[QF_SEV_NOTE] = QF_TINT_NOTE,  [QF_SEV_WARNING] = QF_TINT_WARN,
+	[QF_SEV_ABSENT] = QF_TINT_BAD, [QF_SEV_LEAK] = QF_TINT_WARN,
+	[QF_SEV_UNREAD] = QF_TINT_BAD, [QF_SEV_ERROR] = QF_TINT_BAD,
+	[QF_SEV_FATAL] = QF_TINT_BAD,
 };
 
 static const struct qf_finding *finding(const struct qf_app *a, size_t i)

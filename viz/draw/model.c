@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/draw/model_parts.h"
 #include "viz/show/unowned.h"
+#include "lib/model/open.h"
 #include "lib/base/mem.h"
 #include "lib/walk/owners.h"
 #include "lib/base/text.h"
@@ -362,7 +363,8 @@ bool qf_model_take_report(struct qf_model *m, struct qf_report *rep)
 enum qf_err qf_model_check(struct qf_image *img, bool shared,
 			   struct qf_report *rep, struct qf_why *why)
 {
-	const struct qf_check_opts opts = { .shared = shared };
+	const struct qf_check_opts opts = { .shared = shared,
+					    .format = qf_open_format(img) };
 	struct qf_image *own = NULL;
 	enum qf_err err;
 

@@ -283,8 +283,9 @@ static void draw_bars(struct pen *p)
 
 static void draw_findings(struct pen *p)
 {
-	static const uint32_t colours[] = { 0x2563eb, 0x9a6700, 0x9a6700,
-					    0xcf222e, 0xcf222e, 0xcf222e };
+	static const uint32_t colours[] = { 0x2563eb, 0x9a6700, 0xcf222e,
+					    0x9a6700, 0xcf222e, 0xcf222e,
+					    0xcf222e };
 	const struct qf_report *r = &p->s->model->report;
 	const struct qf_findings *l = &r->findings;
 	size_t i;

@@ -98,8 +98,6 @@ static int store(const struct qf_args *a, const struct qf_args_option *o)
 			return qf_args_wrong(a->command,
 					     "unknown output format", optarg);
 		break;
-	case QF_ARGS_IGNORE:
-		break;
 	}
 	return -1;
 }
@@ -133,7 +131,7 @@ static void gather(struct qf_args *a, struct qf_args_option *all)
 	const struct qf_args_option common[] = {
 		{ "output", 0, QF_ARGS_JSON, &a->json },
 		{ "force-share", 'U', QF_ARGS_FLAG, &a->share },
-		{ "format", 'f', QF_ARGS_IGNORE, NULL },
+		{ "format", 'f', QF_ARGS_TEXT, &a->format },
 	};
 	int n = 0;
 
@@ -183,7 +181,8 @@ int qf_args_open(const struct qf_args *a, struct qf_image **img)
 {
 	struct qf_why why = { 0 };
 
-	if (qf_open_image(a->arg[0], QF_LOCK_READ, a->share, img, &why))
+	if (qf_open_image(a->arg[0], a->format, QF_LOCK_READ, a->share, img,
+			  &why))
 		return qf_args_failed(a->arg[0], &why);
 	return -1;
 }

@@ -14,7 +14,6 @@ enum qf_args_kind {
 	QF_ARGS_TEXT,	/* const char **: the argument */
 	QF_ARGS_NUMBER, /* uint64_t *: decimal, 0x..., or with k, M, G, T */
 	QF_ARGS_JSON,	/* bool *: --output=human or json */
-	QF_ARGS_IGNORE, /* taken with its argument, without effect */
 };
 
 struct qf_args_option {
@@ -31,10 +30,11 @@ struct qf_args {
 	bool own; /* none of --output, -U and -f but what OPTION has */
 	int more; /* images beyond the one that is needed */
 	/* set: */
-	char **arg; /* the first argument behind the options */
-	int n;	    /* how many */
-	bool json;  /* --output=json */
-	bool share; /* -U */
+	char **arg;	    /* the first argument behind the options */
+	int n;		    /* how many */
+	bool json;	    /* --output=json */
+	bool share;	    /* -U */
+	const char *format; /* -f, or NULL */
 };
 
 #define QF_ARGS_MAX 20

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* qfsck diff. */
+#include "check/check.h"
 #include "cmd.h"
 #include "lib/model/open.h"
 #include "lib/base/text.h"
@@ -10,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char help[] =
 	"Usage: qfsck diff --from=S [--to=S] [OPTION]... IMAGE\n"
@@ -24,12 +26,16 @@ static const char help[] =
 	"                         two do not have them from the same place\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"  -U, --force-share      read an image that another program writes\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
 	"Without --content, a range differs where the two have their bytes from\n"
 	"different places; they may be alike all the same. The ranges end with\n"
-	"the new disk; where the old one is shorter, it counts as zeros.\n\n"
+	"the new disk; where the old one is shorter, it counts as zeros. What\n"
+	"qfsck check calls lost on one side, or what cannot be read, cannot be\n"
+	"compared: such ranges are told among the others, with a word for it.\n\n"
 	"Exit codes: 0 done, whether they differ or not; 1 not readable, or a\n"
-	"part is damaged, which then is said to differ; 63 not a qcow2 image.\n";
+	"part cannot be compared; 63 not a qcow2 image.\n";
 
 struct options {
 	bool content;
@@ -39,6 +45,7 @@ struct options {
 struct printing {
 	bool json;
 	uint64_t n;
+	uint64_t unknown; /* of them, that cannot be compared */
 };
 
 /* All that one side needs. */
@@ -48,33 +55,47 @@ struct side {
 	struct qf_disk *guest;
 };
 
-static bool print(void *ctx, uint64_t start, uint64_t bytes)
+static bool print(void *ctx, uint64_t start, uint64_t bytes, bool unknown)
 {
 	struct printing *p = ctx;
 
 	if (p->json)
-		printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 "}",
-		       p->n ? ",\n" : "[", start, bytes);
+		printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 "%s}",
+		       p->n ? ",\n" : "[", start, bytes,
+		       unknown ? ", \"unknown\": true" : "");
 	else if (!p->n)
 		printf("%-18s%s\n", "Offset", "Length");
-	if (!p->json)
+	if (!p->json && unknown)
+		printf("%#-18" PRIx64 "%#-18" PRIx64 "cannot be compared\n",
+		       start, bytes);
+	else if (!p->json)
 		printf("%#-18" PRIx64 "%#" PRIx64 "\n", start, bytes);
 	p->n++;
+	p->unknown += unknown;
 	return !ferror(stdout);
 }
 
 static enum qf_err open_side(struct side *s, const char *name,
-			     const char *state, bool share, struct qf_why *why)
+			     const char *state, const struct qf_args *a,
+			     struct qf_loss *loss, struct qf_why *why)
 {
 	enum qf_err err;
 	uint32_t holder;
 
-	err = qf_open_image(name, QF_LOCK_READ, share, &s->img, why);
+	err = qf_open_image(name, a->format, QF_LOCK_READ, a->share, &s->img,
+			    why);
 	if (!err)
 		err = qf_chain_open(s->img, true, &s->chain, why);
 	if (!err)
 		err = qf_map_holder(s->img, state, &holder, why);
-	return err ? err : qf_disk_open(&s->chain, holder, &s->guest, why);
+	if (!err)
+		err = qf_disk_open(&s->chain, holder, &s->guest, why);
+	if (err)
+		return err;
+	qf_progress_start(name, false);
+	err = qf_loss_tell(loss, &s->chain, holder, s->guest, why);
+	qf_progress_stop();
+	return err;
 }
 
 static void close_side(struct side *s)
@@ -84,9 +105,32 @@ static void close_side(struct side *s)
 	qf_image_close(s->img);
 }
 
-static int finish(const struct qf_diff *d, const struct printing *p,
-		  const char *name)
+static void tell_next(const char *name, const struct qf_diff_side *side)
 {
+	fprintf(stderr,
+		"  Next: qfsck check --data%s %s tells what is wrong, and qfsck "
+		"repair -n %s what can be put right\n",
+		side->chain->n > 1 ? " --backing-chain" : "", name, name);
+}
+
+static void tell_unknown(const struct qf_diff *d, const char *old,
+			 const char *new)
+{
+	char text[32];
+
+	fprintf(stderr,
+		"qfsck: %s: %s of the disk cannot be compared: they are lost "
+		"on one side, or damaged\n",
+		new, qf_text_bytes(d->unknown, text, sizeof(text)));
+	tell_next(new, &d->to);
+	if (strcmp(old, new))
+		tell_next(old, &d->from);
+}
+
+static int finish(const struct qf_diff *d, const struct printing *p,
+		  const char *old, const char *new)
+{
+	uint64_t n = p->n - p->unknown;
 	uint64_t from = qf_disk_bytes(d->from.guest);
 	uint64_t to = qf_disk_bytes(d->to.guest);
 	char text[32];
@@ -96,8 +140,8 @@ static int finish(const struct qf_diff *d, const struct printing *p,
 		printf("%s]\n", p->n ? "" : "[");
 	else
 		printf("%s%s in %" PRIu64 " range%s %s\n", p->n ? "\n" : "",
-		       qf_text_bytes(d->differs, text, sizeof(text)), p->n,
-		       p->n == 1 ? "" : "s",
+		       qf_text_bytes(d->differs, text, sizeof(text)), n,
+		       n == 1 ? "" : "s",
 		       d->content ? "differ"
 				  : "are not at the same place in both");
 	if (!p->json && from != to)
@@ -107,11 +151,7 @@ static int finish(const struct qf_diff *d, const struct printing *p,
 	code = qf_args_flush();
 	if (!d->unknown)
 		return code;
-	fprintf(stderr,
-		"qfsck: %s: of %s, the mapping or the data are damaged; they "
-		"are said to differ\n  Next: qfsck check %s tells what is "
-		"wrong\n",
-		name, qf_text_bytes(d->unknown, text, sizeof(text)), name);
+	tell_unknown(d, old, new);
 	return QF_EXIT_FAILED;
 }
 
@@ -121,14 +161,15 @@ static int diff(const struct qf_args *a, const struct options *o)
 	struct side from = { 0 }, to = { 0 };
 	struct printing p = { .json = a->json };
 	struct qf_diff d = { .content = o->content, .range = print, .ctx = &p };
+	struct qf_loss loss = { .shared = a->share };
 	struct qf_why why = { 0 };
 	enum qf_err err;
 	int code;
 
-	err = open_side(&from, old, o->from, a->share, &why);
+	err = open_side(&from, old, o->from, a, &loss, &why);
 	if (!err) {
 		name = new;
-		err = open_side(&to, new, o->to, a->share, &why);
+		err = open_side(&to, new, o->to, a, &loss, &why);
 	}
 	if (!err) {
 		d.from = (struct qf_diff_side){ &from.chain, from.guest };
@@ -138,7 +179,8 @@ static int diff(const struct qf_args *a, const struct options *o)
 	if (err && err != QF_ERR_STOPPED)
 		code = qf_args_failed(name, &why);
 	else
-		code = finish(&d, &p, name);
+		code = finish(&d, &p, old, new);
+	qf_loss_free(&loss);
 	close_side(&from);
 	close_side(&to);
 	return code;

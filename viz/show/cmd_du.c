@@ -23,7 +23,8 @@ static const char help[] =
 	"      --ranges           with --if-deleted: also where in the file\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"  -U, --force-share      read an image that another program writes\n"
-	"  -f, --format=FMT       accepted for compatibility, without effect\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
 	"Sizes count whole clusters of the file. \"Exclusive\" is what only this\n"
 	"one needs, its own tables included.\n";

@@ -21,7 +21,8 @@ static const char help[] =
 	"      --backing-chain    the backing files too, down to the last\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"  -U, --force-share      accepted for compatibility, without effect\n"
-	"  -f, --format=FMT       accepted for compatibility, without effect\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
 	"Exit codes: 0 shown, 1 not readable (or, with --backing-chain, the\n"
 	"chain is broken), 63 not a qcow2 image.\n";
@@ -273,7 +274,7 @@ int qf_cmd_info(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	/* no lock: the header can be read while others write the disk */
-	if (qf_open_image(a.arg[0], QF_LOCK_READ, true, &img, &why))
+	if (qf_open_image(a.arg[0], a.format, QF_LOCK_READ, true, &img, &why))
 		return qf_args_failed(a.arg[0], &why);
 	info = calloc(1, sizeof(*info));
 	if (!info || qf_info_make(img, info, &why)) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* qfsck map. */
+#include "check/check.h"
 #include "cmd.h"
 #include "lib/model/open.h"
 #include "lib/base/text.h"
@@ -14,23 +15,29 @@
 static const char help[] =
 	"Usage: qfsck map [OPTION]... IMAGE\n"
 	"Tells which stretches of the disk are data, zeros or not mapped, and\n"
-	"in which file of the backing chain they lie, as qemu-img map does.\n\n"
+	"in which file of the backing chain they lie, as qemu-img map does; and\n"
+	"which are lost, as qfsck check has it.\n\n"
 	"  -s, --snapshot=S       the disk as snapshot S (id or name) has it\n"
 	"      --start-offset=N   begin there; k, M, G, T can follow a number\n"
 	"      --max-length=N     and end after so many bytes\n"
-	"      --output=FORMAT    human (the default: data only) or json (all)\n"
+	"      --data             inflate every compressed cluster: one that is\n"
+	"                         damaged is lost\n"
+	"      --output=FORMAT    human (the default: data, and what is lost or\n"
+	"                         damaged) or json (all)\n"
 	"  -U, --force-share      read an image that another program writes\n"
-	"  -f, --format=FMT       accepted for compatibility, without effect\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
-	"Exit codes: 0 all is told, 1 not readable, or a part of the mapping is\n"
-	"damaged (it is told where), 63 not a qcow2 image.\n";
+	"Exit codes: 0 all is told, 1 not readable, or a part is lost or its\n"
+	"mapping is damaged (it is told where), 63 not a qcow2 image.\n";
 
 struct printing {
 	const struct qf_chain *chain;
 	const char *name;
 	bool json;
-	uint64_t n;   /* lines */
-	uint64_t bad; /* bytes whose mapping is damaged */
+	uint64_t n;    /* lines */
+	uint64_t lost; /* bytes that the judge calls lost */
+	uint64_t bad;  /* others whose mapping is damaged */
 };
 
 /* A place in an encrypted file tells nothing: its bytes are no data. */
@@ -51,6 +58,8 @@ static void print_json(struct printing *p, const struct qf_disk_extent *e)
 	       e->data ? "true" : "false");
 	if (has_offset(p, e))
 		printf(", \"offset\": %" PRIu64, e->host_off);
+	if (e->lost)
+		printf(", \"lost\": true");
 	if (e->bad)
 		printf(", \"error\": \"%s\"", e->bad);
 	printf("}");
@@ -69,7 +78,8 @@ static void print_human(struct printing *p, const struct qf_disk_extent *e)
 		printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to",
 		       "File");
 	if (e->bad)
-		snprintf(place, sizeof(place), "damaged");
+		snprintf(place, sizeof(place), "%s",
+			 e->lost ? "lost" : "damaged");
 	else if (has_offset(p, e))
 		snprintf(place, sizeof(place), "0x%" PRIx64, e->host_off);
 	else
@@ -85,7 +95,9 @@ static bool print(void *ctx, const struct qf_disk_extent *e)
 {
 	struct printing *p = ctx;
 
-	if (e->bad)
+	if (e->lost)
+		p->lost += e->bytes;
+	else if (e->bad)
 		p->bad += e->bytes;
 	if (p->json)
 		print_json(p, e);
@@ -96,14 +108,33 @@ static bool print(void *ctx, const struct qf_disk_extent *e)
 
 struct options {
 	const char *snapshot;
+	bool data;
 	uint64_t start, bytes;
 };
 
-static int finish(struct printing *p, uint64_t start)
+static void tell_damage(const struct printing *p, const struct options *o)
 {
-	const struct qf_disk_extent nothing = { .start = start,
+	char text[32];
+
+	if (p->lost)
+		fprintf(stderr, "qfsck: %s: %s of the disk is lost\n", p->name,
+			qf_text_bytes(p->lost, text, sizeof(text)));
+	if (p->bad)
+		fprintf(stderr,
+			"qfsck: %s: of %s of the disk, the mapping is "
+			"damaged\n",
+			p->name, qf_text_bytes(p->bad, text, sizeof(text)));
+	fprintf(stderr,
+		"  Next: qfsck check%s%s %s tells what is wrong, and qfsck "
+		"repair -n %s what can be put right\n",
+		o->data ? " --data" : "",
+		p->chain->n > 1 ? " --backing-chain" : "", p->name, p->name);
+}
+
+static int finish(struct printing *p, const struct options *o)
+{
+	const struct qf_disk_extent nothing = { .start = o->start,
 						.host_off = QF_NOWHERE };
-	char bad[32];
 	int code;
 
 	/* an empty range is one empty stretch, as qemu-img has it */
@@ -112,19 +143,45 @@ static int finish(struct printing *p, uint64_t start)
 	if (p->json)
 		printf("]\n");
 	code = qf_args_flush();
-	if (!p->bad)
+	if (!p->lost && !p->bad)
 		return code;
-	fprintf(stderr,
-		"qfsck: %s: of %s of the disk, the mapping is damaged\n"
-		"  Next: qfsck check %s tells what is wrong\n",
-		p->name, qf_text_bytes(p->bad, bad, sizeof(bad)), p->name);
+	tell_damage(p, o);
 	return QF_EXIT_FAILED;
+}
+
+/* The stretches, and behind the disk's end what the guest has lost there. */
+static enum qf_err run(struct qf_disk *g, const struct options *o,
+		       struct printing *p, struct qf_why *why)
+{
+	uint64_t end = o->bytes > UINT64_MAX - o->start ? UINT64_MAX
+							: o->start + o->bytes;
+	uint64_t at = qf_disk_bytes(g);
+	struct qf_disk_extent e = { .kind = QF_DISK_BAD,
+				    .host_off = QF_NOWHERE,
+				    .lost = true,
+				    .bad = "it lies behind the end that the "
+					   "image states for the disk" };
+	const struct qf_range *r;
+	enum qf_err err = qf_map_run(g, o->start, o->bytes, print, p, why);
+
+	at = at > o->start ? at : o->start;
+	while (!err && (r = qf_disk_lost_from(g, at)) != NULL && r->off < end) {
+		e.start = r->off > at ? r->off : at;
+		at = r->off + r->len < end ? r->off + r->len : end;
+		e.bytes = at - e.start;
+		if (e.bytes && !print(p, &e))
+			err = QF_ERR_STOPPED;
+		if (at == end)
+			break;
+	}
+	return err;
 }
 
 static int map(struct qf_image *img, const struct qf_args *a,
 	       const struct options *o)
 {
 	struct printing p = { .name = a->arg[0], .json = a->json };
+	struct qf_loss loss = { .shared = a->share, .data = o->data };
 	struct qf_disk *g = NULL;
 	struct qf_why why = { 0 };
 	struct qf_chain chain;
@@ -138,14 +195,20 @@ static int map(struct qf_image *img, const struct qf_args *a,
 	if (!err)
 		err = qf_disk_open(&chain, holder, &g, &why);
 	if (!err) {
+		qf_progress_start(p.name, false);
+		err = qf_loss_tell(&loss, &chain, holder, g, &why);
+		qf_progress_stop();
+	}
+	if (!err) {
 		p.chain = &chain;
 		qf_disk_look_into_holes(g);
-		err = qf_map_run(g, o->start, o->bytes, print, &p, &why);
+		err = run(g, o, &p, &why);
 	}
 	if (err && err != QF_ERR_STOPPED)
 		code = qf_args_failed(p.name, &why);
 	else
-		code = finish(&p, o->start);
+		code = finish(&p, o);
+	qf_loss_free(&loss);
 	qf_disk_close(g);
 	qf_chain_close(&chain);
 	return code;
@@ -158,6 +221,7 @@ int qf_cmd_map(int argc, char **argv)
 		{ "snapshot", 's', QF_ARGS_TEXT, &o.snapshot },
 		{ "start-offset", 0, QF_ARGS_NUMBER, &o.start },
 		{ "max-length", 'l', QF_ARGS_NUMBER, &o.bytes },
+		{ "data", 0, QF_ARGS_FLAG, &o.data },
 		{ 0 }
 	};
 	struct qf_args a = { .command = "map",

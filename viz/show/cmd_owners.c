@@ -32,7 +32,8 @@ static const char help[] =
 	"      --output=FORMAT    human (the default) or json\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
 	"  -U, --force-share      read an image that another program writes\n"
-	"  -f, --format=FMT       accepted for compatibility, without effect\n"
+	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
+	"                         its magic or its version is damaged\n"
 	"      --help             this text\n\n"
 	"Numbers are decimal, 0x..., or with k, M, G, T behind them.\n";
 

@@ -11,6 +11,7 @@
 struct state {
 	struct qf_diff *d;
 	uint64_t start, bytes; /* the range that may still grow */
+	bool unknown;	       /* it cannot be compared */
 	unsigned char *a, *b;  /* PIECE_BYTES each, if content counts */
 	uint64_t lost;	       /* bytes of the piece that were not readable */
 };
@@ -20,13 +21,13 @@ static bool flush(struct state *s)
 	uint64_t bytes = s->bytes;
 
 	s->bytes = 0;
-	s->d->differs += bytes;
-	return !bytes || s->d->range(s->d->ctx, s->start, bytes);
+	*(s->unknown ? &s->d->unknown : &s->d->differs) += bytes;
+	return !bytes || s->d->range(s->d->ctx, s->start, bytes, s->unknown);
 }
 
-static bool differs(struct state *s, uint64_t start, uint64_t bytes)
+static bool add(struct state *s, uint64_t start, uint64_t bytes, bool unknown)
 {
-	if (s->bytes && s->start + s->bytes == start) {
+	if (s->bytes && s->start + s->bytes == start && s->unknown == unknown) {
 		s->bytes += bytes;
 		return true;
 	}
@@ -34,6 +35,7 @@ static bool differs(struct state *s, uint64_t start, uint64_t bytes)
 		return false;
 	s->start = start;
 	s->bytes = bytes;
+	s->unknown = unknown;
 	return true;
 }
 
@@ -72,6 +74,8 @@ static bool same_place(const struct state *s, const struct qf_disk_extent *a,
 	const struct qf_chain_node *na = &s->d->from.chain->node[a->depth];
 	const struct qf_chain_node *nb = &s->d->to.chain->node[b->depth];
 
+	if (a->lost || b->lost)
+		return false;
 	if (a->kind == QF_DISK_BAD || b->kind == QF_DISK_BAD)
 		return a->kind == b->kind && a->bad == b->bad && !a->entry &&
 		       !b->entry && same_file(na->io, nb->io);
@@ -120,13 +124,12 @@ static enum qf_err compare_piece(struct state *s, uint64_t off, uint64_t bytes,
 		err = read_side(s, &s->d->to, s->b, off, bytes, why);
 	if (err)
 		return err;
-	if (s->lost) {
-		s->d->unknown += bytes;
-		return differs(s, off, bytes) ? QF_OK : QF_ERR_STOPPED;
-	}
+	if (s->lost)
+		return add(s, off, bytes, true) ? QF_OK : QF_ERR_STOPPED;
 	for (at = 0; at < bytes; at += n) {
 		n = bytes - at < SECTOR ? bytes - at : SECTOR;
-		if (memcmp(s->a + at, s->b + at, n) && !differs(s, off + at, n))
+		if (memcmp(s->a + at, s->b + at, n) &&
+		    !add(s, off + at, n, false))
 			return QF_ERR_STOPPED;
 	}
 	return QF_OK;
@@ -145,11 +148,27 @@ static enum qf_err compare(struct state *s, uint64_t off, uint64_t bytes,
 	return err;
 }
 
+/* What the new disk has lost behind its end. */
+static enum qf_err lost_beyond(struct state *s)
+{
+	uint64_t at = qf_disk_bytes(s->d->to.guest), off;
+	const struct qf_range *r;
+
+	while ((r = qf_disk_lost_from(s->d->to.guest, at)) != NULL) {
+		off = r->off > at ? r->off : at;
+		at = r->off + r->len;
+		if (!add(s, off, at - off, true))
+			return QF_ERR_STOPPED;
+	}
+	return QF_OK;
+}
+
 static enum qf_err run(struct state *s, struct qf_why *why)
 {
 	uint64_t end = qf_disk_bytes(s->d->to.guest), at, n;
 	struct qf_disk_extent a, b;
 	enum qf_err err = QF_OK;
+	bool unknown;
 
 	for (at = 0; !err && at < end; at += n) {
 		err = look(&s->d->from, at, end - at, &a, why);
@@ -160,15 +179,15 @@ static enum qf_err run(struct state *s, struct qf_why *why)
 		n = b.bytes;
 		if (same_place(s, &a, &b))
 			continue;
-		if (a.kind == QF_DISK_BAD || b.kind == QF_DISK_BAD)
-			s->d->unknown += n;
-		else if (s->d->content) {
+		unknown = a.kind == QF_DISK_BAD || b.kind == QF_DISK_BAD ||
+			  a.lost || b.lost;
+		if (s->d->content && !unknown)
 			err = compare(s, at, n, why);
-			continue;
-		}
-		if (!differs(s, at, n))
+		else if (!add(s, at, n, unknown))
 			err = QF_ERR_STOPPED;
 	}
+	if (!err)
+		err = lost_beyond(s);
 	if (!err && !flush(s))
 		err = QF_ERR_STOPPED;
 	return err;
@@ -180,6 +199,8 @@ enum qf_err qf_diff_run(struct qf_diff *d, struct qf_why *why)
 	enum qf_err err = QF_ERR_NOMEM;
 
 	d->differs = d->unknown = 0;
+	qf_disk_tell_doubts(d->from.guest, count_lost, &s);
+	qf_disk_tell_doubts(d->to.guest, count_lost, &s);
 	if (d->content) {
 		s.a = qf_mem_zalloc(1, PIECE_BYTES);
 		s.b = qf_mem_zalloc(1, PIECE_BYTES);
@@ -188,6 +209,8 @@ enum qf_err qf_diff_run(struct qf_diff *d, struct qf_why *why)
 		qf_err_set(why, err, 0, QF_NOWHERE, "no memory to compare");
 	else
 		err = run(&s, why);
+	qf_disk_tell_doubts(d->from.guest, NULL, NULL);
+	qf_disk_tell_doubts(d->to.guest, NULL, NULL);
 	free(s.a);
 	free(s.b);
 	return err;

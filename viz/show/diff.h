@@ -18,11 +18,12 @@ struct qf_diff {
 	 * are alike. True: those are compared, sector by sector.
 	 */
 	bool content;
-	/* Gets the ranges in order, merged. False stops. */
-	bool (*range)(void *ctx, uint64_t start, uint64_t bytes);
+	/* Gets the ranges in order, merged. UNKNOWN: they cannot be compared,
+	 * because one side has lost what it had there, or cannot be read. False
+	 * stops. */
+	bool (*range)(void *ctx, uint64_t start, uint64_t bytes, bool unknown);
 	void *ctx;
-	/* set: what differs, and what could not be read or is not mapped in a
-	 * way that can be trusted, which is said to differ */
+	/* set: what differs, and what cannot be compared */
 	uint64_t differs, unknown;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/show/unowned.h"
+#include "lib/model/open.h"
 #include "lib/undofile/undokept.h"
 
 #include <stdlib.h>
@@ -21,7 +22,9 @@ enum qf_err qf_unowned_by_check(struct qf_image *img, bool shared,
 				unsigned int jobs, bool *may_be_lost,
 				struct qf_why *why)
 {
-	const struct qf_check_opts opts = { .jobs = jobs, .shared = shared };
+	const struct qf_check_opts opts = { .jobs = jobs,
+					    .shared = shared,
+					    .format = qf_open_format(img) };
 	struct qf_report rep = { 0 };
 	struct qf_image *own = NULL;
 	enum qf_err err;
