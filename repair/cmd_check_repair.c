@@ -13,7 +13,7 @@
 
 enum {
 	OPT_OUTPUT = 256,
-	OPT_OTHER_WITH_ARG,
+	OPT_OTHER,
 	OPT_REFUSED,
 };
 
@@ -25,9 +25,10 @@ static const struct option options[] = {
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "progress", no_argument, NULL, 'p' },
 	{ "cache", required_argument, NULL, 'T' },
-	{ "jobs", required_argument, NULL, OPT_OTHER_WITH_ARG },
-	{ "max-memory", required_argument, NULL, OPT_OTHER_WITH_ARG },
-	{ "object", required_argument, NULL, OPT_OTHER_WITH_ARG },
+	{ "jobs", required_argument, NULL, OPT_OTHER },
+	{ "max-memory", required_argument, NULL, OPT_OTHER },
+	{ "no-guest", no_argument, NULL, OPT_OTHER },
+	{ "object", required_argument, NULL, OPT_OTHER },
 	{ "files0-from", required_argument, NULL, OPT_REFUSED },
 	{ "image-opts", no_argument, NULL, OPT_REFUSED },
 	{ NULL, 0, NULL, 0 }
@@ -85,7 +86,7 @@ static void report(const struct qf_run_opts *opts, struct qf_image *img,
 		leaks = fixed(m->before.leaks, o->left->leaks);
 	}
 	if (opts->json) {
-		j = qf_report_json(img, o->name, o->left);
+		j = qf_report_json(img, o->name, o->left, NULL);
 		qf_json_int(j, "corruptions-fixed", corruptions);
 		qf_json_int(j, "leaks-fixed", leaks);
 		json_dumpf(j, stdout, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
@@ -98,7 +99,7 @@ static void report(const struct qf_run_opts *opts, struct qf_image *img,
 		       "take it back: qfsck undo \"%s\" \"%s\"\n",
 		       (unsigned long long)corruptions,
 		       (unsigned long long)leaks, o->undo_file, o->name);
-	qf_report_human(stdout, img, o->name, o->left, &style);
+	qf_report_human(stdout, img, o->name, o->left, NULL, &style);
 }
 
 int qf_cmd_check_or_repair(int argc, char **argv)

@@ -2,6 +2,7 @@
 /* qfsck check. */
 #include "check/check.h"
 #include "check/report/cmd_layers.h"
+#include "check/report/hits.h"
 #include "check/report/report.h"
 #include "check/report/report_pending.h"
 #include "cmd.h"
@@ -31,6 +32,7 @@ enum {
 	OPT_MEMORY,
 	OPT_DATA,
 	OPT_WHY,
+	OPT_NO_GUEST,
 	OPT_CHAIN,
 	OPT_FILES0,
 	OPT_IMAGE_OPTS,
@@ -49,6 +51,7 @@ static const struct option options[] = {
 	{ "all", no_argument, NULL, OPT_ALL },
 	{ "data", no_argument, NULL, OPT_DATA },
 	{ "why", no_argument, NULL, OPT_WHY },
+	{ "no-guest", no_argument, NULL, OPT_NO_GUEST },
 	{ "backing-chain", no_argument, NULL, OPT_CHAIN },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
 	{ "max-memory", required_argument, NULL, OPT_MEMORY },
@@ -72,6 +75,8 @@ static const char help[] =
 	"      --all              list every damaged entry by itself\n"
 	"      --why              tell what speaks for and against each answer to\n"
 	"                         what is in question, and how to choose one\n"
+	"      --no-guest         do not look into the guest's file systems for what\n"
+	"                         was lost there\n"
 	"      --data             inflate every compressed cluster as well\n"
 	"      --backing-chain    check the backing files too, each once\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
@@ -239,6 +244,9 @@ static int take_option(struct args *a, int opt)
 	case OPT_WHY:
 		a->style.why = true;
 		return -1;
+	case OPT_NO_GUEST:
+		a->style.no_guest = true;
+		return -1;
 	case OPT_DATA:
 		a->check.data = true;
 		return -1;
@@ -319,18 +327,22 @@ static int not_checked(const struct args *a, const char *name,
 }
 
 static void print_report(const struct args *a, const char *name,
-			 const struct qf_image *img,
-			 const struct qf_report *rep,
+			 struct qf_image *img, const struct qf_report *rep,
 			 const struct qf_undofind *pending, FILE *out)
 {
 	json_t *o, *more = qf_report_pending_json(pending);
+	struct qf_hits hits = { 0 };
 
+	if (!a->style.no_guest)
+		qf_hits_find(img, rep, &hits);
 	if (!a->json) {
-		qf_report_human(out, img, name, rep, &a->style);
+		qf_report_human(out, img, name, rep, &hits, &a->style);
+		qf_hits_free(&hits);
 		json_decref(more);
 		return;
 	}
-	o = qf_report_json(img, name, rep);
+	o = qf_report_json(img, name, rep, &hits);
+	qf_hits_free(&hits);
 	if (more)
 		json_object_set_new(o, "interrupted-repair", more);
 	json_dumpf(o, out, line_format(a));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/report/cmd_layers.h"
+#include "check/report/hits.h"
 #include "cmd.h"
 #include "lib/base/text.h"
 
@@ -17,9 +18,10 @@ static void set_state(struct qf_layer *l, int code, const char *state)
 
 /* Keeps the report on LAYER as it will be printed. */
 static void keep_report(const struct qf_layers *l, struct qf_layer *layer,
-			const char *name, const struct qf_image *img,
+			const char *name, struct qf_image *img,
 			const struct qf_report *rep)
 {
+	struct qf_hits hits = { 0 };
 	size_t bytes;
 	FILE *out;
 
@@ -27,15 +29,18 @@ static void keep_report(const struct qf_layers *l, struct qf_layer *layer,
 		  qf_check_verdict(rep->verdict));
 	layer->stuck = rep->absent && rep->tables != QF_VERDICT_CORRUPT &&
 		       rep->tables != QF_VERDICT_UNCHECKED;
+	if (!l->style->no_guest)
+		qf_hits_find(img, rep, &hits);
 	if (l->json) {
-		layer->json = qf_report_json(img, name, rep);
-		return;
+		layer->json = qf_report_json(img, name, rep, &hits);
+	} else {
+		out = open_memstream(&layer->text, &bytes);
+		if (out) {
+			qf_report_human(out, img, name, rep, &hits, l->style);
+			fclose(out);
+		}
 	}
-	out = open_memstream(&layer->text, &bytes);
-	if (!out)
-		return;
-	qf_report_human(out, img, name, rep, l->style);
-	fclose(out);
+	qf_hits_free(&hits);
 }
 
 /* In words for opts->below; NULL if all is well below LAYER. */

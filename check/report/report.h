@@ -10,9 +10,10 @@
 
 struct qf_report_style {
 	bool colour;
-	bool all;   /* no limit on the findings of one problem */
-	bool quiet; /* only what is wrong, no figures */
-	bool why;   /* what speaks for and against each answer */
+	bool all;      /* no limit on the findings of one problem */
+	bool quiet;    /* only what is wrong, no figures */
+	bool no_guest; /* do not look into the guest's disk */
+	bool why;      /* what speaks for and against each answer */
 };
 
 /* Prints the questions that the image raises, what speaks for and against each
@@ -20,14 +21,18 @@ struct qf_report_style {
 void qf_report_why(FILE *out, const char *name, const struct qf_questions *l,
 		   bool all);
 
-/* Prints the report on IMG for a person. NAME is the image as given. */
+/* What the lost ranges are to the guest: see hits.h. */
+struct qf_hits;
+
+/* Prints the report on IMG for a person. NAME is the image as given. HITS may
+ * be NULL. */
 void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
-		     const struct qf_report *rep,
+		     const struct qf_report *rep, const struct qf_hits *hits,
 		     const struct qf_report_style *style);
 
-/* The report as one JSON object, owned by the caller. */
+/* The report as one JSON object, owned by the caller. HITS may be NULL. */
 json_t *qf_report_json(const struct qf_image *img, const char *name,
-		       const struct qf_report *rep);
+		       const struct qf_report *rep, const struct qf_hits *hits);
 
 /* The findings alone, as a JSON array. */
 json_t *qf_report_findings(const struct qf_findings *l);

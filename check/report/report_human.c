@@ -4,6 +4,7 @@
  * what to type next; then the findings; then the figures.
  */
 #include "check/report/report.h"
+#include "check/report/report_hits.h"
 #include "lib/walk/describe.h"
 #include "lib/base/text.h"
 
@@ -319,7 +320,7 @@ static void figures(FILE *out, const struct qf_image *img,
 }
 
 void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
-		     const struct qf_report *rep,
+		     const struct qf_report *rep, const struct qf_hits *hits,
 		     const struct qf_report_style *st)
 {
 	const struct qf_finding *f = rep->findings.at;
@@ -330,6 +331,7 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 	verdict(out, img, name, rep, st);
 	diagnoses(out, rep);
 	lost(out, img, rep, st);
+	qf_report_hits(out, img, hits, st->all);
 	while (n) {
 		same = one_problem(out, f, n, st);
 		f += same;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The report as JSON: the keys of qemu-img check and our own. */
 #include "check/report/report.h"
+#include "check/report/report_hits.h"
 #include "cmd.h"
 #include "lib/base/text.h"
 
@@ -65,18 +66,41 @@ static json_t *holder(const struct qf_image *img, const struct qf_lost_range *r)
 	return qf_json_string(img->snapshots.snap[h - 1].id);
 }
 
-static json_t *lost_ranges(const struct qf_image *img,
-			   const struct qf_lost_list *l)
+/* BYTES of the lost range R from GUEST on. */
+static json_t *lost_range(const struct qf_image *img,
+			  const struct qf_lost_range *r, uint64_t guest,
+			  uint64_t bytes)
 {
-	json_t *a = json_array(), *o;
-	size_t i;
+	json_t *o = json_object();
 
-	for (i = 0; i < l->n; i++) {
-		o = json_object();
-		json_object_set_new(o, "holder", holder(img, &l->at[i]));
-		qf_json_int(o, "guest-offset", l->at[i].guest_off);
-		qf_json_int(o, "length", l->at[i].bytes);
-		json_array_append_new(a, o);
+	json_object_set_new(o, "holder", holder(img, r));
+	qf_json_int(o, "guest-offset", guest);
+	qf_json_int(o, "length", bytes);
+	return o;
+}
+
+/* A range that several volumes share is told part by part. */
+static json_t *lost_ranges(const struct qf_image *img,
+			   const struct qf_lost_list *l,
+			   const struct qf_hits *hits)
+{
+	const struct qf_lost_range *r = l->at;
+	json_t *a = json_array(), *o;
+	uint64_t at, end;
+	size_t i, k = 0;
+
+	for (i = 0; i < l->n; i++, r++) {
+		at = r->guest_off;
+		end = at + r->bytes;
+		for (; hits && k < hits->n && hits->at[k].range == i; k++) {
+			o = lost_range(img, r, at, hits->at[k].bytes);
+			qf_report_hit_json(o, hits, k);
+			json_array_append_new(a, o);
+			at += hits->at[k].bytes;
+		}
+		if (at < end)
+			json_array_append_new(a,
+					      lost_range(img, r, at, end - at));
 	}
 	return a;
 }
@@ -174,7 +198,7 @@ static json_t *questions(const struct qf_questions *l)
 }
 
 json_t *qf_report_json(const struct qf_image *img, const char *name,
-		       const struct qf_report *rep)
+		       const struct qf_report *rep, const struct qf_hits *hits)
 {
 	const struct qf_report_figures *fig = &rep->fig;
 	json_t *o = json_object();
@@ -195,7 +219,7 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 	qf_json_int(o, "free-clusters", fig->free);
 	json_object_set_new(o, "findings", qf_report_findings(&rep->findings));
 	json_object_set_new(o, "diagnosis", diagnoses(rep));
-	json_object_set_new(o, "lost", lost_ranges(img, &rep->lost));
+	json_object_set_new(o, "lost", lost_ranges(img, &rep->lost, hits));
 	if (rep->questions.n)
 		json_object_set_new(o, "questions", questions(&rep->questions));
 	if (rep->questions.n > QUESTIONS_SHOWN || rep->questions.left_out)

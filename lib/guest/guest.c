@@ -30,6 +30,16 @@ static bool note_lost(void *ctx, uint64_t start, uint64_t bytes,
 	return true;
 }
 
+/* Bytes that are lost or in doubt are not there. */
+static void blank_lost(struct qf_source_page *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < QF_SOURCE_SECTORS; i++)
+		if (p->lost[i / 64] >> (i % 64) & 1)
+			memset(p->bytes + i * 512, 0, 512);
+}
+
 static bool fetch(void *ctx, uint64_t off, struct qf_source_page *p)
 {
 	struct qf_guest *g = ctx;
@@ -39,13 +49,16 @@ static bool fetch(void *ctx, uint64_t off, struct qf_source_page *p)
 	memset(p, 0, sizeof(*p));
 	if (n > QF_SOURCE_PAGE)
 		n = QF_SOURCE_PAGE;
+	qf_disk_tell_doubts(g->disk, note_lost, p);
 	err = qf_disk_read(g->disk, p->bytes, n, off, note_lost, p, NULL);
+	qf_disk_tell_doubts(g->disk, NULL, NULL);
 	if (err == QF_ERR_UNSUPPORTED) { /* encrypted, and without a key */
 		memset(p->bytes, 0, sizeof(p->bytes));
 		memset(p->lost, 0xff, sizeof(p->lost));
 		g->encrypted = true;
 		return true;
 	}
+	blank_lost(p);
 	return !err;
 }
 
@@ -326,19 +339,27 @@ void qf_guest_close(struct qf_guest *g)
 	free(g);
 }
 
+char *qf_guest_name(const struct qf_guest *g, uint32_t volume, char *buf,
+		    size_t room)
+{
+	const struct qf_guest_volume *v = &g->volume[volume];
+
+	if (v->level == QF_GUEST_WHOLE)
+		snprintf(buf, room, "the whole disk");
+	else if (v->level == QF_GUEST_PARTITION)
+		snprintf(buf, room, "partition %u", (unsigned int)v->number);
+	else
+		qf_text_safe(v->name, buf, room);
+	return buf;
+}
+
 char *qf_guest_title(const struct qf_guest *g, uint32_t volume, char *buf,
 		     size_t room)
 {
 	const struct qf_guest_volume *v = &g->volume[volume];
 	char name[300], what[120], label[160];
 
-	if (v->level == QF_GUEST_WHOLE)
-		snprintf(name, sizeof(name), "the whole disk");
-	else if (v->level == QF_GUEST_PARTITION)
-		snprintf(name, sizeof(name), "partition %u",
-			 (unsigned int)v->number);
-	else
-		qf_text_safe(v->name, name, sizeof(name));
+	qf_guest_name(g, volume, name, sizeof(name));
 	snprintf(what, sizeof(what), "%s",
 		 *v->fs.kind ? v->fs.kind : "nothing that is known");
 	if (*v->fs.label)

@@ -105,12 +105,19 @@ struct qf_guest {
 
 /*
  * Looks for the volumes of DISK, which stays the caller's and must live as
- * long. UNCAGED runs the readers in this process: for tests of the readers
- * alone. Errors: QF_ERR_NOMEM. Free with qf_guest_close (NULL-safe).
+ * long; nothing that it has lost (qf_disk_lose) is believed, whatever it reads
+ * as, and whom it tells of doubts is forgotten. UNCAGED runs the readers in this process: for tests of the readers
+ * alone. Errors: QF_ERR_NOMEM. Free with qf_guest_close (NULL-safe); the
+ * volumes can be looked at, but not asked, when the disk is closed.
  */
 enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
 			  struct qf_guest **out, struct qf_why *why);
 void qf_guest_close(struct qf_guest *g);
+
+/* "partition 2", "the whole disk", "vg/root", made harmless for a report.
+ * Returns BUF. */
+char *qf_guest_name(const struct qf_guest *g, uint32_t volume, char *buf,
+		    size_t room);
 
 /* "partition 2 (ext4 "root")", made harmless for a report. Returns BUF. */
 char *qf_guest_title(const struct qf_guest *g, uint32_t volume, char *buf,

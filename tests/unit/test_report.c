@@ -28,7 +28,7 @@ static char *tell(const struct mini *m, const struct qf_report_style *style)
 
 	assert_non_null(f);
 	assert_int_equal(qf_check_run(img, &opts, &rep, NULL), QF_OK);
-	qf_report_human(f, img, "disk.qcow2", &rep, style);
+	qf_report_human(f, img, "disk.qcow2", &rep, NULL, style);
 	fclose(f);
 	qf_check_free(&rep);
 	qf_image_close(img);
@@ -43,7 +43,7 @@ static json_t *tell_json(const struct mini *m)
 	json_t *o;
 
 	assert_int_equal(qf_check_run(img, &opts, &rep, NULL), QF_OK);
-	o = qf_report_json(img, "disk.qcow2", &rep);
+	o = qf_report_json(img, "disk.qcow2", &rep, NULL);
 	qf_check_free(&rep);
 	qf_image_close(img);
 	return o;

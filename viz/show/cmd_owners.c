@@ -8,6 +8,7 @@
 #include "lib/base/text.h"
 #include "viz/show/cmd_args.h"
 #include "viz/show/map.h"
+#include "viz/show/ownernames.h"
 #include "viz/show/places.h"
 #include "viz/viz.h"
 
@@ -26,6 +27,8 @@ static const char help[] =
 	"      --guest=OFF        the clusters that this offset of the disk has,\n"
 	"                         in every state of the disk\n"
 	"  -s, --snapshot=S       with --guest: only in this state\n"
+	"      --no-guest         do not look into the guest's file systems for the\n"
+	"                         files that have bytes there\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
 	"  -U, --force-share      read an image that another program writes\n"
@@ -38,6 +41,14 @@ struct options {
 	uint64_t host, cluster, guest; /* UINT64_MAX: not given */
 	const char *snapshot;
 	uint64_t jobs;
+	bool no_guest;
+};
+
+/* What is told. */
+struct telling {
+	const struct qf_image *img;
+	const struct qf_places *p;
+	const struct qf_ownernames *names;
 };
 
 static const char *holder_id(const struct qf_image *img, uint32_t h)
@@ -62,8 +73,14 @@ static void set_offset(json_t *o, const char *key, uint64_t off)
 		qf_json_int(o, key, off);
 }
 
-static json_t *json_owner(const struct qf_image *img, const struct qf_owner *w)
+static bool is_data(const struct qf_owner *w)
 {
+	return w->kind == QF_REF_DATA || w->kind == QF_REF_COMPRESSED;
+}
+
+static json_t *json_owner(const struct telling *t, const struct qf_owner *w)
+{
+	const struct qf_image *img = t->img;
 	json_t *o = json_object();
 	char pointer[24];
 
@@ -87,11 +104,14 @@ static json_t *json_owner(const struct qf_image *img, const struct qf_owner *w)
 		snprintf(pointer, sizeof(pointer), "0x%016" PRIx64, w->pointer);
 		qf_json_text(o, "pointer", pointer);
 	}
+	if (is_data(w))
+		qf_ownernames_json(t->names, w->holder, w->guest_off, o);
 	return o;
 }
 
-static json_t *json_place(const struct qf_image *img, const struct qf_place *p)
+static json_t *json_place(const struct telling *t, const struct qf_place *p)
 {
+	const struct qf_image *img = t->img;
 	json_t *o = json_object(), *list = json_array();
 	size_t i;
 
@@ -103,15 +123,16 @@ static json_t *json_place(const struct qf_image *img, const struct qf_place *p)
 		json_object_set_new(o, "refcount", json_null());
 	qf_json_text(o, "state", qf_places_state(p));
 	for (i = 0; i < p->owners.n; i++)
-		json_array_append_new(list, json_owner(img, &p->owners.at[i]));
+		json_array_append_new(list, json_owner(t, &p->owners.at[i]));
 	json_object_set_new(o, "owners", list);
 	if (p->owners.total > p->owners.n)
 		qf_json_int(o, "owners-total", p->owners.total);
 	return o;
 }
 
-static json_t *json_view(const struct qf_image *img, const struct qf_view *v)
+static json_t *json_view(const struct telling *t, const struct qf_view *v)
 {
+	const struct qf_image *img = t->img;
 	json_t *o = json_object();
 
 	qf_json_text(o, "holder", holder_id(img, v->holder));
@@ -124,23 +145,26 @@ static json_t *json_view(const struct qf_image *img, const struct qf_view *v)
 	set_offset(o, "pointer-offset", v->e.pointer_off);
 	if (v->e.bad)
 		qf_json_text(o, "error", v->e.bad);
+	if (!v->beyond)
+		qf_ownernames_json(t->names, v->holder, t->p->guest_off, o);
 	return o;
 }
 
-static int show_json(const struct qf_image *img, const struct qf_places *p)
+static int show_json(const struct telling *t)
 {
+	const struct qf_places *p = t->p;
 	json_t *o, *views, *places;
 	size_t i;
 
 	if (p->guest_off == QF_NOWHERE)
-		return qf_args_print(json_place(img, &p->place[0]));
+		return qf_args_print(json_place(t, &p->place[0]));
 	o = json_object();
 	views = json_array();
 	places = json_array();
 	for (i = 0; i < p->n_views; i++)
-		json_array_append_new(views, json_view(img, &p->view[i]));
+		json_array_append_new(views, json_view(t, &p->view[i]));
 	for (i = 0; i < p->n_places; i++)
-		json_array_append_new(places, json_place(img, &p->place[i]));
+		json_array_append_new(places, json_place(t, &p->place[i]));
 	qf_json_int(o, "guest-offset", p->guest_off);
 	json_object_set_new(o, "mappings", views);
 	json_object_set_new(o, "places", places);
@@ -153,8 +177,22 @@ static void print_offset(const char *before, uint64_t off)
 		printf("%s0x%" PRIx64, before, off);
 }
 
-static void print_owner(const struct qf_image *img, const struct qf_owner *w)
+/* The file of a view is told with the view. */
+static bool is_viewed(const struct telling *t, const struct qf_owner *w)
 {
+	uint64_t mask = ~(t->img->geo.cluster_bytes - 1);
+	size_t i;
+
+	for (i = 0; i < t->p->n_views; i++)
+		if (t->p->view[i].holder == w->holder &&
+		    (t->p->guest_off & mask) == (w->guest_off & mask))
+			return true;
+	return false;
+}
+
+static void print_owner(const struct telling *t, const struct qf_owner *w)
+{
+	const struct qf_image *img = t->img;
 	char name[300];
 
 	if (of_bitmaps(w->kind) && w->holder < img->bitmaps.n)
@@ -172,53 +210,60 @@ static void print_owner(const struct qf_image *img, const struct qf_owner *w)
 	if (w->pointer)
 		printf(" (0x%016" PRIx64 ")", w->pointer);
 	putchar('\n');
+	if (is_data(w) && !is_viewed(t, w))
+		qf_ownernames_print(t->names, w->holder, w->guest_off,
+				    "    has ");
 }
 
-static void print_place(const struct qf_image *img, const struct qf_place *p)
+static void print_place(const struct telling *t, const struct qf_place *p)
 {
 	size_t i;
 
 	printf("Cluster %" PRIu64 " at 0x%" PRIx64 " of the file: %s, ",
-	       p->cluster, p->cluster << img->geo.cluster_bits,
+	       p->cluster, p->cluster << t->img->geo.cluster_bits,
 	       qf_places_state(p));
 	if (p->refcount_known)
 		printf("refcount %" PRIu64 "\n", p->refcount);
 	else
 		printf("its refcount cannot be read\n");
 	for (i = 0; i < p->owners.n; i++)
-		print_owner(img, &p->owners.at[i]);
+		print_owner(t, &p->owners.at[i]);
 	if (p->owners.total > p->owners.n)
 		printf("  ... and %" PRIu64 " more\n",
 		       p->owners.total - p->owners.n);
 }
 
-static void print_view(const struct qf_image *img, const struct qf_view *v)
+static void print_view(const struct telling *t, const struct qf_view *v)
 {
 	char name[300];
 
 	printf("  %s: %s",
-	       qf_describe_holder(img, v->holder, name, sizeof(name)),
+	       qf_describe_holder(t->img, v->holder, name, sizeof(name)),
 	       qf_places_kind(v));
 	print_offset(" at ", v->e.host_off);
 	if (v->e.depth)
 		printf(" of backing file number %" PRIu32, v->e.depth);
 	print_offset(", pointer at ", v->e.pointer_off);
 	printf("%s%s\n", v->e.bad ? ": " : "", v->e.bad ? v->e.bad : "");
+	if (!v->beyond)
+		qf_ownernames_print(t->names, v->holder, t->p->guest_off,
+				    "    has ");
 }
 
-static int show_human(const struct qf_image *img, const struct qf_places *p)
+static int show_human(const struct telling *t)
 {
+	const struct qf_places *p = t->p;
 	size_t i;
 
 	if (p->guest_off != QF_NOWHERE) {
 		printf("Guest offset 0x%" PRIx64 ":\n", p->guest_off);
 		for (i = 0; i < p->n_views; i++)
-			print_view(img, &p->view[i]);
+			print_view(t, &p->view[i]);
 	}
 	for (i = 0; i < p->n_places; i++) {
 		if (p->guest_off != QF_NOWHERE)
 			putchar('\n');
-		print_place(img, &p->place[i]);
+		print_place(t, &p->place[i]);
 	}
 	return qf_args_flush();
 }
@@ -245,14 +290,20 @@ static int show(struct qf_image *img, const struct qf_args *a,
 		const struct options *o)
 {
 	struct qf_places places = { 0 };
+	struct qf_ownernames names = { 0 };
+	const struct telling t = { img, &places, &names };
 	struct qf_why why = { 0 };
 	int code;
 
-	if (look(img, o, a->share, &places, &why))
+	if (look(img, o, a->share, &places, &why)) {
 		code = qf_args_failed(a->arg[0], &why);
-	else
-		code = a->json ? show_json(img, &places)
-			       : show_human(img, &places);
+	} else {
+		if (!o->no_guest)
+			qf_ownernames_find(img, &places, &names);
+		qf_ownernames_troubles(&names);
+		code = a->json ? show_json(&t) : show_human(&t);
+	}
+	qf_ownernames_free(&names);
 	qf_places_free(&places);
 	return code;
 }
@@ -267,6 +318,7 @@ int qf_cmd_owners(int argc, char **argv)
 		{ "cluster", 0, QF_ARGS_NUMBER, &o.cluster },
 		{ "guest", 0, QF_ARGS_NUMBER, &o.guest },
 		{ "snapshot", 's', QF_ARGS_TEXT, &o.snapshot },
+		{ "no-guest", 0, QF_ARGS_FLAG, &o.no_guest },
 		{ "jobs", 0, QF_ARGS_NUMBER, &o.jobs },
 		{ 0 }
 	};
