@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Findings of one problem that are listed before the rest is put together. */
-#define COLLATE_OVER 100
+#define COLLATE_OVER 64
 /* Troubled clusters whose owners are looked for. */
 #define MAX_WANTS 65536
 

@@ -67,6 +67,7 @@ static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 	uint64_t left = t->odd_count;
 	struct qf_finding *f;
 	unsigned int k;
+	char size[32];
 
 	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
 		if (!(t->odd & kinds[k].odd))
@@ -81,10 +82,11 @@ static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 		f->corruptions = f->count;
 		f->guest_off = g->l1_index * span;
 		qf_finding_say(f,
-			       "it points to 0x%" PRIx64 "; it maps %" PRIu64
-			       " MiB of the disk from "
-			       "guest offset 0x%" PRIx64 " on",
-			       t->off, span >> 20, f->guest_off);
+			       "it points to 0x%" PRIx64
+			       "; it maps %s of the disk from guest offset "
+			       "0x%" PRIx64 " on",
+			       t->off, qf_text_bytes(span, size, sizeof(size)),
+			       f->guest_off);
 		if (!qf_finding_flood(c->out, kinds[k].problem))
 			qf_pass_own_table(c, f, g->l1_index, t);
 	}
@@ -168,21 +170,32 @@ static void sum_l1(struct qf_pass_ctx *c, struct l1_sum *sum,
 	}
 }
 
-/* A table with as many odd entries holds something else. */
+/* True if a table with as many odd entries holds something else; or with any,
+ * if what it holds is known. */
+static bool is_no_l1(struct qf_pass_ctx *c, struct l1_sum *s, uint64_t off,
+		     uint32_t entries)
+{
+	struct qf_table_fns fns = { s, count_used, pass_gap };
+
+	if (!s->odd || qf_walk_table(c->img->io, off, entries, &fns, NULL))
+		return false;
+	return (s->odd >= 8 && s->odd * 4 >= s->used) ||
+	       qf_whatis_foreign(c->img, off);
+}
+
 static void judge_l1(struct qf_pass_ctx *c, struct l1_sum *sum, uint32_t h)
 {
-	struct qf_table_fns fns = { &sum[h], count_used, pass_gap };
 	bool flood = qf_finding_flood(c->out, QF_P_L1_GARBAGE);
 	struct qf_finding *f;
 	char who[400], what[256];
 	uint32_t entries;
 	uint64_t off;
 
-	if (sum[h].odd < 8 || !qf_image_l1(c->img, h, &off, &entries) ||
-	    qf_walk_table(c->img->io, off, entries, &fns, NULL) ||
-	    sum[h].odd * 4 < sum[h].used)
+	if (!qf_image_l1(c->img, h, &off, &entries) ||
+	    !is_no_l1(c, &sum[h], off, entries))
 		return;
 	sum[h].garbage = true;
+	qf_lost_add(c->img, c->lost_ranges, h, 0, UINT64_MAX);
 	f = qf_pass_at(c, QF_P_L1_GARBAGE, off, entries * 8ull);
 	f->count = sum[h].odd;
 	f->corruptions = sum[h].corruptions;

@@ -23,9 +23,9 @@ struct qf_gate_breach {
 };
 
 /*
- * Compares the image behind P's base with P's overlay. *FOUND: false, or the first breach in *B. Costs one walk
- * of the tables, and the reading of what changed. Errors: QF_ERR_NOMEM,
- * QF_ERR_IO.
+ * Compares the image behind P's base with P's overlay. *FOUND: false, or the
+ * first breach in *B. Costs one walk of the tables, and the reading of what
+ * changed. Errors: QF_ERR_NOMEM, QF_ERR_IO.
  */
 enum qf_err qf_gate_compare(const struct qf_plan *p, struct qf_gate_breach *b,
 			    bool *found, struct qf_why *why);

@@ -400,6 +400,28 @@ static json_t *trim_json(const struct qf_trim *t, bool applied)
 	return o;
 }
 
+/* What the gate stopped, each a defect of ours. */
+static json_t *gate_json(const struct qf_image *img, const struct qf_planner *m)
+{
+	json_t *a = json_array(), *o;
+	const struct qf_gate_breach *b = m->breach;
+	unsigned int i;
+
+	for (i = 0; i < m->n_breaches; i++, b++) {
+		o = json_object();
+		qf_json_text(o, "problem", qf_problem_get(b->problem)->name);
+		qf_json_text(o, "holder",
+			     b->holder && b->holder <= img->snapshots.n
+				     ? img->snapshots.snap[b->holder - 1].id
+				     : "active");
+		qf_json_int(o, "guest-offset", b->guest_off);
+		qf_json_int(o, "length", b->bytes);
+		qf_json_text(o, "reason", b->how);
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
 void qf_report_plan_json(FILE *out, const struct qf_image *img,
 			 const struct qf_planner *m, const struct qf_outcome *o)
 {
@@ -428,6 +450,7 @@ void qf_report_plan_json(FILE *out, const struct qf_image *img,
 	}
 	if (m->plan->offer)
 		qf_json_text(j, "offer", m->plan->offer);
+	json_object_set_new(j, "gate", gate_json(img, m));
 	json_object_set_new(j, "lost", lost_json(img, m));
 	json_object_set_new(j, "trim", trim_json(&m->trim, o->applied));
 	json_object_set_new(j, "left", qf_report_findings(&o->left->findings));

@@ -2,6 +2,7 @@
 /* Plans that are wrong on purpose, one for each way of going wrong: the gate
  * stops them. And plans that change much, but nothing that the guest reads. */
 #include "repair/plan/gate.h"
+#include "repair/tell/report_plan.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
 
@@ -306,9 +307,44 @@ static void subclusters_count(void **state)
 	assert_false(stops(flag_alone, &o, 0));
 }
 
+/* What was stopped is told to programs, too. */
+static void breaches_are_in_the_json(void **state)
+{
+	struct qf_planner m = { 0 };
+	struct qf_report left = { 0 };
+	struct qf_outcome o = { .name = "mini", .left = &left };
+	struct qf_image *img;
+	struct bed b;
+	char *text = NULL;
+	size_t n = 0;
+	bool found;
+	FILE *out = open_memstream(&text, &n);
+
+	(void)state;
+	make(&b, &plain, 0);
+	pointer_gone(&b);
+	assert_int_equal(qf_gate_compare(b.plan, &m.breach[0], &found, NULL),
+			 QF_OK);
+	assert_true(found);
+	m.n_breaches = 1;
+	m.plan = b.plan;
+	img = mini_open(&b.m);
+	qf_report_plan_json(out, img, &m, &o);
+	fclose(out);
+	assert_non_null(strstr(text, "\"gate\": [\n        {"));
+	assert_non_null(strstr(strstr(text, "\"gate\""), "l2-entry-unaligned"));
+	assert_non_null(strstr(text, "\"guest-offset\": 4096"));
+	qf_image_close(img);
+	free(text);
+	qf_plan_free(b.plan);
+	qf_io_close(b.io);
+	mini_free(&b.m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(breaches_are_in_the_json),
 		cmocka_unit_test(wrong_plans_are_stopped),
 		cmocka_unit_test(right_plans_pass),
 		cmocka_unit_test(moved_ciphertext_reads_otherwise),
