@@ -3,6 +3,7 @@
 #ifndef QF_CHECK_H
 #define QF_CHECK_H
 
+#include "check/judge/cut_off.h"
 #include "check/judge/diagnose.h"
 #include "check/catalogue/finding.h"
 #include "check/judge/question.h"
@@ -17,6 +18,9 @@ struct qf_check_opts {
 	const char *below;   /* --backing-chain: what is wrong there; or NULL */
 	/* clusters that a plan has let go of: nobody lost them; or NULL */
 	const struct qf_ranges *released;
+	/* what was cut off, as it was known before a plan changed the
+	 * refcounts; NULL: as the image has it */
+	const struct qf_cut *cut;
 };
 
 enum qf_verdict {
@@ -60,6 +64,7 @@ struct qf_report {
 	struct qf_findings findings;
 	struct qf_lost_list lost;
 	struct qf_questions questions;
+	struct qf_cut cut; /* unless it was known before */
 	struct qf_diagnosis diagnosis[QF_CAUSES];
 	unsigned int n_diagnoses;
 	bool withhold; /* leaked clusters may be lost data: never free them */

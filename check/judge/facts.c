@@ -66,7 +66,9 @@ static bool note_dead(struct qf_facts *f, const struct qf_group *grp,
 				 sizeof(*f->dead)))
 			return false;
 		f->dead[f->n_dead++] =
-			(struct qf_dead_entry){ grp, t, r->index, r->entry };
+			(struct qf_dead_entry){
+			grp, t, r->index, r->odd, r->entry
+		};
 	}
 	return note_phantoms(f, r);
 }

@@ -153,7 +153,9 @@ static void sum_l1(struct qf_pass_ctx *c, struct l1_sum *sum,
 			const struct qf_l2_table *t =
 				&c->walk.table[g->first + v];
 
-			h = t->odd ? t->holder : QF_HOLDER_IMAGE;
+			h = t->odd && !qf_cut_took_entry(c->cut, t->off, t->odd)
+				    ? t->holder
+				    : QF_HOLDER_IMAGE;
 			holder_of[g->first + v] = h;
 			if (h == QF_HOLDER_IMAGE)
 				continue;

@@ -60,6 +60,8 @@ struct qf_plan {
 	size_t n_choices;
 	/* what was not planned without it; owned, or NULL */
 	char *offer;
+	struct qf_cut cut; /* what went with the end of the file, as the
+			    * refcounts had it before they were changed */
 	/* places */
 	struct qf_ranges fresh;	   /* taken by the plan: nobody had them */
 	struct qf_ranges released; /* given up by the plan: may be freed */

@@ -24,6 +24,7 @@ static qf_fix_fn *const fixes[] = {
 	qf_fix_header,	  /* what the image says of itself */
 	qf_fix_fields,	  /* and what others say of it */
 	qf_fix_l1_size,	  /* how long its table is */
+	qf_fix_cut,	  /* what went with the end of the file */
 	qf_fix_bitmaps,	  /* who else there is */
 	qf_fix_snapshots, /* who there is at all */
 	qf_fix_l1_place,  /* where their tables are */
@@ -104,6 +105,11 @@ static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 	c->near->held = false;
 	qf_check_free(rep);
 	err = qf_check_run(c->img, o, rep, why);
+	if (!err && !o->cut) {
+		qf_cut_free(&c->plan->cut);
+		c->plan->cut = rep->cut;
+		rep->cut = (struct qf_cut){ 0 };
+	}
 	if (!err)
 		err = qf_walk_gather(c->img, &c->walk, why);
 	if (!err)
@@ -321,6 +327,9 @@ static enum qf_err rounds(struct qf_planner *m,
 		if (qf_stop_asked())
 			return qf_err_set(why, QF_ERR_STOPPED, 0, QF_NOWHERE,
 					  "stopped; nothing was written");
+		/* what is written behind the end hides that it was cut */
+		if (m->plan->fresh.n)
+			check.cut = &m->plan->cut;
 		err = look(&c, &check, rep, why);
 		if (!err) {
 			m->cluster_bytes = c.img->geo.cluster_bytes;
