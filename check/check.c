@@ -64,7 +64,7 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_cut *cut,
 	if (!err && needs_detail(&c->recount))
 		err = qf_detail_make(&c->recount, c->cut, limit, c->opts->all,
 				     &c->detail, why);
-	if (!err)
+	if (!err && !c->opts->cut_told)
 		err = qf_lost_find(&c->walk, &c->recount, &c->lost, why);
 	return err;
 }
@@ -185,6 +185,7 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 		take_figures(&c, rep);
 		qf_check_sum(rep);
 		rep->n_diagnoses = qf_diagnose(&c, rep->diagnosis);
+		rep->cut_explains = qf_cut_explains(&c);
 	}
 	rep->withhold = c.withhold;
 	qf_lost_free(&c.lost);

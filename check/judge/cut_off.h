@@ -14,6 +14,7 @@
 #include "lib/model/image.h"
 
 struct qf_blocks;
+struct qf_pass_ctx;
 
 struct qf_cut {
 	uint64_t end; /* bytes of the file */
@@ -42,5 +43,12 @@ static inline bool qf_cut_took_entry(const struct qf_cut *cut, uint64_t entry,
 	return odd == QF_ODD_PAST_END && !(entry & QF_ENTRY_COMPRESSED) &&
 	       qf_cut_took(cut, entry & QF_ENTRY_OFFSET_MASK);
 }
+
+/* True if pointers bear it out: some lead to what was cut off. */
+bool qf_cut_is_sure(const struct qf_pass_ctx *c);
+
+/* True if the file was cut, and everything that the passes have found comes
+ * from that. */
+bool qf_cut_explains(const struct qf_pass_ctx *c);
 
 #endif

@@ -40,7 +40,7 @@ static enum qf_err lose(struct work *w, uint32_t l1_index, uint64_t off,
 
 	n = qf_walk_holders(&w->c->walk, l1_index, off, w->holder, all);
 	for (i = 0; i < n && i < all; i++)
-		if (!qf_plan_lose(w->c->plan, w->holder[i], guest, bytes))
+		if (!qf_plan_lose_cut(w->c->plan, w->holder[i], guest, bytes))
 			return no_memory(why);
 	return QF_OK;
 }
@@ -195,12 +195,113 @@ static enum qf_err give_up_entries(struct work *w, struct qf_why *why)
 	return err;
 }
 
+/* -- tables in whose midst the file ends -- */
+
+/* Writes the table of BYTES at OFF to its end, as it reads. */
+static enum qf_err fill_up(struct work *w, enum qf_problem p, uint64_t off,
+			   uint64_t bytes, const char *whose,
+			   struct qf_why *why)
+{
+	const struct qf_image *img = w->c->img;
+	uint64_t size = img->geo.cluster_bytes;
+	uint64_t from = img->io->size & ~(size - 1);
+	uint64_t end = qf_mem_round_up(off + bytes, size);
+	unsigned char *buf = qf_mem_zalloc(1, end - from);
+	enum qf_err err;
+
+	if (!buf)
+		return no_memory(why);
+	err = qf_io_read_pad(img->io, buf, end - from, from, why);
+	if (!err)
+		err = qf_plan_put(w->c->plan, p, from, buf, end - from, why,
+				  "write %s L%c table to its end, with entries "
+				  "that map nothing",
+				  whose, p == QF_P_L2_CUT ? '2' : '1');
+	free(buf);
+	return err;
+}
+
+static enum qf_err fill_up_table(struct work *w, const struct qf_group *g,
+				 const struct qf_l2_table *t,
+				 struct qf_why *why)
+{
+	const struct qf_geometry *geo = &w->c->img->geo;
+	uint64_t kept = (w->c->img->io->size - t->off) / geo->l2_entry_bytes;
+	uint64_t guest = (((uint64_t)g->l1_index << geo->l2_bits) + kept)
+			 << geo->cluster_bits;
+	enum qf_err err;
+
+	err = lose(w, g->l1_index, t->off, guest,
+		   (geo->l2_entries - kept) << geo->cluster_bits, why);
+	return err ? err
+		   : fill_up(w, QF_P_L2_CUT, t->off, geo->cluster_bytes, "the",
+			     why);
+}
+
+static enum qf_err fill_up_tables(struct work *w, struct qf_why *why)
+{
+	const struct qf_image *img = w->c->img;
+	const struct qf_walk *walk = &w->c->walk;
+	const struct qf_l2_table *t;
+	enum qf_err err = QF_OK;
+	uint32_t i, v;
+
+	for (i = 0; !err && i < walk->n_groups; i++)
+		for (v = 0; !err && v < walk->group[i].n; v++) {
+			t = &walk->table[walk->group[i].first + v];
+			if (t->off && !t->odd && t->off < img->io->size &&
+			    img->io->size - t->off < img->geo.cluster_bytes)
+				err = fill_up_table(w, &walk->group[i], t, why);
+		}
+	return err;
+}
+
+/* The L1 table of HOLDER. */
+static enum qf_err fill_up_l1(struct work *w, uint32_t holder,
+			      struct qf_why *why)
+{
+	const struct qf_image *img = w->c->img;
+	uint64_t size = img->io->size, off, span;
+	uint32_t entries, kept;
+	enum qf_problem p = holder ? QF_P_SNAP_L1_OUTSIDE
+				   : QF_P_HEADER_L1_OUTSIDE;
+
+	if (!qf_image_l1(img, holder, &off, &entries) || off >= size ||
+	    off + entries * 8ull <= size || !qf_plan_allows(w->c->plan, p))
+		return QF_OK;
+	kept = (uint32_t)((size - off) / 8);
+	span = img->geo.cluster_bytes << img->geo.l2_bits;
+	if (!qf_plan_lose_cut(w->c->plan, holder, kept * span,
+			      (entries - kept) * span))
+		return no_memory(why);
+	return fill_up(w, p, off, entries * 8ull,
+		       holder ? "a snapshot's" : "the active", why);
+}
+
+static enum qf_err fill_up_all(struct work *w, struct qf_why *why)
+{
+	enum qf_err err = QF_OK;
+	uint32_t h;
+
+	if (qf_plan_allows(w->c->plan, QF_P_L2_CUT) &&
+	    qf_fix_found(w->c, QF_P_L2_CUT))
+		err = fill_up_tables(w, why);
+	/* else the table may be elsewhere */
+	for (h = 0; !err && w->c->plan->cut_told &&
+		    h < qf_image_holders(w->c->img);
+	     h++)
+		err = fill_up_l1(w, h, why);
+	return err;
+}
+
 enum qf_err qf_fix_cut(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	struct work w = { .c = c };
+	size_t had = c->plan->n;
 	enum qf_err err = QF_OK;
 
-	if (!c->plan->cut.gone.n)
+	if (!c->plan->cut.gone.n && !c->plan->cut_told &&
+	    !qf_fix_found(c, QF_P_L2_CUT))
 		return QF_OK;
 	w.holder = qf_mem_zalloc(qf_image_holders(c->img), sizeof(*w.holder));
 	if (!w.holder)
@@ -210,6 +311,8 @@ enum qf_err qf_fix_cut(struct qf_fix_ctx *c, struct qf_why *why)
 	if (!err && qf_fix_found(c, QF_P_L2_OUTSIDE) &&
 	    qf_plan_allows(c->plan, QF_P_L2_OUTSIDE))
 		err = give_up_entries(&w, why);
+	if (!err && c->plan->n == had)
+		err = fill_up_all(&w, why);
 	free(w.holder);
 	free(w.e);
 	return err;

@@ -146,6 +146,16 @@ static bool is_misread(const struct qf_image *img)
 	       img->l1_state == QF_PART_UNALIGNED;
 }
 
+/* True if all that was cut off may be given up. */
+static bool may_give_up(const struct qf_plan *p)
+{
+	return !p->withhold_leaks && qf_plan_allows(p, QF_P_L1_OUTSIDE) &&
+	       qf_plan_allows(p, QF_P_L2_OUTSIDE) &&
+	       qf_plan_allows(p, QF_P_L2_CUT) &&
+	       qf_plan_allows(p, QF_P_SNAP_L1_OUTSIDE) &&
+	       qf_plan_allows(p, QF_P_SNAP_TABLE_OFFSET);
+}
+
 /* Lets the first fix that has something to do plan it. */
 static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 			     struct qf_why *why)
@@ -156,6 +166,8 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 	if (!had)
 		c->plan->lazy = is_lazy(c);
 	if (!had)
+		c->plan->cut_told = c->rep->cut_explains && may_give_up(c->plan);
+	if (!had)
 		c->plan->no_parts = c->plan->withhold_leaks ||
 				    (c->recount.too_low &&
 				     !qf_fix_found(c, QF_P_L2_ERASED_PART));
@@ -163,8 +175,9 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 		c->plan->table_copied = true;
 	else if (c->plan->table_copied && c->recount.leaked)
 		c->plan->withhold_leaks = true;
-	c->plan->withhold_all = c->rep->withhold || must_withhold(c->rep) ||
-				qf_plan_gives_up(c->plan);
+	c->plan->withhold_all = !c->plan->cut_told &&
+				(c->rep->withhold || must_withhold(c->rep) ||
+				 qf_plan_gives_up(c->plan));
 	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {
 		err = fixes[i](c, why);
 		if (c->plan->n != had || is_misread(c->img))
@@ -330,6 +343,7 @@ static enum qf_err rounds(struct qf_planner *m,
 		/* what is written behind the end hides that it was cut */
 		if (m->plan->fresh.n)
 			check.cut = &m->plan->cut;
+		check.cut_told = m->plan->cut_told;
 		err = look(&c, &check, rep, why);
 		if (!err) {
 			m->cluster_bytes = c.img->geo.cluster_bytes;
