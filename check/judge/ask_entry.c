@@ -21,7 +21,7 @@ static void ask(const struct qf_facts *f, struct qf_questions *l,
 		       << g->cluster_bits;
 	q->bytes = g->cluster_bytes;
 	q->opposed = true;
-	if (qf_cut_took_entry(f->cut, d->entry, d->odd)) {
+	if (qf_cut_took_entry(f->cut, g, d->entry, d->odd)) {
 		h = qf_question_other(q, QF_HYPO_AS_IS);
 		qf_question_for(h, QF_WITNESS_WAS_COUNTED);
 		qf_question_for(h, QF_WITNESS_WELL_FORMED);

@@ -6,7 +6,7 @@
 /* True if the table went with the file's end. */
 static bool took_table(const struct qf_pass_ctx *c, const struct qf_l2_table *t)
 {
-	return qf_cut_took_entry(c->cut, t->off, t->odd);
+	return t->odd == QF_ODD_PAST_END && qf_cut_took(c->cut, t->off);
 }
 
 bool qf_cut_is_sure(const struct qf_pass_ctx *c)

@@ -158,3 +158,21 @@ bool qf_cut_took(const struct qf_cut *cut, uint64_t off)
 {
 	return off >= cut->end && qf_ranges_has(&cut->gone, off);
 }
+
+bool qf_cut_took_entry(const struct qf_cut *cut, const struct qf_geometry *g,
+		       uint64_t entry, unsigned int odd)
+{
+	uint64_t off, bytes, at;
+
+	if (odd != QF_ODD_PAST_END)
+		return false;
+	if (!(entry & QF_ENTRY_COMPRESSED))
+		return qf_cut_took(cut, entry & QF_ENTRY_OFFSET_MASK);
+	qf_entry_compressed(g, entry, &off, &bytes);
+	at = off < cut->end ? cut->end : off;
+	for (at = qf_mem_round_up(at + 1, g->cluster_bytes) - g->cluster_bytes;
+	     at < off + bytes; at += g->cluster_bytes)
+		if (at >= cut->end && !qf_cut_took(cut, at))
+			return false;
+	return true;
+}

@@ -36,13 +36,10 @@ void qf_cut_free(struct qf_cut *cut);
  * end of the file. */
 bool qf_cut_took(const struct qf_cut *cut, uint64_t off);
 
-/* The same of what a table's ENTRY leads to, whose only oddities are ODD. */
-static inline bool qf_cut_took_entry(const struct qf_cut *cut, uint64_t entry,
-				     unsigned int odd)
-{
-	return odd == QF_ODD_PAST_END && !(entry & QF_ENTRY_COMPRESSED) &&
-	       qf_cut_took(cut, entry & QF_ENTRY_OFFSET_MASK);
-}
+/* The same of what a table's ENTRY leads to, whose only oddities are ODD; of a
+ * compressed cluster the begin may be there. */
+bool qf_cut_took_entry(const struct qf_cut *cut, const struct qf_geometry *g,
+		       uint64_t entry, unsigned int odd);
 
 /* True if pointers bear it out: some lead to what was cut off. */
 bool qf_cut_is_sure(const struct qf_pass_ctx *c);

@@ -104,7 +104,7 @@ static void check_l1(struct qf_pass_ctx *c)
 {
 	const struct qf_image *img = c->img;
 	const struct qf_header *h = &img->hdr;
-	uint64_t bytes = h->l1_entries * 8ull;
+	uint64_t bytes = h->l1_entries * 8ull, needed;
 
 	switch (img->l1_state) {
 	case QF_PART_UNALIGNED:
@@ -118,7 +118,10 @@ static void check_l1(struct qf_pass_ctx *c)
 		l1_outside(c);
 		break;
 	default:
-		if (h->l1_entries && h->l1_off + bytes > img->io->size)
+		needed = h->l1_entries < img->geo.l1_needed
+				 ? h->l1_entries
+				 : img->geo.l1_needed;
+		if (needed && h->l1_off + needed * 8 > img->io->size)
 			l1_outside(c);
 		break;
 	}

@@ -153,7 +153,8 @@ static void sum_l1(struct qf_pass_ctx *c, struct l1_sum *sum,
 			const struct qf_l2_table *t =
 				&c->walk.table[g->first + v];
 
-			h = t->odd && !qf_cut_took_entry(c->cut, t->off, t->odd)
+			h = t->odd && (t->odd != QF_ODD_PAST_END ||
+				      !qf_cut_took(c->cut, t->off))
 				    ? t->holder
 				    : QF_HOLDER_IMAGE;
 			holder_of[g->first + v] = h;

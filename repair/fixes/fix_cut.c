@@ -5,6 +5,7 @@
  * end: else they would lead to that. Which they are, the judge has said.
  */
 #include "lib/base/mem.h"
+#include "lib/format/refblock.h"
 #include "repair/fixes/fix.h"
 #include "repair/plan/decide.h"
 
@@ -40,7 +41,7 @@ static enum qf_err lose(struct work *w, uint32_t l1_index, uint64_t off,
 
 	n = qf_walk_holders(&w->c->walk, l1_index, off, w->holder, all);
 	for (i = 0; i < n && i < all; i++)
-		if (!qf_plan_lose_cut(w->c->plan, w->holder[i], guest, bytes))
+		if (!qf_plan_lose(w->c->plan, w->holder[i], guest, bytes))
 			return no_memory(why);
 	return QF_OK;
 }
@@ -86,7 +87,8 @@ static enum qf_err give_up_tables(struct work *w, struct qf_why *why)
 	for (i = 0; !err && i < walk->n_groups; i++)
 		for (v = 0; !err && v < walk->group[i].n; v++) {
 			t = &walk->table[walk->group[i].first + v];
-			if (qf_cut_took_entry(&w->c->plan->cut, t->off, t->odd))
+			if (t->odd == QF_ODD_PAST_END &&
+			    qf_cut_took(&w->c->plan->cut, t->off))
 				err = one_table(w, &walk->group[i], t, why);
 		}
 	return err;
@@ -121,7 +123,8 @@ static bool see_runs(void *ctx, unsigned int me, const struct qf_group *grp,
 
 	(void)me;
 	for (; ok && n; n--, r++) {
-		if (!qf_cut_took_entry(&w->c->plan->cut, r->entry, r->odd))
+		if (!qf_cut_took_entry(&w->c->plan->cut, &w->c->img->geo,
+				       r->entry, r->odd))
 			continue;
 		for (v = 0; ok && v < grp->n; v++)
 			if (!r->members || r->members[v / 64] >> (v % 64) & 1)
@@ -267,11 +270,12 @@ static enum qf_err fill_up_l1(struct work *w, uint32_t holder,
 				   : QF_P_HEADER_L1_OUTSIDE;
 
 	if (!qf_image_l1(img, holder, &off, &entries) || off >= size ||
-	    off + entries * 8ull <= size || !qf_plan_allows(w->c->plan, p))
+	    off + entries * 8ull <= size || !qf_fix_found(w->c, p) ||
+	    !qf_plan_allows(w->c->plan, p))
 		return QF_OK;
 	kept = (uint32_t)((size - off) / 8);
 	span = img->geo.cluster_bytes << img->geo.l2_bits;
-	if (!qf_plan_lose_cut(w->c->plan, holder, kept * span,
+	if (!qf_plan_lose(w->c->plan, holder, kept * span,
 			      (entries - kept) * span))
 		return no_memory(why);
 	return fill_up(w, p, off, entries * 8ull,
@@ -294,6 +298,58 @@ static enum qf_err fill_up_all(struct work *w, struct qf_why *why)
 	return err;
 }
 
+/* -- refcounts of what was cut off -- */
+
+/* Block I, at OFF, counts nothing past the end from now on. */
+static enum qf_err forget_counts(struct work *w, uint64_t i, uint64_t off,
+				 unsigned char *buf, struct qf_why *why)
+{
+	const struct qf_image *img = w->c->img;
+	uint32_t order = img->hdr.refcount_order;
+	uint64_t first = i << img->geo.refblock_bits;
+	uint64_t n = 1ull << img->geo.refblock_bits, k, low;
+	enum qf_err err;
+	bool any = false;
+
+	/* what cannot be read is a finding, and left alone */
+	if (qf_io_read_pad(img->io, buf, img->geo.cluster_bytes, off, NULL))
+		return QF_OK;
+	k = qf_image_clusters(img);
+	k = k > first ? k - first : 0;
+	for (low = (k << order) >> 3; k < n; k++) {
+		any |= qf_refblock_get(buf, order, k) != 0;
+		qf_refblock_set(buf, order, k, 0);
+	}
+	if (!any)
+		return QF_OK;
+	err = qf_plan_put(w->c->plan, QF_P_REFCOUNT_LEAK, off + low, buf + low,
+			  img->geo.cluster_bytes - low, why,
+			  "let the block for the clusters from 0x%" PRIx64
+			  " on count none of those that were cut off",
+			  first << img->geo.cluster_bits);
+	return err;
+}
+
+static enum qf_err forget_all_counts(struct work *w, struct qf_why *why)
+{
+	const struct qf_image *img = w->c->img;
+	unsigned char *buf = qf_mem_zalloc(1, img->geo.cluster_bytes);
+	uint64_t end = qf_image_clusters(img), i, off;
+	enum qf_err err = buf ? QF_OK : no_memory(why);
+
+	for (i = end >> img->geo.refblock_bits;
+	     !err && i < img->reftable_entries; i++) {
+		off = qf_image_refblock(img, i);
+		if (img->reftable[i] && img->reftable[i] == off &&
+		    off < img->io->size &&
+		    !(off & (img->geo.cluster_bytes - 1)) &&
+		    !qf_fix_shared(w->c, off))
+			err = forget_counts(w, i, off, buf, why);
+	}
+	free(buf);
+	return err;
+}
+
 enum qf_err qf_fix_cut(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	struct work w = { .c = c };
@@ -313,6 +369,10 @@ enum qf_err qf_fix_cut(struct qf_fix_ctx *c, struct qf_why *why)
 		err = give_up_entries(&w, why);
 	if (!err && c->plan->n == had)
 		err = fill_up_all(&w, why);
+	if (!err && c->plan->n == had && c->plan->cut_told &&
+	    !c->plan->fresh.n)
+		err = forget_all_counts(&w, why);
+	c->plan->cut_done |= c->plan->n > had;
 	free(w.holder);
 	free(w.e);
 	return err;

@@ -178,6 +178,7 @@ static enum qf_err drop_cut(struct qf_fix_ctx *c, struct qf_why *why)
 	if (!err && (!ok || !qf_snaptable_compose(&t)))
 		err = qf_err_set(why, QF_ERR_NOMEM, 0, s->off,
 				 "no memory for the snapshot table");
+	c->plan->snapshots_cut |= n < s->stated;
 	if (!err && n < s->stated && n)
 		err = write_anew(c, p, &t, why);
 	if (!err && n < s->stated)
@@ -338,6 +339,7 @@ static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 	bool whole;
 	size_t i;
 
+	c->plan->snapshots_cut |= count && c->plan->cut_told;
 	if (!count || c->plan->cut_told)
 		return drop_pointer(c, QF_P_SNAP_TABLE_OFFSET, why);
 	if (count > QF_MAX_SNAPSHOTS && c->recount.leaked)

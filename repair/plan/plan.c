@@ -182,18 +182,9 @@ static bool add_range(struct qf_lost **list, size_t *n, size_t *room,
 	return true;
 }
 
-bool qf_plan_lose_cut(struct qf_plan *p, uint32_t holder, uint64_t guest_off,
-		      uint64_t length)
-{
-	p->gave_up |= !p->cut_told;
-	return add_range(&p->lost, &p->n_lost, &p->lost_room, holder, guest_off,
-			 length);
-}
-
 bool qf_plan_lose(struct qf_plan *p, uint32_t holder, uint64_t guest_off,
 		  uint64_t length)
 {
-	p->gave_up = true;
 	return add_range(&p->lost, &p->n_lost, &p->lost_room, holder, guest_off,
 			 length);
 }
@@ -228,7 +219,7 @@ bool qf_plan_touches_data(const struct qf_plan *p)
 
 bool qf_plan_gives_up(const struct qf_plan *p)
 {
-	return p->gave_up || p->snapshots_cut || p->withhold_leaks ||
+	return p->n_lost || p->snapshots_cut || p->withhold_leaks ||
 	       p->cloned_beside_leaks || p->kept_unowned;
 }
 

@@ -62,9 +62,9 @@ struct qf_plan {
 	char *offer;
 	struct qf_cut cut; /* what went with the end of the file, as the
 			    * refcounts had it before they were changed */
+	bool cut_done;	   /* some of it was given up */
 	bool cut_told;	   /* all that is wrong came from that: what has no
 			    * owner now had it there, and may be freed */
-	bool gave_up;	   /* what is lost may be among the leaks */
 	/* places */
 	struct qf_ranges fresh;	   /* taken by the plan: nobody had them */
 	struct qf_ranges released; /* given up by the plan: may be freed */
@@ -147,12 +147,9 @@ bool qf_plan_licence_all(struct qf_plan *p, const struct qf_image *img,
 /* True if an edit is planned that is about the guest's data. */
 bool qf_plan_touches_data(const struct qf_plan *p);
 
-/* Records what is lost to the guest; false without memory. The second: what
- * was cut off with the file. */
+/* Records what is lost to the guest; false without memory. */
 bool qf_plan_lose(struct qf_plan *p, uint32_t holder, uint64_t guest_off,
 		  uint64_t length);
-bool qf_plan_lose_cut(struct qf_plan *p, uint32_t holder, uint64_t guest_off,
-		      uint64_t length);
 
 /*
  * When an edited place is to be written: places that nobody had first, then

@@ -340,8 +340,8 @@ static enum qf_err rounds(struct qf_planner *m,
 		if (qf_stop_asked())
 			return qf_err_set(why, QF_ERR_STOPPED, 0, QF_NOWHERE,
 					  "stopped; nothing was written");
-		/* what is written behind the end hides that it was cut */
-		if (m->plan->fresh.n)
+		/* what is written then hides that the file was cut */
+		if (m->plan->fresh.n || m->plan->cut_done)
 			check.cut = &m->plan->cut;
 		check.cut_told = m->plan->cut_told;
 		err = look(&c, &check, rep, why);
