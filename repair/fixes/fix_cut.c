@@ -200,14 +200,15 @@ static enum qf_err give_up_entries(struct work *w, struct qf_why *why)
 
 /* -- tables in whose midst the file ends -- */
 
-/* Writes the table of BYTES at OFF to its end, as it reads. */
+/* Writes the table of BYTES at OFF to its end. */
 static enum qf_err fill_up(struct work *w, enum qf_problem p, uint64_t off,
 			   uint64_t bytes, const char *whose,
 			   struct qf_why *why)
 {
 	const struct qf_image *img = w->c->img;
-	uint64_t size = img->geo.cluster_bytes;
-	uint64_t from = img->io->size & ~(size - 1);
+	uint64_t size = img->geo.cluster_bytes, file = img->io->size;
+	uint64_t entry = p == QF_P_L2_CUT ? img->geo.l2_entry_bytes : 8;
+	uint64_t from = file & ~(size - 1), kept = file - from;
 	uint64_t end = qf_mem_round_up(off + bytes, size);
 	unsigned char *buf = qf_mem_zalloc(1, end - from);
 	enum qf_err err;
@@ -215,6 +216,9 @@ static enum qf_err fill_up(struct work *w, enum qf_problem p, uint64_t off,
 	if (!buf)
 		return no_memory(why);
 	err = qf_io_read_pad(img->io, buf, end - from, from, why);
+	/* the entry in whose midst the file ends */
+	kept -= kept % entry;
+	memset(buf + kept, 0, end - from - kept);
 	if (!err)
 		err = qf_plan_put(w->c->plan, p, from, buf, end - from, why,
 				  "write %s L%c table to its end, with entries "
