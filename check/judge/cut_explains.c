@@ -58,7 +58,8 @@ static bool explains_entries(const struct qf_pass_ctx *c)
 	size_t k;
 
 	for (i = 0; i < c->walk.n_tables; i++)
-		if ((c->walk.table[i].odd && !took_table(c, &c->walk.table[i])) ||
+		if ((c->walk.table[i].odd &&
+		     !took_table(c, &c->walk.table[i])) ||
 		    !c->walk.table[i].off || c->walk.table[i].unread)
 			return false;
 	for (k = 0; k < c->detail.n_damages; k++)
@@ -116,7 +117,7 @@ bool qf_cut_explains(const struct qf_pass_ctx *c)
 	const struct qf_finding *f = c->out->at;
 	size_t i;
 
-	if (!explains_entries(c))
+	if (c->cut->uncounted || !explains_entries(c))
 		return false;
 	for (i = 0; i < c->out->n; i++, f++)
 		if (qf_problem_get(f->problem)->severity >= QF_SEV_LEAK &&

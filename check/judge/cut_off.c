@@ -55,8 +55,7 @@ static bool take_counted(struct look *l, uint64_t i, uint64_t off)
 	    qf_io_read_pad(l->img->io, l->buf, g->cluster_bytes, off, NULL))
 		return true;
 	for (k = 0; k < kept; k++) {
-		for (from = k;
-		     k < kept && qf_refblock_get(l->buf, order, k);)
+		for (from = k; k < kept && qf_refblock_get(l->buf, order, k);)
 			k++;
 		if (k > from && !take(l, first + from, k - from))
 			return false;
@@ -66,7 +65,8 @@ static bool take_counted(struct look *l, uint64_t i, uint64_t off)
 
 static bool is_formed(const struct qf_image *img, uint64_t i)
 {
-	return img->reftable[i] && !(img->reftable[i] & QF_REFT_RESERVED_MASK) &&
+	return img->reftable[i] &&
+	       !(img->reftable[i] & QF_REFT_RESERVED_MASK) &&
 	       !(img->reftable[i] & (img->geo.cluster_bytes - 1));
 }
 
@@ -78,8 +78,8 @@ static bool take_blocks(struct look *l)
 	const struct qf_bad_block *b;
 	bool ok = true;
 
-	for (i = end >> img->geo.refblock_bits;
-	     ok && i < img->reftable_entries; i++) {
+	for (i = end >> img->geo.refblock_bits; ok && i < img->reftable_entries;
+	     i++) {
 		off = qf_image_refblock(img, i);
 		b = l->bad ? qf_blocks_at(l->bad, i) : NULL;
 		if (is_formed(img, i) && off < l->cut->end &&
@@ -89,20 +89,35 @@ static bool take_blocks(struct look *l)
 	return ok;
 }
 
-/* Blocks that were cut off: each counted itself, or another one counted it. */
+/*
+ * True if block I, at OFF, was cut off: another one counted it, or it counted
+ * itself, as a block does that is made for the first of its clusters. The first
+ * block of all is made with the image.
+ */
+static bool was_cut_off(const struct look *l, uint64_t i, uint64_t off)
+{
+	const struct qf_geometry *g = &l->img->geo;
+	uint32_t bits = g->cluster_bits + g->refblock_bits;
+
+	if (off < l->cut->end)
+		return false;
+	return qf_cut_took(l->cut, off) || (i && off >> bits == i);
+}
+
+/* The blocks that were cut off. */
 static bool take_cut_blocks(struct look *l, bool *more)
 {
 	const struct qf_image *img = l->img;
 	uint32_t bits = img->geo.cluster_bits + img->geo.refblock_bits;
-	uint64_t i, off, first;
+	uint64_t most = QF_ENTRY_OFFSET_MASK >> bits, i, first;
 	bool ok = true;
 
-	for (*more = false, i = 0; ok && i < img->reftable_entries; i++) {
-		off = qf_image_refblock(img, i);
-		first = i << bits;
-		if (!is_formed(img, i) || off < l->cut->end ||
-		    (off >> bits != i && !qf_cut_took(l->cut, off)))
+	*more = false;
+	for (i = 0; ok && i < img->reftable_entries && i < most; i++) {
+		if (!is_formed(img, i) ||
+		    !was_cut_off(l, i, qf_image_refblock(img, i)))
 			continue;
+		first = i << bits;
 		if (first < l->cut->end)
 			first = qf_mem_round_up(l->cut->end,
 						img->geo.cluster_bytes);
@@ -127,6 +142,7 @@ static bool take_table(struct look *l)
 	had = off < l->cut->end ? (l->cut->end - off) / 8 : 0;
 	if (had >= img->reftable_entries)
 		return true;
+	l->cut->uncounted = true;
 	return take(l, had << bits, (img->reftable_entries - had) << bits);
 }
 

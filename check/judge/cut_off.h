@@ -21,6 +21,9 @@ struct qf_cut {
 	/* host ranges past the end that had been allocated, or whose refcounts
 	 * were cut off too */
 	struct qf_ranges gone;
+	/* the refcount table itself is past the end: what was counted is not
+	 * known, and perhaps it is the header that is wrong */
+	bool uncounted;
 };
 
 /*

@@ -263,7 +263,7 @@ static bool truncated(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 	add(c, d, QF_P_OUTSIDE);
 	if (!d->n || count(c, QF_P_L2_GARBAGE))
 		return false;
-	return c->cut->gone.n;
+	return c->cut->uncounted ? qf_cut_is_sure(c) : c->cut->gone.n > 0;
 }
 
 /* How the hole around erased entries lies: 0 none, 1 exact, 2 larger. */

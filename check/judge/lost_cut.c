@@ -20,9 +20,9 @@ static void cut_table(struct qf_pass_ctx *c, const struct qf_group *g,
 	const struct qf_geometry *geo = &c->img->geo;
 	uint64_t kept = (c->img->io->size - t->off) / geo->l2_entry_bytes;
 	uint64_t n = geo->l2_entries - kept;
-	struct qf_finding *f =
-		qf_pass_at(c, QF_P_L2_CUT, t->off + kept * geo->l2_entry_bytes,
-			   n * geo->l2_entry_bytes);
+	struct qf_finding *f = qf_pass_at(c, QF_P_L2_CUT,
+					  t->off + kept * geo->l2_entry_bytes,
+					  n * geo->l2_entry_bytes);
 
 	qf_finding_unseen(f);
 	f->guest_off = qf_pass_guest(c->img, g->l1_index, kept);
@@ -37,6 +37,16 @@ static void cut_table(struct qf_pass_ctx *c, const struct qf_group *g,
 			  n << geo->cluster_bits);
 }
 
+/* True if what stands at OFF is a table, and no one else's cluster. */
+static bool is_table(const struct qf_pass_ctx *c, uint64_t off)
+{
+	const struct qf_trouble *tr =
+		qf_recount_at(&c->recount, off >> c->img->geo.cluster_bits);
+
+	return !(tr && tr->why & QF_TROUBLE_DOUBLE) &&
+	       !qf_detail_holds_garbage(&c->detail, off);
+}
+
 static void cut_tables(struct qf_pass_ctx *c)
 {
 	uint64_t size = c->img->io->size, left;
@@ -49,8 +59,9 @@ static void cut_tables(struct qf_pass_ctx *c)
 		for (v = 0; v < g->n; v++) {
 			t = &c->walk.table[g->first + v];
 			left = t->off < size ? size - t->off : 0;
-			if (t->off && left && left < c->img->geo.cluster_bytes &&
-			    !(t->odd & QF_ODD_UNALIGNED))
+			if (t->off && left &&
+			    left < c->img->geo.cluster_bytes && !t->odd &&
+			    is_table(c, t->off))
 				cut_table(c, g, t);
 		}
 	}

@@ -466,11 +466,9 @@ enum qf_err qf_detail_make(const struct qf_recount *t, const struct qf_cut *cut,
 			   size_t limit, bool all, struct qf_detail *d,
 			   struct qf_why *why)
 {
-	struct qf_detail_search s = { .t = t,
-				      .img = t->walk->img,
-				      .cut = cut,
-				      .d = d,
-				      .all = all };
+	struct qf_detail_search s = {
+		.t = t, .img = t->walk->img, .cut = cut, .d = d, .all = all
+	};
 	enum qf_err err = QF_ERR_NOMEM;
 	unsigned int i;
 

@@ -18,9 +18,9 @@ struct qf_damage {
 	uint64_t odd[QF_ODD_KINDS]; /* weighted, as struct qf_recount.odd */
 	uint64_t entries;	    /* odd entries */
 	uint64_t cut_off;	    /* of them, right: the file was cut */
-	uint32_t kept;	       /* runs of odd entries that are kept */
-	bool more;	       /* ... and there are others */
-	uint64_t sound;	       /* other entries that are not zero */
+	uint32_t kept;		    /* runs of odd entries that are kept */
+	bool more;		    /* ... and there are others */
+	uint64_t sound;		    /* other entries that are not zero */
 	uint64_t first_entry[QF_ODD_KINDS]; /* the first one of the kind */
 	uint32_t first_index[QF_ODD_KINDS];
 	uint64_t copied;       /* entries whose COPIED flag is wrong */

@@ -134,8 +134,7 @@ bool qf_detail_see_odd(struct qf_detail_search *s, struct qf_detail_part *p,
 		}
 		d->odd[bit] += weight;
 	}
-	d->cut_off += qf_cut_took_entry(s->cut, &s->img->geo, r->entry,
-					r->odd);
+	d->cut_off += qf_cut_took_entry(s->cut, &s->img->geo, r->entry, r->odd);
 	return keep_odd(s, p, d, r);
 }
 

@@ -154,7 +154,7 @@ static void sum_l1(struct qf_pass_ctx *c, struct l1_sum *sum,
 				&c->walk.table[g->first + v];
 
 			h = t->odd && (t->odd != QF_ODD_PAST_END ||
-				      !qf_cut_took(c->cut, t->off))
+				       !qf_cut_took(c->cut, t->off))
 				    ? t->holder
 				    : QF_HOLDER_IMAGE;
 			holder_of[g->first + v] = h;

@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUB_ZERO (0xffffffffull << 32)
+#define SUB_ALLOC 0xffffffffull
 
 struct gone {
-	uint64_t table_off;
+	uint64_t table_off, bitmap;
 	uint32_t l1_index, index;
 };
 
@@ -100,8 +100,8 @@ static bool keep(struct work *w, const struct qf_group *grp,
 		 const struct qf_run *r, uint32_t v)
 {
 	const struct qf_l2_table *t = &w->c->walk.table[grp->first + v];
-	uint64_t at = t->off +
-		      (uint64_t)r->index * w->c->img->geo.l2_entry_bytes;
+	uint64_t at =
+		t->off + (uint64_t)r->index * w->c->img->geo.l2_entry_bytes;
 	struct gone *e;
 
 	if (qf_fix_shared(w->c, t->off) || t->odd ||
@@ -110,7 +110,7 @@ static bool keep(struct work *w, const struct qf_group *grp,
 	if (!qf_mem_grow((void **)&w->e, w->n, &w->room, sizeof(*e)))
 		return false;
 	e = &w->e[w->n++];
-	*e = (struct gone){ t->off, grp->l1_index, r->index };
+	*e = (struct gone){ t->off, r->bitmap, grp->l1_index, r->index };
 	return true;
 }
 
@@ -142,15 +142,21 @@ static int by_place(const void *pa, const void *pb)
 	return a->index < b->index ? -1 : a->index > b->index;
 }
 
+/* What shows the backing file, or zeros, goes on doing so. */
+static uint64_t zeroed(uint64_t bitmap)
+{
+	return ((bitmap & SUB_ALLOC) << 32) | (bitmap & ~SUB_ALLOC);
+}
+
 /* N entries from E on, one after the other, read as zeros from now on. */
 static enum qf_err give_up_run(struct work *w, const struct gone *e, uint32_t n,
 			       struct qf_why *why)
 {
 	const struct qf_image *img = w->c->img;
 	uint64_t size = img->geo.l2_entry_bytes, bytes = n * size, i;
-	uint64_t guest = (((uint64_t)e->l1_index << img->geo.l2_bits) +
-			  e->index)
-			 << img->geo.cluster_bits;
+	uint64_t guest =
+		(((uint64_t)e->l1_index << img->geo.l2_bits) + e->index)
+		<< img->geo.cluster_bits;
 	bool flag = img->hdr.version >= 3 && !img->geo.extl2;
 	struct qf_be64 *word = qf_mem_zalloc(1, bytes);
 	enum qf_err err;
@@ -160,7 +166,7 @@ static enum qf_err give_up_run(struct work *w, const struct gone *e, uint32_t n,
 	for (i = 0; i < n && flag; i++)
 		word[i] = qf_be_put64(QF_ENTRY_ZERO);
 	for (i = 0; i < n && img->geo.extl2; i++)
-		word[2 * i + 1] = qf_be_put64(SUB_ZERO);
+		word[2 * i + 1] = qf_be_put64(zeroed(e[i].bitmap));
 	err = qf_plan_put(w->c->plan, QF_P_L2_OUTSIDE,
 			  e->table_off + e->index * size, word, bytes, why,
 			  "give up %" PRIu32 " L2 entr%s whose cluster was cut "
@@ -256,7 +262,9 @@ static enum qf_err fill_up_tables(struct work *w, struct qf_why *why)
 	for (i = 0; !err && i < walk->n_groups; i++)
 		for (v = 0; !err && v < walk->group[i].n; v++) {
 			t = &walk->table[walk->group[i].first + v];
-			if (t->off && !t->odd && t->off < img->io->size &&
+			if (t->off && !t->odd && !qf_fix_shared(w->c, t->off) &&
+			    !qf_fix_garbage(w->c, t->off) &&
+			    t->off < img->io->size &&
 			    img->io->size - t->off < img->geo.cluster_bytes)
 				err = fill_up_table(w, &walk->group[i], t, why);
 		}
@@ -280,7 +288,7 @@ static enum qf_err fill_up_l1(struct work *w, uint32_t holder,
 	kept = (uint32_t)((size - off) / 8);
 	span = img->geo.cluster_bytes << img->geo.l2_bits;
 	if (!qf_plan_lose(w->c->plan, holder, kept * span,
-			      (entries - kept) * span))
+			  (entries - kept) * span))
 		return no_memory(why);
 	return fill_up(w, p, off, entries * 8ull,
 		       holder ? "a snapshot's" : "the active", why);
@@ -295,8 +303,8 @@ static enum qf_err fill_up_all(struct work *w, struct qf_why *why)
 	    qf_fix_found(w->c, QF_P_L2_CUT))
 		err = fill_up_tables(w, why);
 	/* else the table may be elsewhere */
-	for (h = 0; !err && w->c->plan->cut_told &&
-		    h < qf_image_holders(w->c->img);
+	for (h = 0;
+	     !err && w->c->plan->cut_told && h < qf_image_holders(w->c->img);
 	     h++)
 		err = fill_up_l1(w, h, why);
 	return err;
@@ -373,8 +381,7 @@ enum qf_err qf_fix_cut(struct qf_fix_ctx *c, struct qf_why *why)
 		err = give_up_entries(&w, why);
 	if (!err && c->plan->n == had)
 		err = fill_up_all(&w, why);
-	if (!err && c->plan->n == had && c->plan->cut_told &&
-	    !c->plan->fresh.n)
+	if (!err && c->plan->n == had && c->plan->cut_told && !c->plan->fresh.n)
 		err = forget_all_counts(&w, why);
 	c->plan->cut_done |= c->plan->n > had;
 	free(w.holder);

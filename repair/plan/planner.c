@@ -166,7 +166,8 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 	if (!had)
 		c->plan->lazy = is_lazy(c);
 	if (!had)
-		c->plan->cut_told = c->rep->cut_explains && may_give_up(c->plan);
+		c->plan->cut_told = c->rep->cut_explains &&
+				    may_give_up(c->plan);
 	if (!had)
 		c->plan->no_parts = c->plan->withhold_leaks ||
 				    (c->recount.too_low &&
