@@ -37,7 +37,19 @@ static bool needs_detail(const struct qf_recount *t)
 	return false;
 }
 
-static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
+/* What is known of the file's end. */
+static enum qf_err find_cut(struct qf_pass_ctx *c, struct qf_cut *cut,
+			    struct qf_why *why)
+{
+	c->cut = c->opts->cut ? c->opts->cut : cut;
+	if (c->opts->cut || qf_cut_find(c->img, &c->blocks, cut))
+		return QF_OK;
+	return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+			  "no memory to look for the file's end");
+}
+
+static enum qf_err gather(struct qf_pass_ctx *c, struct qf_cut *cut,
+			  struct qf_why *why)
 {
 	size_t limit = c->opts->all ? SIZE_MAX : MAX_WANTS;
 	enum qf_err err = qf_walk_gather(c->img, &c->walk, why);
@@ -48,10 +60,12 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_why *why)
 				      &c->recount, why);
 	if (!err)
 		err = qf_blocks_judge(&c->recount, &c->blocks, why);
-	if (!err && needs_detail(&c->recount))
-		err = qf_detail_make(&c->recount, limit, c->opts->all,
-				     &c->detail, why);
 	if (!err)
+		err = find_cut(c, cut, why);
+	if (!err && needs_detail(&c->recount))
+		err = qf_detail_make(&c->recount, c->cut, limit, c->opts->all,
+				     &c->detail, why);
+	if (!err && !c->opts->cut_told)
 		err = qf_lost_find(&c->walk, &c->recount, &c->lost, why);
 	return err;
 }
@@ -74,6 +88,7 @@ static enum qf_err judge(struct qf_pass_ctx *c, struct qf_questions *l,
 	struct qf_facts f = { .img = c->img,
 			      .walk = &c->walk,
 			      .recount = &c->recount,
+			      .cut = c->cut,
 			      .jobs = c->opts->jobs,
 			      .released = c->opts->released,
 			      .garbage = c->detail.garbage,
@@ -156,7 +171,7 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 
 	memset(rep, 0, sizeof(*rep));
 	rep->findings.all = opts->all;
-	err = gather(&c, why);
+	err = gather(&c, &rep->cut, why);
 	if (!err)
 		err = judge(&c, &rep->questions, why);
 	for (i = 0; !err && i < sizeof(passes) / sizeof(passes[0]); i++)
@@ -175,6 +190,7 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 		take_figures(&c, rep);
 		qf_check_sum(rep);
 		rep->n_diagnoses = qf_diagnose(&c, rep->diagnosis);
+		rep->cut_explains = qf_cut_explains(&c);
 	}
 	rep->withhold = c.withhold;
 	qf_lost_free(&c.lost);
@@ -191,6 +207,7 @@ void qf_check_free(struct qf_report *rep)
 	free(rep->lost.at);
 	memset(&rep->lost, 0, sizeof(rep->lost));
 	qf_question_free(&rep->questions);
+	qf_cut_free(&rep->cut);
 }
 
 const char *qf_check_verdict(enum qf_verdict v)

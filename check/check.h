@@ -3,6 +3,7 @@
 #ifndef QF_CHECK_H
 #define QF_CHECK_H
 
+#include "check/judge/cut_off.h"
 #include "check/judge/diagnose.h"
 #include "check/catalogue/finding.h"
 #include "check/judge/question.h"
@@ -18,6 +19,12 @@ struct qf_check_opts {
 	const char *below;   /* --backing-chain: what is wrong there; or NULL */
 	/* clusters that a plan has let go of: nobody lost them; or NULL */
 	const struct qf_ranges *released;
+	/* what was cut off, as it was known before a plan changed the
+	 * refcounts; NULL: as the image has it */
+	const struct qf_cut *cut;
+	/* a plan has given up what was cut off: what has no owner belongs to
+	 * that, and is no sign of anything else */
+	bool cut_told;
 };
 
 enum qf_verdict {
@@ -62,6 +69,8 @@ struct qf_report {
 	struct qf_findings findings;
 	struct qf_lost_list lost;
 	struct qf_questions questions;
+	struct qf_cut cut; /* unless it was known before */
+	bool cut_explains; /* all that is wrong comes from a cut */
 	struct qf_diagnosis diagnosis[QF_CAUSES];
 	unsigned int n_diagnoses;
 	bool withhold; /* leaked clusters may be lost data: never free them */

@@ -6,18 +6,6 @@
 #include "check/judge/order.h"
 #include "check/judge/questions.h"
 
-/* True if the refcount blocks know the cluster that lies behind the end. */
-static bool was_cut_off(const struct qf_facts *f, uint64_t entry)
-{
-	uint64_t off = entry & QF_ENTRY_OFFSET_MASK, stated;
-
-	return !(entry & QF_ENTRY_COMPRESSED) && off >= f->img->io->size &&
-	       !(off & (f->img->geo.cluster_bytes - 1)) &&
-	       !qf_image_refcount(f->img, off >> f->img->geo.cluster_bits,
-				  &stated, NULL) &&
-	       stated;
-}
-
 static void ask(const struct qf_facts *f, struct qf_questions *l,
 		const struct qf_dead_entry *d)
 {
@@ -33,7 +21,7 @@ static void ask(const struct qf_facts *f, struct qf_questions *l,
 		       << g->cluster_bits;
 	q->bytes = g->cluster_bytes;
 	q->opposed = true;
-	if (was_cut_off(f, d->entry)) {
+	if (qf_cut_took_entry(f->cut, g, d->entry, d->odd)) {
 		h = qf_question_other(q, QF_HYPO_AS_IS);
 		qf_question_for(h, QF_WITNESS_WAS_COUNTED);
 		qf_question_for(h, QF_WITNESS_WELL_FORMED);

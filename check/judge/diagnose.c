@@ -253,12 +253,8 @@ static bool snapshot_under_writer(const struct qf_pass_ctx *c,
  */
 static bool truncated(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 {
-	const struct qf_geometry *g = &c->img->geo;
-	uint64_t cluster, stated, i;
-	bool known = false;
-	uint32_t k;
-
 	add(c, d, QF_P_L2_OUTSIDE);
+	add(c, d, QF_P_L2_CUT);
 	add(c, d, QF_P_L1_OUTSIDE);
 	add(c, d, QF_P_HEADER_L1_OUTSIDE);
 	add(c, d, QF_P_REFTABLE_OUTSIDE);
@@ -267,17 +263,7 @@ static bool truncated(const struct qf_pass_ctx *c, struct qf_diagnosis *d)
 	add(c, d, QF_P_OUTSIDE);
 	if (!d->n || count(c, QF_P_L2_GARBAGE))
 		return false;
-	cluster = c->recount.clusters;
-	for (k = 0; k < 4096 && !known; k++)
-		known = !qf_image_refcount(c->img, cluster + k, &stated,
-					   NULL) &&
-			stated;
-	/* or the blocks themselves lie behind the end, one after another */
-	for (i = 0; i < c->img->reftable_entries && !known; i++)
-		known = qf_image_refblock(c->img, i) >= c->img->io->size &&
-			qf_image_refblock(c->img, i) - c->img->io->size <
-				g->cluster_bytes << g->refblock_bits;
-	return known;
+	return c->cut->uncounted ? qf_cut_is_sure(c) : c->cut->gone.n > 0;
 }
 
 /* How the hole around erased entries lies: 0 none, 1 exact, 2 larger. */

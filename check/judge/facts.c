@@ -65,8 +65,9 @@ static bool note_dead(struct qf_facts *f, const struct qf_group *grp,
 		if (!qf_mem_grow((void **)&f->dead, f->n_dead, &f->dead_room,
 				 sizeof(*f->dead)))
 			return false;
-		f->dead[f->n_dead++] =
-			(struct qf_dead_entry){ grp, t, r->index, r->entry };
+		f->dead[f->n_dead++] = (struct qf_dead_entry){ grp, t, r->index,
+							       r->odd,
+							       r->entry };
 	}
 	return note_phantoms(f, r);
 }

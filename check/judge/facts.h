@@ -6,7 +6,7 @@
 #ifndef QF_FACTS_H
 #define QF_FACTS_H
 
-#include "lib/base/ranges.h"
+#include "check/judge/cut_off.h"
 #include "lib/walk/recount.h"
 
 /* An L2 entry that leads nowhere, and how many references it was good for. */
@@ -14,6 +14,7 @@ struct qf_dead_entry {
 	const struct qf_group *group;
 	const struct qf_l2_table *table;
 	uint32_t index;
+	unsigned int odd;
 	uint64_t entry;
 };
 
@@ -28,6 +29,7 @@ struct qf_facts {
 	struct qf_image *img;
 	struct qf_walk *walk;
 	const struct qf_recount *recount;
+	const struct qf_cut *cut;
 	unsigned int jobs;
 	/* clusters that a plan has let go of: no pointer lost them; or NULL */
 	const struct qf_ranges *released;

@@ -74,6 +74,10 @@ void qf_lost_free(struct qf_lost *l);
 void qf_lost_shared(struct qf_pass_ctx *c);
 void qf_lost_unnamed(struct qf_pass_ctx *c);
 
+/* The same for what the file's last cluster lacks, if the file ends within it.
+ * Errors: QF_ERR_NOMEM. */
+enum qf_err qf_lost_cut(struct qf_pass_ctx *c);
+
 /*
  * True if holes of the file tell something. QEMU writes zeros too when it
  * makes an image: behind the header in its cluster, and behind the entries of

@@ -244,6 +244,9 @@ static enum emptied judge(struct qf_search *s, const struct qf_group *g,
 		return EMPTIED;
 	if (t->filled || t->unread || t->odd || !t->off)
 		return NOT_EMPTIED;
+	/* the file ends within it, and that is told */
+	if (s->img->io->size - t->off < s->img->geo.cluster_bytes)
+		return NOT_EMPTIED;
 	if (g->n > 1 && sibling_is_high(s, g))
 		return EMPTIED;
 	first = first_behind(s, table);

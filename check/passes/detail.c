@@ -462,11 +462,12 @@ static enum qf_err search(struct qf_detail_search *s, struct qf_why *why)
 	return err;
 }
 
-enum qf_err qf_detail_make(const struct qf_recount *t, size_t limit, bool all,
-			   struct qf_detail *d, struct qf_why *why)
+enum qf_err qf_detail_make(const struct qf_recount *t, const struct qf_cut *cut,
+			   size_t limit, bool all, struct qf_detail *d,
+			   struct qf_why *why)
 {
 	struct qf_detail_search s = {
-		.t = t, .img = t->walk->img, .d = d, .all = all
+		.t = t, .img = t->walk->img, .cut = cut, .d = d, .all = all
 	};
 	enum qf_err err = QF_ERR_NOMEM;
 	unsigned int i;

@@ -7,6 +7,7 @@
 #ifndef QF_DETAIL_H
 #define QF_DETAIL_H
 
+#include "check/judge/cut_off.h"
 #include "lib/walk/recount.h"
 
 /* What is odd about one L2 table. */
@@ -16,15 +17,10 @@ struct qf_damage {
 	uint64_t table;		    /* number in walk->table */
 	uint64_t odd[QF_ODD_KINDS]; /* weighted, as struct qf_recount.odd */
 	uint64_t entries;	    /* odd entries */
-	/* of them, whose only fault is that they lie past the end; */
-	uint64_t outside;
-	/* so many of those the refcount blocks know, or the one before leads
-	 * to: then the file was cut, and the table is sound */
-	uint64_t believed;
-	uint64_t next_outside; /* where the next one would lie */
-	uint32_t kept;	       /* runs of odd entries that are kept */
-	bool more;	       /* ... and there are others */
-	uint64_t sound;	       /* other entries that are not zero */
+	uint64_t cut_off;	    /* of them, right: the file was cut */
+	uint32_t kept;		    /* runs of odd entries that are kept */
+	bool more;		    /* ... and there are others */
+	uint64_t sound;		    /* other entries that are not zero */
 	uint64_t first_entry[QF_ODD_KINDS]; /* the first one of the kind */
 	uint32_t first_index[QF_ODD_KINDS];
 	uint64_t copied;       /* entries whose COPIED flag is wrong */
@@ -85,8 +81,9 @@ struct qf_detail {
  * run that has too low a refcount or two owners, but no more than LIMIT.
  * Errors: QF_ERR_NOMEM. Free with qf_detail_free, also after an error.
  */
-enum qf_err qf_detail_make(const struct qf_recount *t, size_t limit, bool all,
-			   struct qf_detail *d, struct qf_why *why);
+enum qf_err qf_detail_make(const struct qf_recount *t, const struct qf_cut *cut,
+			   size_t limit, bool all, struct qf_detail *d,
+			   struct qf_why *why);
 void qf_detail_free(struct qf_detail *d);
 
 /*

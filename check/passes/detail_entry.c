@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-/* How many refcounts of entries past the end are asked for, a table. */
-#define MAX_ASKED 64
-
 uint32_t qf_detail_first_member(const struct qf_run *r)
 {
 	uint32_t w = 0;
@@ -99,29 +96,6 @@ static bool keep_flag(struct qf_detail_search *s, struct qf_detail_part *p,
 	return true;
 }
 
-/*
- * An entry past the end of the file is believed if the refcount blocks know
- * its cluster, or if it goes on from the one before: then the file was cut,
- * and not the table damaged.
- */
-static void see_outside(struct qf_detail_search *s, struct qf_damage *d,
-			const struct qf_run *r)
-{
-	uint64_t off = r->entry & QF_ENTRY_OFFSET_MASK, stated = 0;
-
-	if (r->odd != QF_ODD_PAST_END || r->kind == QF_ENTRY_KIND_COMPRESSED)
-		return;
-	d->outside++;
-	if (d->next_outside && off == d->next_outside)
-		d->believed++;
-	else if (d->outside - d->believed < MAX_ASKED &&
-		 !qf_image_refcount(s->img, off >> s->img->geo.cluster_bits,
-				    &stated, NULL) &&
-		 stated)
-		d->believed++;
-	d->next_outside = off + s->img->geo.cluster_bytes;
-}
-
 /* The active disk's table in the group at hand. */
 uint32_t qf_detail_active_table(const struct qf_detail_search *s,
 				const struct qf_detail_part *p,
@@ -160,7 +134,7 @@ bool qf_detail_see_odd(struct qf_detail_search *s, struct qf_detail_part *p,
 		}
 		d->odd[bit] += weight;
 	}
-	see_outside(s, d, r);
+	d->cut_off += qf_cut_took_entry(s->cut, &s->img->geo, r->entry, r->odd);
 	return keep_odd(s, p, d, r);
 }
 

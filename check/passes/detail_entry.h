@@ -29,6 +29,7 @@ struct qf_detail_part {
 struct qf_detail_search {
 	const struct qf_recount *t;
 	struct qf_image *img;
+	const struct qf_cut *cut;
 	struct qf_detail *d;
 	struct qf_detail_part *part;
 	bool all;

@@ -12,12 +12,10 @@
 
 bool qf_detail_is_garbage(const struct qf_damage *d)
 {
-	uint64_t odd = d->entries;
+	uint64_t odd = d->entries - d->cut_off;
 
 	if (d->foreign)
 		return true;
-	if (d->believed * 2 >= d->outside)
-		odd -= d->outside;
 	return odd >= GARBAGE_MIN && odd * 4 >= d->entries + d->sound;
 }
 

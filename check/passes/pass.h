@@ -15,6 +15,7 @@ struct qf_pass_ctx {
 	struct qf_walk walk;
 	struct qf_recount recount;
 	struct qf_blocks blocks;
+	const struct qf_cut *cut; /* what went with the end of the file */
 	struct qf_detail detail;
 	struct qf_lost lost;
 	struct qf_lost_list *lost_ranges; /* the report's */

@@ -105,12 +105,29 @@ static void check_extensions(struct qf_pass_ctx *c)
 	}
 }
 
+static void l1_outside(struct qf_pass_ctx *c)
+{
+	const struct qf_header *h = &c->img->hdr;
+	uint64_t bytes = h->l1_entries * 8ull;
+	struct qf_finding *f =
+		qf_pass_at(c, QF_P_HEADER_L1_OUTSIDE, h->l1_off, bytes);
+
+	/* of a table whose last cluster is partial, QEMU takes the rest for
+	 * zeros */
+	if (c->img->l1_state == QF_PART_OK)
+		qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "it needs the file's bytes up to 0x%" PRIx64
+		       ", and the file ends at 0x%" PRIx64,
+		       h->l1_off + bytes, c->img->io->size);
+}
+
 /* The active L1 table: place, length, and whether it covers the disk. */
 static void check_l1(struct qf_pass_ctx *c)
 {
 	const struct qf_image *img = c->img;
 	const struct qf_header *h = &img->hdr;
-	uint64_t bytes = h->l1_entries * 8ull;
+	uint64_t bytes = h->l1_entries * 8ull, needed;
 
 	switch (img->l1_state) {
 	case QF_PART_UNALIGNED:
@@ -121,13 +138,14 @@ static void check_l1(struct qf_pass_ctx *c)
 			       h->l1_off, h->l1_entries);
 		return;
 	case QF_PART_OUTSIDE:
-		qf_finding_say(qf_pass_at(c, QF_P_HEADER_L1_OUTSIDE, h->l1_off,
-					  bytes),
-			       "it needs the file's bytes up to 0x%" PRIx64
-			       ", and the file ends at 0x%" PRIx64,
-			       h->l1_off + bytes, img->io->size);
+		l1_outside(c);
 		break;
 	default:
+		needed = h->l1_entries < img->geo.l1_needed
+				 ? h->l1_entries
+				 : img->geo.l1_needed;
+		if (needed && h->l1_off + needed * 8 > img->io->size)
+			l1_outside(c);
 		break;
 	}
 	if (h->l1_entries < img->geo.l1_needed)

@@ -262,10 +262,9 @@ static void bent_tables(struct qf_pass_ctx *c)
 static void lost_disks(struct qf_pass_ctx *c)
 {
 	const struct qf_image *img = c->img;
-	uint64_t off, kept, end;
+	uint64_t off, kept, end = img->io->size;
 	uint32_t h, entries;
 
-	end = qf_mem_round_up(img->io->size, img->geo.cluster_bytes);
 	for (h = 0; h < qf_image_holders(img); h++) {
 		if (!qf_image_l1(img, h, &off, &entries)) {
 			if (h || img->l1_state != QF_PART_ABSENT)
@@ -313,18 +312,22 @@ static void astray_l1(struct qf_pass_ctx *c)
 enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	size_t before = c->out->n;
+	enum qf_err err;
 
 	astray_l1(c);
 	orphan_snapshots(c);
-	qf_lost_shared(c);
-	qf_lost_unnamed(c);
-	bent_tables(c);
+	if (!c->opts->cut_told) {
+		qf_lost_shared(c);
+		qf_lost_unnamed(c);
+		bent_tables(c);
+	}
 	c->withhold = c->out->n > before;
 	lost_entries(c);
 	lost_gaps(c);
 	lost_damage(c);
 	lost_claims(c);
 	lost_disks(c);
+	err = qf_lost_cut(c);
 	/* the leaks that speak for an erased part are those of a table, or of
 	 * a snapshot, that is known to be lost */
 	if (c->lost_ranges->n || c->withhold ||
@@ -336,6 +339,8 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 	/* where a map is lost, what has no owner may be what it mapped */
 	c->withhold |= c->out->n > before || c->lost_ranges->n ||
 		       c->img->snapshots.n < c->img->snapshots.stated;
-	(void)why;
-	return QF_OK;
+	c->withhold &= !c->opts->cut_told;
+	return err ? qf_err_set(why, err, 0, QF_NOWHERE,
+				"no memory for what is lost")
+		   : QF_OK;
 }

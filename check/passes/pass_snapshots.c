@@ -49,6 +49,7 @@ static void check_l1(struct qf_pass_ctx *c, uint32_t i)
 	const struct qf_image *img = c->img;
 	const struct qf_snapshot *s = &img->snapshots.snap[i];
 	uint64_t end = s->l1_off + s->l1_entries * 8ull;
+	struct qf_finding *f;
 
 	if (s->l1_off & (img->geo.cluster_bytes - 1)) {
 		qf_finding_say(add(c, i, QF_P_SNAP_L1_UNALIGNED),
@@ -61,12 +62,16 @@ static void check_l1(struct qf_pass_ctx *c, uint32_t i)
 			       s->l1_entries);
 		return;
 	}
-	if (s->l1_entries && qf_entry_past_end(&img->geo, img->io->size,
-					       s->l1_off, s->l1_entries * 8ull))
-		qf_finding_say(add(c, i, QF_P_SNAP_L1_OUTSIDE),
-			       "it needs the file's bytes up to 0x%" PRIx64
-			       ", and the file ends at 0x%" PRIx64,
-			       end, img->io->size);
+	if (!s->l1_entries || end <= img->io->size)
+		return;
+	f = add(c, i, QF_P_SNAP_L1_OUTSIDE);
+	if (!qf_entry_past_end(&img->geo, img->io->size, s->l1_off,
+			       s->l1_entries * 8ull))
+		qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "it needs the file's bytes up to 0x%" PRIx64
+		       ", and the file ends at 0x%" PRIx64,
+		       end, img->io->size);
 }
 
 /*

@@ -5,6 +5,7 @@
 #include "check/passes/whatis.h"
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -160,7 +161,10 @@ static void sum_l1(struct qf_pass_ctx *c, struct l1_sum *sum,
 			const struct qf_l2_table *t =
 				&c->walk.table[g->first + v];
 
-			h = t->odd ? t->holder : QF_HOLDER_IMAGE;
+			h = t->odd && (t->odd != QF_ODD_PAST_END ||
+				       !qf_cut_took(c->cut, t->off))
+				    ? t->holder
+				    : QF_HOLDER_IMAGE;
 			holder_of[g->first + v] = h;
 			if (h == QF_HOLDER_IMAGE)
 				continue;

@@ -14,7 +14,8 @@ static unsigned int compressed_odd(const struct qf_geometry *g, uint64_t size,
 	if (bitmap)
 		return odd | QF_ODD_COMPRESSED_BITMAP;
 	qf_entry_compressed(g, entry, &off, &bytes);
-	if (qf_entry_past_end(g, size, off, bytes))
+	/* what begins past the end has nothing there at all */
+	if (off >= size || qf_entry_past_end(g, size, off, bytes))
 		odd |= QF_ODD_PAST_END;
 	return odd;
 }

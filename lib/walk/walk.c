@@ -75,7 +75,7 @@ static void read_slice(struct run *r, uint64_t i, struct qf_l2_table *t,
 		       unsigned char *buf, uint64_t bytes, uint64_t at)
 {
 	struct qf_io *io = r->w->img->io;
-	uint64_t off = t->off + at;
+	uint64_t off = t->off + at, kept;
 
 	if (off >= io->size || t->repeated) {
 		memset(buf, 0, bytes);
@@ -84,6 +84,12 @@ static void read_slice(struct run *r, uint64_t i, struct qf_l2_table *t,
 	}
 	if (qf_readahead_read(&r->ra, i, buf, bytes, off, NULL))
 		read_pieces(io, buf, bytes, off, t);
+	/* an entry in whose midst the file ends is none */
+	if (off + bytes > io->size) {
+		kept = io->size - off;
+		kept -= kept % r->w->img->geo.l2_entry_bytes;
+		memset(buf + kept, 0, bytes - kept);
+	}
 	if (!t->filled)
 		t->filled = !qf_l2_is_zero(buf, bytes);
 }

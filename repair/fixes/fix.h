@@ -38,6 +38,7 @@ qf_fix_fn qf_fix_header;
 qf_fix_fn qf_fix_fields;
 qf_fix_fn qf_fix_reftable;
 qf_fix_fn qf_fix_l1_size;
+qf_fix_fn qf_fix_cut;
 qf_fix_fn qf_fix_snapshots;
 qf_fix_fn qf_fix_l1_place;
 qf_fix_fn qf_fix_bitmaps;

@@ -2,9 +2,8 @@
 /*
  * L1 entries that break the format's rules. A damaged word has no good bits:
  * what takes its place is a table's offset, and the flag that the refcount
- * demands. A pointer to a lost table is restored if the table is found; it is
- * given up only if the file was cut before it. Else the entry stays: it is
- * the evidence that something is missing.
+ * demands. A pointer to a lost table is restored if the table is found. Else
+ * the entry stays: it is the evidence that something is missing.
  */
 #include "repair/plan/decide.h"
 #include "repair/plan/orphan.h"
@@ -23,7 +22,6 @@ struct l1_fix {
 	enum qf_problem problem;
 	uint64_t off; /* that the entries shall have */
 	const char *what;
-	bool lost;
 	/* for all entries */
 	unsigned int damaged;	/* entries that lead nowhere */
 	struct qf_ranges taken; /* tables that were given to one */
@@ -48,7 +46,7 @@ static enum qf_err one_holder(struct l1_fix *f, uint32_t holder,
 			      struct qf_why *why)
 {
 	const struct qf_image *img = f->c->img;
-	uint64_t l1_off, at, span;
+	uint64_t l1_off, at;
 	uint32_t entries;
 
 	if (!qf_image_l1(img, holder, &l1_off, &entries) ||
@@ -58,11 +56,6 @@ static enum qf_err one_holder(struct l1_fix *f, uint32_t holder,
 	/* an entry that makes the header a table claims all it points to */
 	if (f->t->off && qf_fix_shared(f->c, at))
 		return QF_OK;
-	span = img->geo.cluster_bytes << img->geo.l2_bits;
-	if (f->lost &&
-	    !qf_plan_lose(f->c->plan, holder, f->g->l1_index * span, span))
-		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
-				  "no memory for the plan");
 	return qf_plan_put64(f->c->plan, f->problem, at, word_for(f, holder),
 			     why, f->what);
 }
@@ -78,17 +71,6 @@ static enum qf_err all_holders(struct l1_fix *f, struct qf_why *why)
 	for (i = 0; !err && i < n && i < MAX_HOLDERS; i++)
 		err = one_holder(f, holder[i], why);
 	return err;
-}
-
-/* The table behind the end was allocated once: the file was cut. */
-static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
-{
-	uint64_t stated;
-
-	return off >= c->img->io->size &&
-	       !(off & (c->img->geo.cluster_bytes - 1)) &&
-	       !qf_fix_refcount(c, off >> c->img->geo.cluster_bits, &stated) &&
-	       stated;
 }
 
 static bool leads_nowhere(const struct qf_l2_table *t)
@@ -192,7 +174,6 @@ static enum qf_err one_table(struct l1_fix *f, struct qf_why *why)
 	const struct qf_l2_table *t = f->t;
 
 	f->off = t->off;
-	f->lost = false;
 	f->problem = t->odd & QF_ODD_PAST_END	 ? QF_P_L1_OUTSIDE
 		     : t->odd & QF_ODD_UNALIGNED ? QF_P_L1_UNALIGNED
 		     : t->odd & QF_ODD_OWN_L1	 ? QF_P_L1_OWN
@@ -204,13 +185,6 @@ static enum qf_err one_table(struct l1_fix *f, struct qf_why *why)
 	f->what = "clear the reserved bits of the L1 entry";
 	if (!leads_nowhere(t) && (is_borne_out(f) || !f->c->recount.leaked))
 		return all_holders(f, why);
-	if (t->odd & QF_ODD_PAST_END && was_cut_off(f->c, t->off)) {
-		f->off = 0;
-		f->lost = true;
-		f->what = "give up an L1 entry whose table was cut off with "
-			  "the file";
-		return all_holders(f, why);
-	}
 	return restore(f, why);
 }
 

@@ -133,7 +133,9 @@ static int fault_of(const struct qf_fix_ctx *c, uint32_t i, uint64_t *budget)
 		return -1; /* the size is what is wrong */
 	if (qf_entry_past_end(&img->geo, img->io->size, s->l1_off,
 			      s->l1_entries * 8ull))
-		return QF_P_SNAP_L1_OUTSIDE;
+		return qf_cut_took(&c->plan->cut, s->l1_off)
+			       ? -1
+			       : QF_P_SNAP_L1_OUTSIDE;
 	p = crossing(c, s->l1_off, s->l1_entries);
 	if (crosses_active(c, s)) {
 		/* either of the two may be wrong */
@@ -173,8 +175,11 @@ static int active_fault(const struct qf_fix_ctx *c)
 
 	if (img->l1_state == QF_PART_UNALIGNED)
 		return QF_P_HEADER_L1_OFFSET;
+	/* a right pointer to what is gone is not pointed elsewhere */
 	if (img->l1_state == QF_PART_OUTSIDE)
-		return QF_P_HEADER_L1_OUTSIDE;
+		return qf_cut_took(&c->plan->cut, img->hdr.l1_off)
+			       ? -1
+			       : QF_P_HEADER_L1_OUTSIDE;
 	if (img->l1_state != QF_PART_OK || !here.entries)
 		return -1;
 	if (is_garbage(c, img->hdr.l1_off))

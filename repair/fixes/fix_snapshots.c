@@ -132,6 +132,76 @@ static enum qf_err relist(struct qf_fix_ctx *c, enum qf_problem p,
 	return err ? err : set_count(c, p, t->n, why);
 }
 
+/* There is no table, and no snapshot. */
+static enum qf_err drop_pointer(struct qf_fix_ctx *c, enum qf_problem p,
+				struct qf_why *why)
+{
+	unsigned char none[12] = { 0 };
+
+	c->plan->snapshots_relisted = true;
+	return qf_plan_put(c->plan, p, TABLE_OFF - 4, none, sizeof(none), why,
+			   "let the header count no snapshots, and point to no "
+			   "table of them: %s",
+			   c->plan->cut_told ? "they were cut off with the file"
+					     : "every cluster has its owner");
+}
+
+/* True if the entry's L1 table was cut off with the file. */
+static bool is_cut_off(const struct qf_fix_ctx *c, const struct qf_snaptable *t,
+		       const struct qf_snaptable_entry *e)
+{
+	struct qf_wire_snapshot f;
+
+	memcpy(&f, t->buf + e->at, sizeof(f));
+	return qf_cut_took(&c->plan->cut, qf_be_get64(f.l1_table_offset));
+}
+
+/* Those snapshots are left of whose tables something is still in the file. */
+static enum qf_err drop_cut(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	const struct qf_snapshot_table *s = &c->img->snapshots;
+	enum qf_problem p = s->n < s->stated ? QF_P_SNAP_TABLE_CUT
+					     : QF_P_SNAP_L1_OUTSIDE;
+	struct qf_snaptable t;
+	enum qf_err err;
+	uint32_t i, n;
+	bool ok;
+
+	if (!qf_plan_allows(c->plan, p))
+		return QF_OK;
+	err = qf_snaptable_read(&t, c->img, s->off, s->bytes + 65536, why);
+	ok = !err && qf_snaptable_take_known(&t, s);
+	for (i = n = 0; ok && i < t.n; i++)
+		if (!is_cut_off(c, &t, &t.entry[i]))
+			t.entry[n++] = t.entry[i];
+	t.n = n;
+	if (!err && (!ok || !qf_snaptable_compose(&t)))
+		err = qf_err_set(why, QF_ERR_NOMEM, 0, s->off,
+				 "no memory for the snapshot table");
+	c->plan->snapshots_cut |= n < s->stated;
+	if (!err && n < s->stated && n)
+		err = write_anew(c, p, &t, why);
+	if (!err && n < s->stated)
+		err = n ? set_count(c, p, n, why) : drop_pointer(c, p, why);
+	qf_snaptable_free(&t);
+	return err;
+}
+
+/* True if the end of the file took snapshots with it, and nothing else is
+ * wrong. */
+static bool has_cut(const struct qf_fix_ctx *c)
+{
+	const struct qf_snapshot_table *s = &c->img->snapshots;
+	uint32_t i;
+
+	if (!c->plan->cut_told || s->state == QF_SNAPSHOTS_OFFSET)
+		return false;
+	for (i = 0; i < s->n; i++)
+		if (qf_cut_took(&c->plan->cut, s->snap[i].l1_off))
+			return true;
+	return s->state == QF_SNAPSHOTS_CUT;
+}
+
 /* The table is where it should be, and something in it is wrong. */
 static enum qf_err fix_table(struct qf_fix_ctx *c, enum qf_problem p,
 			     struct qf_why *why)
@@ -258,18 +328,6 @@ static enum qf_err try_table(const struct qf_image *img, uint64_t off,
 	return err;
 }
 
-/* Each cluster has its owner: there is no table, and no snapshot. */
-static enum qf_err drop_pointer(struct qf_fix_ctx *c, struct qf_why *why)
-{
-	unsigned char none[12] = { 0 };
-
-	c->plan->snapshots_relisted = true;
-	return qf_plan_put(c->plan, QF_P_SNAP_TABLE_OFFSET, TABLE_OFF - 4, none,
-			   sizeof(none), why,
-			   "let the header count no snapshots, and point to no "
-			   "table of them: every cluster has its owner");
-}
-
 /* The header points astray: is there one table that nobody names? */
 static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 {
@@ -281,8 +339,9 @@ static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 	bool whole;
 	size_t i;
 
-	if (!count)
-		return drop_pointer(c, why);
+	c->plan->snapshots_cut |= count && c->plan->cut_told;
+	if (!count || c->plan->cut_told)
+		return drop_pointer(c, QF_P_SNAP_TABLE_OFFSET, why);
 	if (count > QF_MAX_SNAPSHOTS && c->recount.leaked)
 		return QF_OK;
 	for (i = 0; !err && i < c->recount.n_troubles; i++, tr++) {
@@ -301,7 +360,7 @@ static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 		}
 	}
 	if (!err && !n && !c->recount.leaked)
-		return drop_pointer(c, why);
+		return drop_pointer(c, QF_P_SNAP_TABLE_OFFSET, why);
 	/* what was not looked at could be one as well */
 	if (err || n != 1 || left < FIRST_BYTES || qf_stop_asked())
 		return err;
@@ -341,6 +400,8 @@ enum qf_err qf_fix_snapshots(struct qf_fix_ctx *c, struct qf_why *why)
 
 	if (state == QF_SNAPSHOTS_UNREADABLE || c->img->geo.data_file)
 		return QF_OK;
+	if (has_cut(c))
+		return drop_cut(c, why);
 	if (state == QF_SNAPSHOTS_OK) {
 		for (i = 0; i < sizeof(of_entries) / sizeof(p); i++)
 			if (qf_fix_found(c, of_entries[i]) &&

@@ -56,6 +56,11 @@ enum qf_decision qf_decide(const struct qf_plan *p, const struct qf_report *rep,
 	}
 }
 
+bool qf_decide_chosen(const struct qf_plan *p, uint64_t place)
+{
+	return chosen(p, place);
+}
+
 const char *qf_decide_words(const struct qf_plan *p,
 			    const struct qf_question *q)
 {

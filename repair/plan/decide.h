@@ -27,6 +27,9 @@ enum qf_decision qf_decide(const struct qf_plan *p, const struct qf_report *rep,
 			   enum qf_question_kind kind, uint64_t place,
 			   uint64_t *value, const struct qf_question **q);
 
+/* True if the user has answered for PLACE. */
+bool qf_decide_chosen(const struct qf_plan *p, uint64_t place);
+
 /* "likely", or "as you chose": for the plan's words. */
 const char *qf_decide_words(const struct qf_plan *p,
 			    const struct qf_question *q);

@@ -45,6 +45,7 @@ void qf_plan_free(struct qf_plan *p)
 	free(p->lost);
 	free(p->licence);
 	free(p->offer);
+	qf_cut_free(&p->cut);
 	qf_ranges_free(&p->fresh);
 	qf_ranges_free(&p->released);
 	qf_ranges_free(&p->withheld);

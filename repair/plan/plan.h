@@ -64,6 +64,11 @@ struct qf_plan {
 	size_t n_places;
 	/* what was not planned without it; owned, or NULL */
 	char *offer;
+	struct qf_cut cut; /* what went with the end of the file, as the
+			    * refcounts had it before they were changed */
+	bool cut_done;	   /* some of it was given up */
+	bool cut_told;	   /* all that is wrong came from that: what has no
+			    * owner now had it there, and may be freed */
 	/* places */
 	struct qf_ranges fresh;	   /* taken by the plan: nobody had them */
 	struct qf_ranges released; /* given up by the plan: may be freed */

@@ -25,6 +25,7 @@ static qf_fix_fn *const fixes[] = {
 	qf_fix_header,	  /* what the image says of itself */
 	qf_fix_fields,	  /* and what others say of it */
 	qf_fix_l1_size,	  /* how long its table is */
+	qf_fix_cut,	  /* what went with the end of the file */
 	qf_fix_bitmaps,	  /* who else there is */
 	qf_fix_snapshots, /* who there is at all */
 	qf_fix_l1_place,  /* where their tables are */
@@ -106,6 +107,11 @@ static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 	c->near->held = false;
 	qf_check_free(rep);
 	err = qf_check_run(c->img, o, rep, why);
+	if (!err && !o->cut) {
+		qf_cut_free(&c->plan->cut);
+		c->plan->cut = rep->cut;
+		rep->cut = (struct qf_cut){ 0 };
+	}
 	if (!err)
 		err = qf_walk_gather(c->img, &c->walk, why);
 	if (!err)
@@ -143,6 +149,16 @@ static bool is_misread(const struct qf_image *img)
 	       img->l1_state == QF_PART_UNALIGNED;
 }
 
+/* True if all that was cut off may be given up. */
+static bool may_give_up(const struct qf_plan *p)
+{
+	return !p->withhold_leaks && qf_plan_allows(p, QF_P_L1_OUTSIDE) &&
+	       qf_plan_allows(p, QF_P_L2_OUTSIDE) &&
+	       qf_plan_allows(p, QF_P_L2_CUT) &&
+	       qf_plan_allows(p, QF_P_SNAP_L1_OUTSIDE) &&
+	       qf_plan_allows(p, QF_P_SNAP_TABLE_OFFSET);
+}
+
 /* Lets the first fix that has something to do plan it. */
 static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 			     struct qf_why *why)
@@ -153,6 +169,9 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 	if (!had)
 		c->plan->lazy = is_lazy(c);
 	if (!had)
+		c->plan->cut_told = c->rep->cut_explains &&
+				    may_give_up(c->plan);
+	if (!had)
 		c->plan->no_parts = c->plan->withhold_leaks ||
 				    (c->recount.too_low &&
 				     !qf_fix_found(c, QF_P_L2_ERASED_PART));
@@ -160,8 +179,9 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 		c->plan->table_copied = true;
 	else if (c->plan->table_copied && c->recount.leaked)
 		c->plan->withhold_leaks = true;
-	c->plan->withhold_all = c->rep->withhold || must_withhold(c->rep) ||
-				qf_plan_gives_up(c->plan);
+	c->plan->withhold_all = !c->plan->cut_told &&
+				(c->rep->withhold || must_withhold(c->rep) ||
+				 qf_plan_gives_up(c->plan));
 	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {
 		err = fixes[i](c, why);
 		if (c->plan->n != had || is_misread(c->img))
@@ -326,6 +346,10 @@ static enum qf_err rounds(struct qf_planner *m,
 		if (qf_stop_asked())
 			return qf_err_set(why, QF_ERR_STOPPED, 0, QF_NOWHERE,
 					  "stopped; nothing was written");
+		/* what is written then hides that the file was cut */
+		if (m->plan->fresh.n || m->plan->cut_done)
+			check.cut = &m->plan->cut;
+		check.cut_told = m->plan->cut_told;
 		err = look(&c, &check, rep, why);
 		if (!err) {
 			m->cluster_bytes = c.img->geo.cluster_bytes;

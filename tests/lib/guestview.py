@@ -221,7 +221,7 @@ class View:
             middle = at + field["id_size"]
             last = middle + field["name_size"]
             refuse_if(last - first > 64 << 20, "snapshot table")
-            if pos > len(self.data):        # zeros, from here on
+            if pos >= len(self.data):       # zeros, from here on
                 break
             disk = field["extra_disk_size"] if extra >= 16 else self.size
             l1_size = field["l1_size"]
