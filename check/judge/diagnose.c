@@ -218,7 +218,8 @@ static bool snapshot_under_writer(const struct qf_pass_ctx *c,
 		return false;
 	/* no program lets two L1 entries name one table, or one name another's:
 	 * one was bent, and all that the table maps has too many owners then */
-	if (count(c, QF_P_DOUBLE_L2) || count(c, QF_P_L1_BENT))
+	if (count(c, QF_P_DOUBLE_L2) || count(c, QF_P_L1_BENT) ||
+	    count(c, QF_P_L2_OTHER_STATE))
 		return false;
 	set = copied_though_shared(c);
 	unset = count(c, QF_P_COPIED_L1) + count(c, QF_P_COPIED_L2);

@@ -6,6 +6,7 @@
  * data.
  */
 #include "check/passes/pass.h"
+#include "check/passes/table_versions.h"
 #include "check/passes/whatis.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
@@ -320,6 +321,7 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 		qf_lost_shared(c);
 		qf_lost_unnamed(c);
 		bent_tables(c);
+		qf_table_versions(c);
 	}
 	c->withhold = c->out->n > before;
 	lost_entries(c);

@@ -175,7 +175,8 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 		c->plan->no_parts = c->plan->withhold_leaks ||
 				    (c->recount.too_low &&
 				     !qf_fix_found(c, QF_P_L2_ERASED_PART));
-	if (qf_fix_found(c, QF_P_L2_COPY))
+	if (qf_fix_found(c, QF_P_L2_COPY) ||
+	    qf_fix_found(c, QF_P_L2_OTHER_STATE))
 		c->plan->table_copied = true;
 	else if (c->plan->table_copied && c->recount.leaked)
 		c->plan->withhold_leaks = true;

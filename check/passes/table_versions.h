@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * L2 tables of one place of the disk, of two of its states, that hold the same
+ * entries: the one was overwritten with the other.
+ */
+#ifndef QF_TABLE_VERSIONS_H
+#define QF_TABLE_VERSIONS_H
+
+#include "check/passes/pass.h"
+
+/*
+ * Reports them, and what the overwritten one's holders have lost. A table that
+ * was copied and not changed yet is no such case: its clusters are counted for
+ * both. Looks only where some refcounts are too low and others too high.
+ */
+void qf_table_versions(struct qf_pass_ctx *c);
+
+#endif
