@@ -62,7 +62,8 @@ static void check_l1(struct qf_pass_ctx *c, uint32_t i)
 			       s->l1_entries);
 		return;
 	}
-	if (!s->l1_entries || end <= img->io->size)
+	/* the sum may be 2^64, which is 0 */
+	if (!s->l1_entries || (end > s->l1_off && end <= img->io->size))
 		return;
 	f = add(c, i, QF_P_SNAP_L1_OUTSIDE);
 	if (!qf_entry_past_end(&img->geo, img->io->size, s->l1_off,

@@ -185,7 +185,8 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 				 qf_plan_gives_up(c->plan));
 	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {
 		err = fixes[i](c, why);
-		if (c->plan->n != had || is_misread(c->img))
+		if (c->plan->n != had ||
+		    (fixes[i] == qf_fix_geometry && is_misread(c->img)))
 			break;
 	}
 	*changed = c->plan->n != had;
