@@ -191,6 +191,7 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 		qf_check_sum(rep);
 		rep->n_diagnoses = qf_diagnose(&c, rep->diagnosis);
 		rep->cut_explains = qf_cut_explains(&c);
+		rep->cut_snapshots = qf_cut_took_snapshots(&c);
 	}
 	rep->withhold = c.withhold;
 	qf_lost_free(&c.lost);

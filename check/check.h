@@ -22,8 +22,8 @@ struct qf_check_opts {
 	/* what was cut off, as it was known before a plan changed the
 	 * refcounts; NULL: as the image has it */
 	const struct qf_cut *cut;
-	/* a plan has given up what was cut off: what has no owner belongs to
-	 * that, and is no sign of anything else */
+	/* a plan lets go of snapshots that were cut off: what has no owner was
+	 * theirs, and is no sign of anything else */
 	bool cut_told;
 };
 
@@ -69,8 +69,9 @@ struct qf_report {
 	struct qf_findings findings;
 	struct qf_lost_list lost;
 	struct qf_questions questions;
-	struct qf_cut cut; /* unless it was known before */
-	bool cut_explains; /* all that is wrong comes from a cut */
+	struct qf_cut cut;  /* unless it was known before */
+	bool cut_explains;  /* all that is wrong comes from a cut */
+	bool cut_snapshots; /* it took snapshots' tables */
 	struct qf_diagnosis diagnosis[QF_CAUSES];
 	unsigned int n_diagnoses;
 	bool withhold; /* leaked clusters may be lost data: never free them */

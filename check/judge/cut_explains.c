@@ -29,9 +29,7 @@ bool qf_cut_is_sure(const struct qf_pass_ctx *c)
 	return s->stated && qf_cut_took(c->cut, s->off);
 }
 
-/* True if snapshots' tables went with the end: what only they had looks as
- * if nobody had it. */
-static bool took_snapshots(const struct qf_pass_ctx *c)
+bool qf_cut_took_snapshots(const struct qf_pass_ctx *c)
 {
 	const struct qf_snapshot_table *s = &c->img->snapshots;
 	const struct qf_snapshot *sn;
@@ -94,7 +92,7 @@ static bool explains(const struct qf_pass_ctx *c, enum qf_problem p)
 	case QF_P_SNAP_L1_OUTSIDE:
 	case QF_P_L2_ORPHAN:
 	case QF_P_L1_ERASED:
-		return took_snapshots(c);
+		return qf_cut_took_snapshots(c);
 	case QF_P_HEADER_L1_OUTSIDE: /* with a file in which nothing stands */
 		return c->img->l1_state == QF_PART_OK && !c->recount.leaked;
 	default:

@@ -47,6 +47,10 @@ bool qf_cut_took_entry(const struct qf_cut *cut, const struct qf_geometry *g,
 /* True if pointers bear it out: some lead to what was cut off. */
 bool qf_cut_is_sure(const struct qf_pass_ctx *c);
 
+/* True if snapshots' tables went with the end: what only they had looks as if
+ * nobody had it. */
+bool qf_cut_took_snapshots(const struct qf_pass_ctx *c);
+
 /* True if the file was cut, and everything that the passes have found comes
  * from that. */
 bool qf_cut_explains(const struct qf_pass_ctx *c);

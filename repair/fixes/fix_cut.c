@@ -381,7 +381,8 @@ enum qf_err qf_fix_cut(struct qf_fix_ctx *c, struct qf_why *why)
 		err = give_up_entries(&w, why);
 	if (!err && c->plan->n == had)
 		err = fill_up_all(&w, why);
-	if (!err && c->plan->n == had && c->plan->cut_told && !c->plan->fresh.n)
+	if (!err && c->plan->n == had && !c->plan->fresh.n &&
+	    (c->plan->cut_done || c->plan->cut_told))
 		err = forget_all_counts(&w, why);
 	c->plan->cut_done |= c->plan->n > had;
 	free(w.holder);

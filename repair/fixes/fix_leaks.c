@@ -35,7 +35,8 @@ static void lower(struct work *w, uint64_t cluster)
 	uint64_t stated = qf_refblock_get(w->buf, order, i);
 	uint64_t n = qf_ledger_count(c->recount.ledger, cluster, NULL);
 
-	if (stated <= n || withheld(c, cluster) ||
+	if (stated <= n ||
+	    (withheld(c, cluster) && !(n && c->plan->cut_told)) ||
 	    !qf_plan_allows(c->plan,
 			    n ? QF_P_REFCOUNT_HIGH : QF_P_REFCOUNT_LEAK))
 		return;

@@ -67,8 +67,10 @@ struct qf_plan {
 	struct qf_cut cut; /* what went with the end of the file, as the
 			    * refcounts had it before they were changed */
 	bool cut_done;	   /* some of it was given up */
-	bool cut_told;	   /* all that is wrong came from that: what has no
-			    * owner now had it there, and may be freed */
+	bool cut_told;	   /* all that is wrong came from that: what counts
+			    * too often had another owner there */
+	bool cut_frees;	   /* and it took snapshots: what only they had goes
+			    * with them */
 	/* places */
 	struct qf_ranges fresh;	   /* taken by the plan: nobody had them */
 	struct qf_ranges released; /* given up by the plan: may be freed */

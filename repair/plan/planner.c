@@ -172,6 +172,8 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 		c->plan->cut_told = c->rep->cut_explains &&
 				    may_give_up(c->plan);
 	if (!had)
+		c->plan->cut_frees = c->plan->cut_told && c->rep->cut_snapshots;
+	if (!had)
 		c->plan->no_parts = c->plan->withhold_leaks ||
 				    (c->recount.too_low &&
 				     !qf_fix_found(c, QF_P_L2_ERASED_PART));
@@ -180,7 +182,7 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 		c->plan->table_copied = true;
 	else if (c->plan->table_copied && c->recount.leaked)
 		c->plan->withhold_leaks = true;
-	c->plan->withhold_all = !c->plan->cut_told &&
+	c->plan->withhold_all = !c->plan->cut_frees &&
 				(c->rep->withhold || must_withhold(c->rep) ||
 				 qf_plan_gives_up(c->plan));
 	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {
@@ -351,7 +353,7 @@ static enum qf_err rounds(struct qf_planner *m,
 		/* what is written then hides that the file was cut */
 		if (m->plan->fresh.n || m->plan->cut_done)
 			check.cut = &m->plan->cut;
-		check.cut_told = m->plan->cut_told;
+		check.cut_told = m->plan->cut_frees;
 		err = look(&c, &check, rep, why);
 		if (!err) {
 			m->cluster_bytes = c.img->geo.cluster_bytes;
