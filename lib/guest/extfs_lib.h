@@ -95,6 +95,12 @@ bool qf_extfs_inode(void *fs, uint64_t id, struct qf_inode *out);
 void qf_extfs_extents(void *fs, uint64_t id, qf_reader_extent *tell, void *ctx);
 void qf_extfs_links(void *fs, uint64_t dir, qf_reader_link *tell, void *ctx);
 
+/* Reads the inode, of any size, if it is sound; owned by the caller. */
+struct ext2_inode *qf_extfs_read_inode(struct qf_extfs *x, uint64_t id);
+
+/* extfs_content.c: see struct qf_reader */
+bool qf_extfs_content(void *fs, uint64_t id, qf_reader_part *tell, void *ctx);
+
 /* The same as qf_extfs_inodes, with the inodes themselves; only sound ones. */
 typedef bool qf_extfs_see(void *ctx, ext2_ino_t ino, struct ext2_inode *inode);
 void qf_extfs_scan(struct qf_extfs *x, qf_extfs_see *see, void *ctx);

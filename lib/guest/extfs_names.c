@@ -87,8 +87,7 @@ void qf_extfs_inodes(void *fs, qf_reader_inode *tell, void *ctx)
 	qf_extfs_scan(fs, see_inode, &t);
 }
 
-/* Reads the inode, of any size, if it is sound; owned by the caller. */
-static struct ext2_inode *read_inode(struct qf_extfs *x, uint64_t id)
+struct ext2_inode *qf_extfs_read_inode(struct qf_extfs *x, uint64_t id)
 {
 	int bytes = (int)EXT2_INODE_SIZE(x->fs->super);
 	struct ext2_inode *inode;
@@ -106,7 +105,7 @@ static struct ext2_inode *read_inode(struct qf_extfs *x, uint64_t id)
 
 bool qf_extfs_inode(void *fs, uint64_t id, struct qf_inode *out)
 {
-	struct ext2_inode *inode = read_inode(fs, id);
+	struct ext2_inode *inode = qf_extfs_read_inode(fs, id);
 	bool living = inode && is_living(inode);
 
 	if (living)
@@ -216,7 +215,7 @@ void qf_extfs_blocks_of(struct qf_extfs *x, ext2_ino_t ino,
 
 void qf_extfs_extents(void *fs, uint64_t id, qf_reader_extent *tell, void *ctx)
 {
-	struct ext2_inode *inode = read_inode(fs, id);
+	struct ext2_inode *inode = qf_extfs_read_inode(fs, id);
 
 	if (inode)
 		qf_extfs_blocks_of(fs, (ext2_ino_t)id, inode, tell, ctx);
@@ -273,7 +272,7 @@ static bool list_extent(void *ctx, uint64_t file_off, uint64_t start,
 void qf_extfs_links(void *fs, uint64_t dir, qf_reader_link *tell, void *ctx)
 {
 	struct listing l = { fs, dir, tell, ctx, 0, false };
-	struct ext2_inode *inode = read_inode(fs, dir);
+	struct ext2_inode *inode = qf_extfs_read_inode(fs, dir);
 
 	if (inode && LINUX_S_ISDIR(inode->i_mode)) {
 		l.left = (uint64_t)inode->i_size_high << 32 | inode->i_size;

@@ -395,6 +395,89 @@ static void extents(void *fs, uint64_t id, qf_reader_extent *tell, void *ctx)
 	walk_inode(&t, id, see_file_extent);
 }
 
+/* --- what a file holds --- */
+
+struct telling_parts {
+	struct telling t; /* first */
+	qf_reader_part *part;
+};
+
+static bool tell_part(struct telling_parts *t, const struct qf_guest_part *p)
+{
+	t->t.stopped = p->bytes && !t->part(t->t.ctx, p);
+	return !t->t.stopped;
+}
+
+/* N bytes in the item itself, in pieces that can be told. */
+static bool tell_inline(struct telling_parts *t, uint64_t file_off,
+			const unsigned char *data, uint32_t n)
+{
+	struct qf_guest_part p = { .content = QF_GUEST_INLINE };
+	uint32_t at;
+
+	for (at = 0; at < n; at += (uint32_t)p.bytes) {
+		p.file_off = file_off + at;
+		p.bytes = n - at < QF_READER_INLINE ? n - at : QF_READER_INLINE;
+		p.data = (unsigned char *)data + at;
+		if (!tell_part(t, &p))
+			return false;
+	}
+	return true;
+}
+
+/* The copies of what a regular extent has. */
+static bool tell_copies(struct telling_parts *t, struct qf_guest_part *p,
+			uint64_t logical)
+{
+	uint32_t i;
+
+	for (i = 0; i < QF_BTRFS_COPIES && !t->t.stopped; i++) {
+		p->start = qf_btrfs_place(t->t.x, logical, i);
+		if (p->start != QF_NOWHERE && p->bytes <= t->t.x->bytes)
+			tell_part(t, p);
+	}
+	return !t->t.stopped;
+}
+
+static bool see_part(void *ctx, const struct qf_btrfs_key *key,
+		     const unsigned char *p, uint32_t bytes)
+{
+	struct telling_parts *t = ctx;
+	struct qf_guest_part part = { .file_off = key->offset };
+	bool coded;
+	uint64_t at;
+
+	if (key->type != QF_BTRFS_EXTENT_DATA || bytes < 21)
+		return true;
+	coded = p[16] || p[17] || qf_le_get16(p, 18);
+	if (!p[20] && !coded)
+		return tell_inline(t, key->offset, p + 21, bytes - 21);
+	if (p[20] && bytes < 53)
+		return true;
+	part.bytes = p[20] ? qf_le_get64(p, 45) : qf_le_get64(p, 8);
+	at = p[20] ? qf_le_get64(p, 21) : 0;
+	part.content = coded		  ? QF_GUEST_CODED
+		       : at && p[20] == 1 ? QF_GUEST_BYTES
+					  : QF_GUEST_ZEROS;
+	if (part.content != QF_GUEST_BYTES)
+		return tell_part(t, &part);
+	return !qf_mem_add(at, qf_le_get64(p, 37), &at) ||
+	       tell_copies(t, &part, at);
+}
+
+static bool content(void *fs, uint64_t id, qf_reader_part *tell, void *ctx)
+{
+	struct telling_parts t = { .t = { .x = fs, .ctx = ctx }, .part = tell };
+	const struct qf_btrfs_visitor see = { .item = see_part,
+					      .ctx = &t,
+					      .first_id = id & INODE_MASK,
+					      .last_id = id & INODE_MASK };
+
+	t.t.root = qf_btrfs_root_of(fs, id >> INODE_BITS);
+	return t.t.root && has_files(t.t.root) &&
+	       qf_btrfs_walk(fs, t.t.root, &see);
+}
+
 /* An entry can lead to another subvolume's root. */
 static bool see_link(void *ctx, const struct qf_btrfs_key *key,
 		     const unsigned char *p, uint32_t bytes)
@@ -436,6 +519,7 @@ const struct qf_reader qf_fs_btrfs_reader = {
 	.inodes = inodes,
 	.inode = inode,
 	.extents = extents,
+	.content = content,
 	.links = links,
 	.blocks = qf_btrfs_blocks,
 	.loose = qf_btrfs_loose,

@@ -313,6 +313,42 @@ static void extents(void *fs, uint64_t id, qf_reader_extent *tell, void *ctx)
 				    qf_le_get64(e, ENTRY + 24), tell, ctx);
 }
 
+struct telling_parts {
+	qf_reader_part *tell;
+	void *ctx;
+	uint64_t valid; /* bytes that were written; zeros follow */
+};
+
+static bool tell_parts(void *ctx, uint64_t file_off, uint64_t start,
+		       uint64_t bytes)
+{
+	struct telling_parts *t = ctx;
+	struct qf_guest_part p = { .file_off = file_off, .start = start };
+
+	if (t->valid > file_off)
+		p.bytes = t->valid - file_off < bytes ? t->valid - file_off
+						      : bytes;
+	if (p.bytes && !t->tell(t->ctx, &p))
+		return false;
+	p.file_off += p.bytes;
+	p.bytes = bytes - p.bytes;
+	p.content = QF_GUEST_ZEROS;
+	return !p.bytes || t->tell(t->ctx, &p);
+}
+
+/* There are no holes. */
+static bool content(void *fs, uint64_t id, qf_reader_part *tell, void *ctx)
+{
+	struct telling_parts t = { tell, ctx, 0 };
+	unsigned char e[2 * ENTRY];
+
+	if (id && read_set(fs, id, e)) {
+		t.valid = qf_le_get64(e, ENTRY + 8);
+		extents(fs, id, tell_parts, &t);
+	}
+	return false;
+}
+
 struct linking {
 	uint64_t dir;
 	qf_reader_link *tell;
@@ -365,6 +401,7 @@ const struct qf_reader qf_fs_exfat_reader = {
 	.inodes = inodes,
 	.inode = inode,
 	.extents = extents,
+	.content = content,
 	.links = links,
 	.any_case = true,
 };

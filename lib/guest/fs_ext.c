@@ -350,6 +350,7 @@ const struct qf_reader qf_fs_ext_reader = {
 	.inodes = qf_extfs_inodes,
 	.inode = qf_extfs_inode,
 	.extents = qf_extfs_extents,
+	.content = qf_extfs_content,
 	.links = qf_extfs_links,
 	.blocks = qf_extfs_blocks,
 	.loose = qf_extfs_loose,

@@ -215,6 +215,94 @@ static void extents(void *fs, uint64_t id, qf_reader_extent *tell, void *ctx)
 	qf_ntfs_each_of(fs, id, see_attribute, &t);
 }
 
+/* --- what a file holds --- */
+
+struct telling_parts {
+	struct qf_ntfs *x;
+	qf_reader_part *tell;
+	void *ctx;
+	uint64_t valid; /* bytes of it that were written */
+	bool coded;
+	bool stopped;
+};
+
+/* Files that Windows has packed are empty but for a mark of this tag. */
+#define PACKED 0x80000017u
+
+static bool see_kind(void *ctx, const struct qf_ntfs_attribute *a)
+{
+	struct telling_parts *t = ctx;
+
+	if (a->type == QF_NTFS_REPARSE && a->resident && a->value_bytes >= 4 &&
+	    qf_le_get32(a->value, 0) == PACKED)
+		t->coded = true;
+	if (a->type != QF_NTFS_DATA || a->named || a->resident || a->vcn)
+		return true;
+	t->valid = a->valid_bytes;
+	t->coded |= a->coded;
+	return true;
+}
+
+static void tell_part(struct telling_parts *t, const struct qf_guest_part *p)
+{
+	if (p->bytes && !t->stopped)
+		t->stopped = !t->tell(t->ctx, p);
+}
+
+static bool see_part_run(void *ctx, const struct qf_ntfs_run *run)
+{
+	struct telling_parts *t = ctx;
+	struct qf_guest_part p = { .file_off = run->vcn * t->x->cluster,
+				   .bytes = run->n * t->x->cluster,
+				   .start = run->lcn * t->x->cluster };
+	uint64_t all = p.bytes, valid = 0;
+
+	if (t->coded) {
+		p.content = QF_GUEST_CODED;
+		tell_part(t, &p);
+		return !t->stopped;
+	}
+	if (run->lcn != QF_NOWHERE && t->valid > p.file_off)
+		valid = t->valid - p.file_off < all ? t->valid - p.file_off
+						    : all;
+	p.bytes = valid;
+	tell_part(t, &p);
+	p.file_off += valid;
+	p.bytes = all - valid;
+	p.content = QF_GUEST_ZEROS;
+	tell_part(t, &p);
+	return !t->stopped;
+}
+
+static bool see_part(void *ctx, const struct qf_ntfs_attribute *a)
+{
+	struct telling_parts *t = ctx;
+	struct qf_guest_part p = { .content = QF_GUEST_INLINE };
+
+	if (a->type != QF_NTFS_DATA || a->named)
+		return true;
+	if (a->resident) {
+		p.bytes = a->value_bytes;
+		p.data = (unsigned char *)a->value;
+		if (t->coded)
+			p.content = QF_GUEST_CODED;
+		tell_part(t, &p);
+	} else {
+		qf_ntfs_each_run(t->x, a, see_part_run, t);
+	}
+	return !t->stopped;
+}
+
+/* Holes are runs as well: what no run tells of is not known. */
+static bool content(void *fs, uint64_t id, qf_reader_part *tell, void *ctx)
+{
+	struct telling_parts t = { .x = fs, .tell = tell, .ctx = ctx };
+
+	if (qf_ntfs_each_of(fs, id, see_kind, &t))
+		qf_ntfs_each_of(fs, id, see_part, &t);
+	return false;
+}
+
 /* --- names: they stand in the records of the files --- */
 
 struct telling_links {
@@ -377,6 +465,7 @@ const struct qf_reader qf_fs_ntfs_reader = {
 	.inodes = inodes,
 	.inode = inode,
 	.extents = extents,
+	.content = content,
 	.links = links,
 	.links_all = true,
 	.any_case = true,

@@ -255,6 +255,7 @@ const struct qf_reader qf_fs_xfs_reader = {
 	.inodes = qf_xfs_inodes,
 	.inode = qf_xfs_inode,
 	.extents = qf_xfs_extents,
+	.content = qf_xfs_content,
 	.links = qf_xfs_links,
 	.blocks = qf_xfs_blocks,
 	.loose = qf_xfs_loose,

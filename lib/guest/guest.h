@@ -210,6 +210,40 @@ enum qf_err qf_guest_path(struct qf_guest *g, uint32_t volume, const char *path,
 			  struct qf_guest_names *out, struct qf_why *why);
 void qf_guest_names_free(struct qf_guest_names *n);
 
+/* --- what a file holds --- */
+
+enum qf_guest_content {
+	QF_GUEST_BYTES,	 /* what the disk has there */
+	QF_GUEST_ZEROS,	 /* a hole, or room that was never written to */
+	QF_GUEST_INLINE, /* kept with the inode */
+	QF_GUEST_CODED,	 /* compressed or encrypted: not read here */
+};
+
+struct qf_guest_part {
+	uint64_t file_off, bytes;
+	uint64_t start; /* on the disk, of BYTES */
+	enum qf_guest_content content;
+	unsigned char *data; /* owned; of INLINE */
+};
+
+/* A file. Of what is told twice, the disk has copies. */
+struct qf_guest_contents {
+	bool found;
+	struct qf_guest_file file;
+	struct qf_guest_part *at; /* owned; by offset in the file */
+	size_t n;
+	bool whole; /* what no part tells of is a hole; else it is not known */
+	/* private: */
+	size_t room;
+};
+
+/* What the file PATH of VOLUME holds, part by part. Errors: QF_ERR_NOMEM.
+ * Free with qf_guest_contents_free. */
+enum qf_err qf_guest_contents(struct qf_guest *g, uint32_t volume,
+			      const char *path, struct qf_guest_contents *out,
+			      struct qf_why *why);
+void qf_guest_contents_free(struct qf_guest_contents *c);
+
 /* --- blocks --- */
 
 /* How a block knows its place. GUEST.md calls them A, B and C. */

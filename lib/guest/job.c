@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/guest/job.h"
+#include "lib/guest/content.h"
 #include "lib/guest/names.h"
 #include "lib/guest/partitions.h"
 
@@ -109,6 +110,9 @@ static enum qf_err ask_reader(struct qf_job *j, struct qf_why *why)
 		break;
 	case QF_JOB_PATH:
 		err = qf_names_of_path(j, r, fs, why);
+		break;
+	case QF_JOB_CONTENT:
+		err = qf_content_of_path(j, r, fs, why);
 		break;
 	case QF_JOB_BLOCKS:
 		blocks(j, r, fs);

@@ -17,6 +17,7 @@ enum qf_job_op {
 	QF_JOB_USE,
 	QF_JOB_NAMES,
 	QF_JOB_PATH,
+	QF_JOB_CONTENT,
 	QF_JOB_BLOCKS,
 	QF_JOB_PLACES,
 };
@@ -46,6 +47,8 @@ enum qf_record {
 	QF_RECORD_FILE,	   /* struct qf_record_file */
 	QF_RECORD_PIECE,   /* struct qf_guest_piece */
 	QF_RECORD_BLOCK,   /* struct qf_guest_block */
+	QF_RECORD_PART,	   /* struct qf_record_part */
+	QF_RECORD_WHOLE,   /* no more: all parts were told */
 };
 
 struct qf_record_table {
@@ -65,6 +68,13 @@ struct qf_record_file {
 	struct qf_inode inode;
 	uint32_t path_bytes; /* 0: not named */
 	char path[QF_RECORD_PATH];
+};
+
+/* With as many bytes of DATA as an inline part has. */
+struct qf_record_part {
+	uint64_t file_off, bytes, start;
+	uint32_t content;
+	unsigned char data[QF_READER_INLINE];
 };
 
 /* Tells RECORD of N bytes; false: stop. */

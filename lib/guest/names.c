@@ -283,8 +283,8 @@ static bool see_step(void *ctx, uint64_t dir, uint64_t id, const char *name,
 	return !s->exact;
 }
 
-static bool find_path(const struct qf_reader *r, void *fs, const char *path,
-		      uint64_t *id)
+bool qf_names_find(const struct qf_reader *r, void *fs, const char *path,
+		   uint64_t *id)
 {
 	struct step s = { .r = r };
 
@@ -314,7 +314,8 @@ enum qf_err qf_names_of_path(struct qf_job *j, const struct qf_reader *r,
 	uint64_t id;
 
 	if (!r->links || n > sizeof(file.path) ||
-	    !find_path(r, fs, j->path, &id) || !r->inode(fs, id, &file.inode))
+	    !qf_names_find(r, fs, j->path, &id) ||
+	    !r->inode(fs, id, &file.inode))
 		return QF_OK;
 	memcpy(file.path, j->path, n);
 	file.path_bytes = (uint32_t)n;

@@ -17,4 +17,8 @@ enum qf_err qf_names_of_ranges(struct qf_job *j, const struct qf_reader *r,
 enum qf_err qf_names_of_path(struct qf_job *j, const struct qf_reader *r,
 			     void *fs, struct qf_why *why);
 
+/* The inode that PATH leads to; false: none. */
+bool qf_names_find(const struct qf_reader *r, void *fs, const char *path,
+		   uint64_t *id);
+
 #endif

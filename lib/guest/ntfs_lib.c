@@ -106,6 +106,8 @@ static bool parse_attribute(const unsigned char *p, uint32_t bytes,
 		return false;
 	a->vcn = qf_le_get64(p, 16);
 	a->data_bytes = qf_le_get64(p, 48);
+	a->valid_bytes = qf_le_get64(p, 56);
+	a->coded = qf_le_get16(p, 12) & 0x40ff;
 	a->runs = p + at;
 	a->runs_bytes = bytes - at;
 	return a->vcn <= INT64_MAX;

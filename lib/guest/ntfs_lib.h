@@ -24,6 +24,7 @@ enum {
 	QF_NTFS_VOLUME_INFO = 0x70,
 	QF_NTFS_DATA = 0x80,
 	QF_NTFS_BITS = 0xb0,
+	QF_NTFS_REPARSE = 0xc0,
 };
 
 /* Clusters behind each other; LCN is QF_NOWHERE for a hole. */
@@ -52,6 +53,9 @@ struct qf_ntfs_attribute {
 	uint32_t runs_bytes;
 	uint64_t vcn;	     /* of its first run */
 	uint64_t data_bytes; /* size of what it holds */
+	/* of that which starts with the first run: */
+	uint64_t valid_bytes; /* that were written; zeros follow */
+	bool coded;	      /* compressed or encrypted */
 };
 
 /* The boot sector B into X; false if it is none. */

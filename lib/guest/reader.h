@@ -38,6 +38,9 @@ typedef bool qf_reader_extent(void *ctx, uint64_t file_off, uint64_t start,
 /* In the directory DIR, NAME (not terminated) is the inode ID. */
 typedef bool qf_reader_link(void *ctx, uint64_t dir, uint64_t id,
 			    const char *name, size_t bytes);
+/* A part of a file; the DATA of an inline one are at most QF_READER_INLINE. */
+#define QF_READER_INLINE 4096u
+typedef bool qf_reader_part(void *ctx, const struct qf_guest_part *p);
 typedef bool qf_reader_block(void *ctx, const struct qf_guest_block *b);
 
 struct qf_reader {
@@ -71,6 +74,10 @@ struct qf_reader {
 	/* Where the bytes of the inode ID lie; not its holes. */
 	void (*extents)(void *fs, uint64_t id, qf_reader_extent *tell,
 			void *ctx);
+	/* What the inode ID holds, if that is more than its extents tell: holes,
+	 * room that was never written, what is packed. True: all of it was
+	 * told, and the rest is holes. NULL: its extents are all that it has. */
+	bool (*content)(void *fs, uint64_t id, qf_reader_part *tell, void *ctx);
 	/* The entries of the directory DIR, without "." and ".."; a format
 	 * that keeps them in its inodes may tell those of all directories. */
 	void (*links)(void *fs, uint64_t dir, qf_reader_link *tell, void *ctx);

@@ -133,6 +133,7 @@ void qf_xfs_blocks_of(struct qf_xfs *x, uint64_t ino,
 void qf_xfs_inodes(void *fs, qf_reader_inode *tell, void *ctx);
 bool qf_xfs_inode(void *fs, uint64_t id, struct qf_inode *out);
 void qf_xfs_extents(void *fs, uint64_t id, qf_reader_extent *tell, void *ctx);
+bool qf_xfs_content(void *fs, uint64_t id, qf_reader_part *tell, void *ctx);
 void qf_xfs_links(void *fs, uint64_t dir, qf_reader_link *tell, void *ctx);
 void qf_xfs_blocks(void *fs, qf_reader_block *tell, void *ctx);
 void qf_xfs_loose(void *fs, const unsigned char *bytes, uint32_t n,

@@ -4,7 +4,7 @@
 #include "cmd.h"
 #include "lib/model/open.h"
 #include "lib/base/text.h"
-#include "repair/salvage/extract.h"
+#include "repair/salvage/extract_path.h"
 #include "repair/salvage/orphans.h"
 #include "repair/salvage/placed.h"
 #include "repair/repair.h"
@@ -32,6 +32,8 @@ static const char help[] =
 	"That is listed, and so is what qfsck check calls lost: also where an\n"
 	"erased table looks like an empty disk, and where there are bytes that\n"
 	"may be wrong. The image is not changed.\n\n"
+	"      --path=P           only the file P of a file system on the disk: what\n"
+	"                         is told is of the file, and its holes are holes\n"
 	"  -s, --snapshot=S       the disk as snapshot S (id or name) has it\n"
 	"      --hash             also tell the SHA-256 of the bytes written\n"
 	"      --map=FILE         write what was read (+) and what is lost or in\n"
@@ -55,6 +57,7 @@ static const char help[] =
 
 static const struct option options[] = {
 	{ "snapshot", required_argument, NULL, 's' },
+	{ "path", required_argument, NULL, 'P' },
 	{ "hash", no_argument, NULL, 'H' },
 	{ "map", required_argument, NULL, 'M' },
 	{ "table", required_argument, NULL, 'T' },
@@ -69,7 +72,7 @@ static const struct option options[] = {
 };
 
 struct args {
-	const char *snapshot, *map, *image, *out;
+	const char *snapshot, *map, *path, *image, *out;
 	const char *format;  /* the user's word on it, or NULL */
 	const char *orphans; /* the folder, or NULL */
 	uint64_t table, at;  /* see --table */
@@ -83,7 +86,9 @@ struct job {
 	struct qf_placed placed; /* with --table */
 	struct qf_chain chain;
 	struct qf_extract x;
-	struct qf_sink sink; /* unless to standard output */
+	struct qf_guest_contents file; /* with --path */
+	char volume[600];	       /* that it lies in */
+	struct qf_sink sink;	       /* unless to standard output */
 	bool to_stdout;
 	char *map_name; /* owned; NULL: none was written */
 };
@@ -237,6 +242,9 @@ static enum qf_err prepare(struct job *j, struct qf_why *why)
 		err = name_map(j, why);
 	if (!err)
 		err = find_lost(j, holder, why);
+	if (!err && j->a->path)
+		err = qf_extract_path_find(&j->x, j->a->path, &j->file,
+					   j->volume, sizeof(j->volume), why);
 	if (!err && !j->to_stdout)
 		err = create_out(j, why);
 	return err;
@@ -257,7 +265,7 @@ static enum qf_err set_length(struct job *j, struct qf_why *why)
 {
 	enum qf_err err;
 
-	qf_sink_skip(&j->sink, qf_disk_bytes(j->x.guest));
+	qf_sink_skip(&j->sink, qf_extract_bytes(&j->x));
 	err = qf_sink_end(&j->sink, why);
 	j->sink.at = 0;
 	return err;
@@ -295,7 +303,11 @@ static void tell_json(const struct job *j)
 
 	qf_json_text(o, "filename", j->a->image);
 	qf_json_text(o, "out", j->a->out);
-	qf_json_int(o, "length", qf_disk_bytes(j->x.guest));
+	if (j->a->path) {
+		qf_json_text(o, "path", j->a->path);
+		qf_json_text(o, "volume", j->volume);
+	}
+	qf_json_int(o, "length", qf_extract_bytes(&j->x));
 	if (j->a->hash)
 		json_object_set_new(o, "sha256", json_string(j->x.sha256));
 	for (i = 0; i < j->x.n_lost; i++) {
@@ -335,22 +347,25 @@ static void tell_lost(const struct job *j)
 {
 	const char *chain = j->chain.n > 1 ? " --backing-chain" : "";
 	const char *format = j->a->format ? "-f qcow2 " : "";
+	const char *what = j->a->path ? "file" : "disk";
 	char size[32];
 
 	if (j->x.lost_bytes) {
 		fprintf(stderr,
-			"qfsck: %s: %s of the disk is lost or could not be "
+			"qfsck: %s: %s of the %s is lost or could not be "
 			"read; there are zeros instead:\n",
 			j->a->image,
-			qf_text_bytes(j->x.lost_bytes, size, sizeof(size)));
+			qf_text_bytes(j->x.lost_bytes, size, sizeof(size)),
+			what);
 		list_lost(j, false);
 	}
 	if (j->x.doubtful_bytes) {
 		fprintf(stderr,
-			"qfsck: %s: %s of the disk could be read but may be "
+			"qfsck: %s: %s of the %s could be read but may be "
 			"wrong:\n",
 			j->a->image,
-			qf_text_bytes(j->x.doubtful_bytes, size, sizeof(size)));
+			qf_text_bytes(j->x.doubtful_bytes, size, sizeof(size)),
+			what);
 		list_lost(j, true);
 	}
 	if (j->map_name)
@@ -411,6 +426,9 @@ static int take(struct args *a, int opt)
 	case 's':
 		a->snapshot = optarg;
 		return -1;
+	case 'P':
+		a->path = optarg;
+		return -1;
 	case 'H':
 		a->hash = true;
 		return -1;
@@ -462,9 +480,10 @@ static int parse(struct args *a, int argc, char **argv)
 	if (a->has_table != a->has_at || (a->has_table && a->snapshot))
 		return wrong_use("--table and --at go together, and show the "
 				 "active disk");
-	if (a->orphans && (a->snapshot || a->map || a->hash || a->has_table))
+	if (a->orphans &&
+	    (a->snapshot || a->map || a->hash || a->has_table || a->path))
 		return wrong_use("--orphans goes with none of -s, --map, "
-				 "--hash and --table");
+				 "--hash, --table and --path");
 	if (argc - optind != 2 - (a->orphans != NULL))
 		return wrong_use(a->orphans ? "one image is needed"
 					    : "an image and a new file are "
@@ -512,6 +531,7 @@ int qf_cmd_extract(int argc, char **argv)
 	if (!err)
 		err = extract(&j, &why);
 	code = err ? failed(a.image, &why) : tell(&j);
+	qf_guest_contents_free(&j.file);
 	qf_disk_close(j.x.guest);
 	qf_extract_free(&j.x);
 	qf_chain_close(&j.chain);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_BYTES (1u << 20)
+#define PIECE_BYTES QF_EXTRACT_PIECE
 /* Zeros of this many bytes, on a multiple of it, become a hole. */
 #define BLOCK_BYTES 4096u
 #define DIGEST_BYTES 32u
@@ -53,10 +53,14 @@ static enum qf_err no_memory(struct qf_why *why)
 			  "no memory to read the disk");
 }
 
-static bool note(struct qf_extract *x, const struct qf_extract_lost *more)
+bool qf_extract_note(struct qf_extract *x, const struct qf_extract_lost *more)
 {
 	struct qf_extract_lost *last = NULL;
 
+	if (more->doubtful)
+		x->doubtful_bytes += more->bytes;
+	else
+		x->lost_bytes += more->bytes;
 	if (x->n_lost)
 		last = &x->lost[x->n_lost - 1];
 	if (last && last->start + last->bytes == more->start &&
@@ -77,8 +81,7 @@ static bool note_lost(void *ctx, uint64_t start, uint64_t bytes,
 	const struct qf_extract_lost l = { start, bytes, reason, false };
 	struct qf_extract *x = ctx;
 
-	x->lost_bytes += bytes;
-	return note(x, &l);
+	return qf_extract_note(x, &l);
 }
 
 static bool note_doubt(void *ctx, uint64_t start, uint64_t bytes,
@@ -87,14 +90,18 @@ static bool note_doubt(void *ctx, uint64_t start, uint64_t bytes,
 	const struct qf_extract_lost l = { start, bytes, reason, true };
 	struct qf_extract *x = ctx;
 
-	x->doubtful_bytes += bytes;
-	return note(x, &l);
+	return qf_extract_note(x, &l);
+}
+
+uint64_t qf_extract_bytes(const struct qf_extract *x)
+{
+	return x->file ? x->file->file.bytes : qf_disk_bytes(x->guest);
 }
 
 static void step(const struct qf_extract *x)
 {
 	qf_progress_step(x->at / PIECE_BYTES,
-			 qf_mem_div_up(qf_disk_bytes(x->guest), PIECE_BYTES),
+			 qf_mem_div_up(qf_extract_bytes(x), PIECE_BYTES),
 			 "MiB");
 }
 
@@ -109,7 +116,7 @@ static enum qf_err put(struct qf_extract *x, const void *buf, uint64_t len)
 }
 
 /* Puts zeros out, in pieces only where each byte of them takes its time. */
-static enum qf_err put_zeros(struct qf_extract *x, uint64_t len)
+enum qf_err qf_extract_zeros(struct qf_extract *x, uint64_t len)
 {
 	enum qf_err err = QF_OK;
 	uint64_t n;
@@ -133,7 +140,7 @@ static uint64_t block(uint64_t off, uint64_t left)
 }
 
 /* Puts a buffer out, its blocks of zeros as zeros. */
-static enum qf_err put_blocks(struct qf_extract *x, uint64_t len)
+enum qf_err qf_extract_put(struct qf_extract *x, uint64_t len)
 {
 	uint64_t at, end, n;
 	enum qf_err err = QF_OK;
@@ -158,7 +165,7 @@ static enum qf_err piece(struct qf_extract *x, uint64_t len)
 	enum qf_err err = qf_disk_read(x->guest, x->buf, len, x->at, note_lost,
 				       x, &x->why);
 
-	return err ? err : put_blocks(x, len);
+	return err ? err : qf_extract_put(x, len);
 }
 
 /* The next stretch: all of it where there is nothing to be read. */
@@ -176,7 +183,7 @@ static enum qf_err stretch(struct qf_extract *x)
 				      x, e.start, e.bytes, e.bad)
 				      ? QF_OK
 				      : QF_ERR_STOPPED;
-		return err ? err : put_zeros(x, e.bytes);
+		return err ? err : qf_extract_zeros(x, e.bytes);
 	}
 	n = PIECE_BYTES - x->at % PIECE_BYTES;
 	return piece(x, n < left ? n : left);
@@ -212,7 +219,7 @@ static enum qf_err all(struct qf_extract *x)
 	qf_disk_tell_doubts(x->guest, NULL, NULL);
 	if (!err)
 		err = lost_beyond(x);
-	return err == QF_ERR_STOPPED ? no_memory(&x->why) : err;
+	return err;
 }
 
 static enum qf_err start_hash(struct qf_extract *x)
@@ -256,7 +263,9 @@ enum qf_err qf_extract_run(struct qf_extract *x, struct qf_why *why)
 	x->buf = qf_mem_zalloc(1, PIECE_BYTES);
 	err = x->buf ? start_hash(x) : no_memory(&x->why);
 	if (!err)
-		err = all(x);
+		err = x->file ? x->run(x) : all(x);
+	if (err == QF_ERR_STOPPED)
+		err = no_memory(&x->why);
 	if (!err)
 		err = end_hash(x);
 	if (err && why)
@@ -306,7 +315,7 @@ static enum qf_err map_lines(const struct qf_extract *x, struct qf_sink *s,
 		"# current_pos  current_status  current_pass\n"
 		"0x00000000     +               1\n"
 		"#      pos        size  status\n";
-	uint64_t at = 0, size = qf_disk_bytes(x->guest), end;
+	uint64_t at = 0, size = qf_extract_bytes(x), end;
 	enum qf_err err = qf_sink_write(s, head, sizeof(head) - 1, why);
 	size_t i, k;
 

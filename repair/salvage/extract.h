@@ -6,7 +6,7 @@
 #ifndef QF_EXTRACT_H
 #define QF_EXTRACT_H
 
-#include "lib/model/disk.h"
+#include "lib/guest/guest.h"
 
 #include <stddef.h>
 
@@ -19,8 +19,11 @@ struct qf_extract_lost {
 
 struct qf_extract {
 	struct qf_disk *guest; /* the caller's */
-	bool hash;	       /* SHA-256 of all bytes, zeros included */
-	bool sparse;	       /* any number of zeros costs OUT nothing */
+	/* The caller's; NULL: the whole disk. Offsets are the file's, then. */
+	const struct qf_guest_contents *file;
+	enum qf_err (*run)(struct qf_extract *x); /* puts FILE out */
+	bool hash;   /* SHA-256 of all bytes, zeros included */
+	bool sparse; /* any number of zeros costs OUT nothing */
 	/* Gets the disk's bytes from first to last; BUF is NULL for zeros. */
 	enum qf_err (*out)(void *ctx, const void *buf, uint64_t len,
 			   struct qf_why *why);
@@ -45,6 +48,19 @@ struct qf_extract {
  */
 enum qf_err qf_extract_run(struct qf_extract *x, struct qf_why *why);
 void qf_extract_free(struct qf_extract *x);
+
+/* The bytes that are put out: the disk's, or the file's. */
+uint64_t qf_extract_bytes(const struct qf_extract *x);
+
+/* --- for extract_path.c, which puts a file out --- */
+
+#define QF_EXTRACT_PIECE (1u << 20) /* bytes in x->buf */
+
+/* Adds to what is lost or in doubt. False: no memory. */
+bool qf_extract_note(struct qf_extract *x, const struct qf_extract_lost *more);
+/* Puts out the first LEN bytes of x->buf, or zeros. */
+enum qf_err qf_extract_put(struct qf_extract *x, uint64_t len);
+enum qf_err qf_extract_zeros(struct qf_extract *x, uint64_t len);
 
 /*
  * Writes the new file NAME, with what was read and what was not, in the

@@ -27,6 +27,7 @@ static void ask(struct qf_guest *g, const uint8_t *data, uint64_t size)
 	const struct qf_guest_loose piece = { data,
 					      (uint32_t)size / 512 * 512 };
 	struct qf_guest_names names;
+	struct qf_guest_contents contents;
 	struct qf_guest_runs runs;
 
 	if (!qf_guest_use(g, &all, 1, &runs, NULL))
@@ -37,6 +38,8 @@ static void ask(struct qf_guest *g, const uint8_t *data, uint64_t size)
 	qf_guest_places(g, &piece, 1, see, &size, NULL);
 	if (g->n && !qf_guest_path(g, 0, "/one/two", &names, NULL))
 		qf_guest_names_free(&names);
+	if (g->n && !qf_guest_contents(g, 0, "/one/two", &contents, NULL))
+		qf_guest_contents_free(&contents);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

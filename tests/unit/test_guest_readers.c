@@ -221,6 +221,27 @@ static bool see_anything(void *ctx, uint32_t volume,
 	return true;
 }
 
+/* Each part lies in its file, and on the disk. */
+static void ask_contents(struct disk *d, const char *path)
+{
+	struct qf_guest_contents c;
+	const struct qf_guest_part *p;
+	size_t i;
+
+	assert_int_equal(qf_guest_contents(d->guest, 0, path, &c, NULL), QF_OK);
+	for (i = 0; i < c.n; i++) {
+		p = &c.at[i];
+		assert_true(p->file_off < c.file.bytes &&
+			    p->bytes <= c.file.bytes - p->file_off);
+		assert_true(!i || c.at[i - 1].file_off <= p->file_off);
+		if (p->content == QF_GUEST_BYTES)
+			assert_true(p->start < d->n &&
+				    p->bytes <= d->n - p->start);
+		assert_true((p->content == QF_GUEST_INLINE) == !!p->data);
+	}
+	qf_guest_contents_free(&c);
+}
+
 /* All questions; what is told must lie in what was asked. */
 static void ask_all(struct disk *d)
 {
@@ -258,6 +279,10 @@ static void ask_all(struct disk *d)
 					       &names, NULL),
 				 QF_OK);
 	qf_guest_names_free(&names);
+	if (d->guest->n) {
+		ask_contents(d, "/one/file3");
+		ask_contents(d, "/x/one/file3");
+	}
 }
 
 /* Where the metadata are: there a change matters. */
