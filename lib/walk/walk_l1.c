@@ -94,14 +94,17 @@ static struct ref *newest(struct gather *g, uint64_t index)
 }
 
 /* No table of both kinds has an entry for itself: whatever stands there, the
- * entry names no L2 table. */
+ * entry names no L2 table. Entries that the disk does not need may be there
+ * only because the stated length is wrong. */
 static bool is_own(const struct collect *c, uint64_t entry)
 {
-	uint64_t bytes = c->g->w->img->geo.cluster_bytes;
-	uint64_t off = entry & QF_ENTRY_OFFSET_MASK;
+	const struct qf_geometry *g = &c->g->w->img->geo;
+	uint64_t off = entry & QF_ENTRY_OFFSET_MASK, n = c->l1->entries;
 
+	if (n > g->l1_needed)
+		n = g->l1_needed;
 	return off >= c->l1->off &&
-	       off - c->l1->off < qf_mem_round_up(c->l1->entries * 8ull, bytes);
+	       off - c->l1->off < qf_mem_round_up(n * 8, g->cluster_bytes);
 }
 
 static bool collect_entry(void *ctx, uint64_t index, uint64_t entry)
