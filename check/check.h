@@ -127,6 +127,9 @@ void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
 /* Who claims a cluster, for the folders that enter here. */
 #include "check/judge/claimants.h"
 
+/* What stands in a cluster, for the folders that enter here. */
+#include "check/passes/whatis.h"
+
 /* What a state of the disk has lost, for the folders that enter here. */
 #include "check/loss.h"
 

@@ -17,6 +17,7 @@ enum {
 	OPT_RISK,
 	OPT_GUESS,
 	OPT_CHOOSE,
+	OPT_PLACE,
 	OPT_IN_USE,
 	OPT_UNDO,
 	OPT_OUTPUT_IMAGE,
@@ -32,6 +33,7 @@ static const struct option options[] = {
 	{ "risk", required_argument, NULL, OPT_RISK },
 	{ "guess", no_argument, NULL, OPT_GUESS },
 	{ "choose", required_argument, NULL, OPT_CHOOSE },
+	{ "place", required_argument, NULL, OPT_PLACE },
 	{ "in-use-bitmaps", required_argument, NULL, OPT_IN_USE },
 	{ "undo", required_argument, NULL, OPT_UNDO },
 	{ "trim", no_argument, NULL, OPT_TRIM },
@@ -61,6 +63,8 @@ static const char help[] =
 	"                         your own answer to a question that check --why\n"
 	"                         lists: the entry at host offset PLACE led to\n"
 	"                         host offset VALUE (0: to nothing)\n"
+	"      --place=HOST:SLOT  an L2 table that nobody names, at this host\n"
+	"                         offset, belongs to this L1 entry of the disk\n"
 	"      --in-use-bitmaps=remove\n"
 	"                         remove bitmaps that may have missed writes;\n"
 	"                         keep: leave them (the default, unless asked)\n"
@@ -109,26 +113,27 @@ static int take_jobs(struct qf_run_opts *o, const char *s)
 	return -1;
 }
 
-/* The user's answers, as they come. */
+/* The user's answers of one kind, as they come. */
 struct choices {
 	struct qf_choice *at; /* owned */
 	size_t n;
 };
 
-/* PLACE=VALUE, as C writes numbers. */
-static int take_choice(struct choices *l, const char *s)
+/* Two numbers with SIGN between them, as C writes numbers; FORM says so. */
+static int take_pair(struct choices *l, const char *s, char sign,
+		     const char *form)
 {
 	struct qf_choice c, *grown;
 	char *end;
 
 	errno = 0;
 	c.place = strtoull(s, &end, 0);
-	if (errno || end == s || *end != '=' || *s == '-')
-		return wrong_use("not PLACE=VALUE", s);
+	if (errno || end == s || *end != sign || *s == '-')
+		return wrong_use(form, s);
 	s = end + 1;
 	c.value = strtoull(s, &end, 0);
 	if (errno || end == s || *end || *s == '-')
-		return wrong_use("not PLACE=VALUE", s);
+		return wrong_use(form, s);
 	grown = realloc(l->at, (l->n + 1) * sizeof(*l->at));
 	if (!grown)
 		return QF_EXIT_FAILED;
@@ -137,8 +142,12 @@ static int take_choice(struct choices *l, const char *s)
 	return -1;
 }
 
+struct answers {
+	struct choices choice, place;
+};
+
 /* Takes one option. Returns -1 to go on, else the exit code. */
-static int take_option(struct qf_run_opts *o, struct choices *l, int opt)
+static int take_option(struct qf_run_opts *o, struct answers *l, int opt)
 {
 	switch (opt) {
 	case 'n':
@@ -159,7 +168,9 @@ static int take_option(struct qf_run_opts *o, struct choices *l, int opt)
 		o->guess = true;
 		return -1;
 	case OPT_CHOOSE:
-		return take_choice(l, optarg);
+		return take_pair(&l->choice, optarg, '=', "not PLACE=VALUE");
+	case OPT_PLACE:
+		return take_pair(&l->place, optarg, ':', "not HOST:SLOT");
 	case OPT_IN_USE:
 		if (strcmp(optarg, "keep") && strcmp(optarg, "remove"))
 			return wrong_use("neither keep nor remove", optarg);
@@ -196,7 +207,7 @@ static int take_option(struct qf_run_opts *o, struct choices *l, int opt)
 int qf_cmd_repair(int argc, char **argv)
 {
 	struct qf_run_opts o = { .limit = QF_RISK_DATA };
-	struct choices l = { 0 };
+	struct answers l = { 0 };
 	int opt, code = -1;
 
 	optind = 1;
@@ -206,16 +217,20 @@ int qf_cmd_repair(int argc, char **argv)
 	if (code < 0 && optind + 1 != argc)
 		code = wrong_use("one image is needed", NULL);
 	if (code >= 0) {
-		free(l.at);
+		free(l.choice.at);
+		free(l.place.at);
 		return code;
 	}
-	o.choice = l.at;
-	o.n_choices = l.n;
+	o.choice = l.choice.at;
+	o.n_choices = l.choice.n;
+	o.placed = l.place.at;
+	o.n_places = l.place.n;
 	if (o.mode == QF_RUN_PREEN)
 		o.limit = QF_RISK_NONE;
 	o.name = argv[optind];
 	o.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
 	code = qf_run_repair(&o);
-	free(l.at);
+	free(l.choice.at);
+	free(l.place.at);
 	return code;
 }

@@ -45,6 +45,23 @@ uint64_t qf_lost_unexplained(const struct qf_search *s, uint64_t first,
 	return sum;
 }
 
+/* The same with an external data file: what a table maps is not in this one,
+ * but each entry tells where the table stands. */
+static bool weigh_outside(const struct qf_geometry *g,
+			  const struct qf_be64 *buf, struct qf_orphan *o)
+{
+	uint64_t index;
+
+	o->entries = qf_entry_table_place(g, buf, &index);
+	if (!o->entries || index > UINT32_MAX)
+		return false;
+	o->leaked = o->entries;
+	o->flagged = true;
+	o->placed = true;
+	o->l1_index = (uint32_t)index;
+	return true;
+}
+
 /*
  * Counts what the cluster in BUF would be as an L2 table. False if it
  * cannot be one: nothing in it, or entries that break the rules.
@@ -60,6 +77,8 @@ static bool weigh_l2(struct qf_search *s, const unsigned char *buf,
 
 	o->entries = o->leaked = o->shared = 0;
 	o->flagged = false;
+	if (g->data_file)
+		return weigh_outside(g, (const struct qf_be64 *)buf, o);
 	for (i = 0; i < g->l2_entries; i++) {
 		memcpy(&w, buf + (uint64_t)i * g->l2_entry_bytes, 8);
 		e = qf_be_get64(w);
@@ -253,10 +272,13 @@ static bool try_l2(struct qf_search *s, uint64_t off)
 {
 	struct qf_lost *l = s->l;
 	struct qf_orphan o = { .off = off };
+	uint64_t index;
 
-	if (is_stale_bitmap(s, off) || is_l1(s))
-		return true;
-	if (!weigh_l2(s, s->buf, &o, false))
+	if (is_stale_bitmap(s, off) ||
+	    (!qf_entry_table_place(&s->img->geo, (struct qf_be64 *)s->buf,
+				   &index) &&
+	     is_l1(s)) ||
+	    !weigh_l2(s, s->buf, &o, false))
 		return true;
 	if (o.leaked * 2 >= o.entries || s->t->too_low)
 		place(s, &o);

@@ -124,7 +124,8 @@ static bool tell_placed(struct qf_pass_ctx *c, const struct qf_orphan *o)
 /* How many L1 entries lead nowhere: each may be an orphan's. */
 static uint64_t count_nowhere(const struct qf_pass_ctx *c)
 {
-	const unsigned int nowhere = QF_ODD_UNALIGNED | QF_ODD_PAST_END;
+	const unsigned int nowhere = QF_ODD_UNALIGNED | QF_ODD_PAST_END |
+				     QF_ODD_OWN_L1;
 	const struct qf_image *img = c->img;
 	uint64_t n = 0, i, off;
 	uint32_t h, entries;

@@ -158,8 +158,9 @@ static bool note(struct data *d, uint32_t i)
 
 	if (!dm)
 		return false;
-	/* what cannot be read may come back, what is too long can be read */
-	if (dm->fault == DAMAGED)
+	/* what cannot be read may come back; what is too long reads, but as a
+	 * stream whose end was overwritten does: its bytes are in doubt */
+	if (dm->fault != UNREAD)
 		qf_data_loss_add(&d->loss, it->grp,
 				 &d->members[(size_t)i * d->words], it->index);
 	dm->n++;

@@ -133,7 +133,8 @@ static void orphan_snapshots(struct qf_pass_ctx *c)
 /* L1 entries that lead nowhere, and tables that cannot be read. */
 static void lost_entries(struct qf_pass_ctx *c)
 {
-	const unsigned int nowhere = QF_ODD_UNALIGNED | QF_ODD_PAST_END;
+	const unsigned int nowhere = QF_ODD_UNALIGNED | QF_ODD_PAST_END |
+				     QF_ODD_OWN_L1;
 	const struct qf_group *g;
 	uint32_t i, v;
 

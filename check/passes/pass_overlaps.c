@@ -4,7 +4,7 @@
  * host cluster once, so that the recount knows them; here they get names.
  * Metadata past the end of the file are reported here too.
  */
-#include "check/passes/pass.h"
+#include "check/passes/table_copies.h"
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
 
@@ -280,33 +280,6 @@ struct pass {
 	uint64_t compared; /* bytes */
 };
 
-/* True if two L2 tables hold the same entries. */
-static bool are_alike(struct qf_pass_ctx *c, const struct qf_detail_owner *o)
-{
-	const struct qf_geometry *g = &c->img->geo;
-	unsigned char *a, *b;
-	bool same = false;
-	uint64_t i;
-
-	a = qf_mem_zalloc(2, g->cluster_bytes);
-	if (!a)
-		return false;
-	b = a + g->cluster_bytes;
-	if (!qf_io_read_pad(c->img->io, a, g->cluster_bytes, o[0].table_off,
-			    NULL) &&
-	    !qf_io_read_pad(c->img->io, b, g->cluster_bytes, o[1].table_off,
-			    NULL)) {
-		/* COPIED is put right where QEMU finds it wrong */
-		for (i = 0; i < g->cluster_bytes; i += g->l2_entry_bytes) {
-			a[i] &= 0x7f;
-			b[i] &= 0x7f;
-		}
-		same = !memcmp(a, b, g->cluster_bytes);
-	}
-	free(a);
-	return same;
-}
-
 static bool is_copy(struct pass *p, const struct qf_detail_owner *o)
 {
 	if (!is_data(&o[0]) || !is_data(&o[1]) ||
@@ -317,7 +290,8 @@ static bool is_copy(struct pass *p, const struct qf_detail_owner *o)
 		p->a = o[0].table_off;
 		p->b = o[1].table_off;
 		p->compared += p->c->img->geo.cluster_bytes;
-		p->alike = p->compared <= MAX_COMPARED && are_alike(p->c, o);
+		p->alike = p->compared <= MAX_COMPARED &&
+			   qf_table_copies_alike(p->c->img, p->a, p->b);
 	}
 	return p->alike;
 }
@@ -502,12 +476,14 @@ enum qf_err qf_pass_overlaps(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	struct qf_claim_fns fns = { .ctx = c, .claim = outside };
 	struct pass ps = { .c = c };
+	enum qf_err err;
 	size_t i;
 
 	for (i = 0; i < c->recount.n_troubles; i++)
 		if (c->recount.trouble[i].why & QF_TROUBLE_DOUBLE)
 			report(&ps, &c->recount.trouble[i]);
-	if (!c->recount.past_end)
-		return QF_OK;
+	err = qf_table_copies_packed(c, why);
+	if (err || !c->recount.past_end)
+		return err;
 	return qf_pass_metadata(c, &fns, why);
 }

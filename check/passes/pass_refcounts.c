@@ -161,8 +161,9 @@ static void whole_block(struct qf_pass_ctx *c, uint64_t block,
 		       " too high; it looks like %s%s",
 		       off, first << c->img->geo.cluster_bits, low, high, what,
 		       low ? ". Do not open this image for writing" : "");
-	if (low)
-		own(c, f, from->first);
+	/* the place is the block's, whoever the clusters belong to */
+	if (p == QF_P_REFBLOCK_WRONG)
+		qf_finding_owner(f, "refcount block %" PRIu64, block);
 }
 
 static void unknown_block(struct qf_pass_ctx *c, uint64_t block,

@@ -25,6 +25,7 @@ static const enum qf_problem l2_problems[QF_ODD_KINDS] = {
 	QF_P_L2_NOT_GUEST_OFFSET,
 	QF_P_COPIED_L2,
 	QF_P_L2_COPIED_NOTHING,
+	QF_P_L1_OWN, /* not of L2 entries */
 };
 
 /* What qemu-img check does not see. */
@@ -55,21 +56,25 @@ static void check_l1_gaps(struct qf_pass_ctx *c)
 static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 		     const struct qf_l2_table *t)
 {
-	static const enum qf_problem problems[] = { QF_P_L1_RESERVED,
-						    QF_P_L1_UNALIGNED,
-						    QF_P_L1_OUTSIDE };
+	static const struct {
+		enum qf_problem problem;
+		unsigned int odd;
+	} kinds[] = { { QF_P_L1_RESERVED, QF_ODD_RESERVED },
+		      { QF_P_L1_UNALIGNED, QF_ODD_UNALIGNED },
+		      { QF_P_L1_OUTSIDE, QF_ODD_PAST_END },
+		      { QF_P_L1_OWN, QF_ODD_OWN_L1 } };
 	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
 	uint64_t left = t->odd_count;
 	struct qf_finding *f;
 	unsigned int k;
 
-	for (k = 0; k < 3; k++) {
-		if (!(t->odd >> k & 1))
+	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		if (!(t->odd & kinds[k].odd))
 			continue;
-		f = qf_pass_at(c, problems[k],
+		f = qf_pass_at(c, kinds[k].problem,
 			       qf_pass_l1_place(c, g->l1_index, t->off), 8);
 		/* as often as L1 entries say so; the last takes the rest */
-		f->count = t->odd >> (k + 1) ? t->weight : left;
+		f->count = t->odd >= kinds[k].odd * 2 ? t->weight : left;
 		if (f->count > left)
 			f->count = left;
 		left -= f->count;
@@ -80,7 +85,7 @@ static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 			       " MiB of the disk from "
 			       "guest offset 0x%" PRIx64 " on",
 			       t->off, span >> 20, f->guest_off);
-		if (!qf_finding_flood(c->out, problems[k]))
+		if (!qf_finding_flood(c->out, kinds[k].problem))
 			qf_pass_own_table(c, f, g->l1_index, t);
 	}
 }

@@ -51,3 +51,27 @@ unsigned int qf_entry_l2_odd(const struct qf_geometry *g, uint32_t version,
 		odd |= QF_ODD_PAST_END;
 	return odd;
 }
+
+uint32_t qf_entry_table_place(const struct qf_geometry *g,
+			      const struct qf_be64 *table, uint64_t *l1_index)
+{
+	uint32_t step = g->l2_entry_bytes / 8, n = 0, i;
+	uint64_t e, off, guest, at;
+
+	for (i = 0; g->data_file && i < g->l2_entries; i++) {
+		e = qf_be_get64(table[i * step]);
+		off = e & QF_ENTRY_OFFSET_MASK;
+		if (!off && !(e & QF_ENTRY_COPIED))
+			continue;
+		guest = off >> g->cluster_bits;
+		at = guest >> g->l2_bits;
+		if (e & (QF_ENTRY_COMPRESSED | QF_L2_RESERVED_MASK) ||
+		    !(e & QF_ENTRY_COPIED) || off & (g->cluster_bytes - 1) ||
+		    (guest & (g->l2_entries - 1)) != i ||
+		    (n && at != *l1_index))
+			return 0;
+		*l1_index = at;
+		n++;
+	}
+	return n;
+}

@@ -32,7 +32,8 @@ enum qf_entry_odd {
 	QF_ODD_NOT_GUEST_OFF = 1u << 10,   /* data file: not the guest offset */
 	QF_ODD_DATA_FILE_PLAIN = 1u << 11, /* data file: COPIED is missing */
 	QF_ODD_COPIED_NOTHING = 1u << 12,  /* COPIED, but no host cluster */
-	QF_ODD_KINDS = 13
+	QF_ODD_OWN_L1 = 1u << 13, /* L1 entry: leads to the table it is in */
+	QF_ODD_KINDS = 14
 };
 
 static inline enum qf_entry_kind qf_entry_kind(const struct qf_geometry *g,
@@ -99,5 +100,14 @@ static inline unsigned int qf_entry_l1_odd(const struct qf_geometry *g,
  */
 unsigned int qf_entry_l2_odd(const struct qf_geometry *g, uint32_t version,
 			     uint64_t size, uint64_t entry, uint64_t bitmap);
+
+/*
+ * With an external data file each cluster lies at its own guest offset, so that
+ * an L2 table tells at which L1 index it stands: *L1_INDEX. Returns how many
+ * entries of the cluster at TABLE say so; 0 if one says otherwise, or if the
+ * image has no data file.
+ */
+uint32_t qf_entry_table_place(const struct qf_geometry *g,
+			      const struct qf_be64 *table, uint64_t *l1_index);
 
 #endif

@@ -68,6 +68,7 @@ const char *qf_describe_odd(unsigned int odd)
 		"not at its guest offset",
 		"COPIED missing with a data file",
 		"COPIED without a cluster",
+		"the L1 table itself",
 	};
 	unsigned int bit = (unsigned int)__builtin_ctz(odd ? odd : 1);
 

@@ -286,6 +286,8 @@ static bool count_l2_tables(struct counting *c)
 	for (i = 0; i < w->n_tables; i++) {
 		const struct qf_l2_table *t = &w->table[i];
 
+		if (t->odd & QF_ODD_OWN_L1) /* counted as the table it is */
+			continue;
 		clusters = qf_recount_touched(
 			c->img, t->off, c->img->geo.cluster_bytes, &first);
 		flags = 0;

@@ -42,10 +42,11 @@ struct qf_l2_table {
 	uint32_t weight;     /* holders whose L1 entry names it */
 	uint32_t active : 1; /* the active disk is one of them */
 	uint32_t copied : 1; /* the active L1 entry has COPIED */
-	uint32_t odd : 12;   /* enum qf_entry_odd of the L1 entry */
+	uint32_t odd : 14;   /* enum qf_entry_odd of the L1 entry */
 	uint32_t odd_count;  /* how many oddities, over all those entries */
 	uint32_t holder;     /* the first holder that names it */
-	/* so many other L1 indices name it too that it is not followed here */
+	/* so many other L1 indices name it too that it is not followed here;
+	 * or it is the L1 table that names it */
 	bool repeated;
 	/* set by the walk */
 	uint8_t unread; /* (partly) not readable: errno */

@@ -33,6 +33,7 @@ struct ref {
 	uint32_t weight;
 	uint32_t least; /* the lowest of those holders */
 	bool active;
+	bool own; /* it names the very table that it is in */
 };
 
 struct gather {
@@ -92,6 +93,17 @@ static struct ref *newest(struct gather *g, uint64_t index)
 					     : NULL;
 }
 
+/* No table of both kinds has an entry for itself: whatever stands there, the
+ * entry names no L2 table. */
+static bool is_own(const struct collect *c, uint64_t entry)
+{
+	uint64_t bytes = c->g->w->img->geo.cluster_bytes;
+	uint64_t off = entry & QF_ENTRY_OFFSET_MASK;
+
+	return off >= c->l1->off &&
+	       off - c->l1->off < qf_mem_round_up(c->l1->entries * 8ull, bytes);
+}
+
 static bool collect_entry(void *ctx, uint64_t index, uint64_t entry)
 {
 	struct collect *c = ctx;
@@ -109,6 +121,7 @@ static bool collect_entry(void *ctx, uint64_t index, uint64_t entry)
 		r->weight += c->reach;
 		r->least = least < r->least ? least : r->least;
 		r->active |= active;
+		r->own |= is_own(c, entry);
 		return true;
 	}
 	if (g->n_refs == UINT32_MAX ||
@@ -122,6 +135,7 @@ static bool collect_entry(void *ctx, uint64_t index, uint64_t entry)
 	r->weight = c->reach;
 	r->least = least;
 	r->active = active;
+	r->own = is_own(c, entry);
 	return true;
 }
 
@@ -215,8 +229,10 @@ static void add_ref(struct qf_walk *w, const struct ref *r, bool same_table)
 	t->weight += r->weight;
 	if (r->least < t->holder)
 		t->holder = r->least;
-	odd = qf_entry_l1_odd(&img->geo, img->io->size, r->entry);
-	t->odd |= odd & 0xfff;
+	odd = qf_entry_l1_odd(&img->geo, img->io->size, r->entry) |
+	      (r->own ? QF_ODD_OWN_L1 : 0);
+	t->odd |= odd & ((1u << QF_ODD_KINDS) - 1);
+	t->repeated |= r->own;
 	t->odd_count += (uint32_t)__builtin_popcount(odd) * r->weight;
 	if (r->active) {
 		t->active = 1;
@@ -353,7 +369,7 @@ static enum qf_err mark_repeated(struct qf_walk *w)
 			     by_value);
 		if ((at > off && at[-1] == *at) ||
 		    (at + 1 < off + w->n_tables && at[1] == *at))
-			w->table[i].repeated = ++seen > most;
+			w->table[i].repeated |= ++seen > most;
 	}
 	free(off);
 	return QF_OK;

@@ -41,6 +41,7 @@ qf_fix_fn qf_fix_l1_size;
 qf_fix_fn qf_fix_snapshots;
 qf_fix_fn qf_fix_l1_place;
 qf_fix_fn qf_fix_bitmaps;
+qf_fix_fn qf_fix_placed;
 qf_fix_fn qf_fix_l1;
 qf_fix_fn qf_fix_unnamed;
 qf_fix_fn qf_fix_older;

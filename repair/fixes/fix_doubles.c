@@ -164,6 +164,13 @@ static uint64_t mapped_by(const struct qf_fix_ctx *c, uint64_t off)
 	return n << g->cluster_bits;
 }
 
+/* In a disk with LUKS a cluster is encrypted for its place in the file, and a
+ * copy of it reads as garbage: its owners go on sharing it. */
+static bool is_bound(const struct qf_fix_ctx *c)
+{
+	return c->img->hdr.crypt_method == QF_CRYPT_LUKS;
+}
+
 /*
  * True if there is room for all of the cluster's N owners who shall get a copy;
  * else none gets one, as sharing among fewer is no better. L1 entries that
@@ -181,7 +188,7 @@ static bool is_affordable(const struct work *w, const struct qf_claimant *g,
 		data += i != keeper && g[i].at->kind == QF_REF_DATA;
 		tables += i != keeper && g[i].at->kind == QF_REF_L2;
 	}
-	if (!w->tables_only && data &&
+	if (!w->tables_only && data && !is_bound(w->c) &&
 	    !may_grow(w, p->grown_bytes, data * w->c->img->geo.cluster_bytes))
 		return false;
 	if (!tables || g[keeper].at->kind != QF_REF_L2)
@@ -201,7 +208,9 @@ static enum qf_err copy_table(struct qf_fix_ctx *c, const struct qf_claimant *g,
 	enum qf_err err;
 	uint64_t off;
 
-	if (!may_copy(c->plan, bytes))
+	if ((is_bound(c) && g->at->kind == QF_REF_L2 &&
+	     mapped_by(c, g->at->host_off)) ||
+	    !may_copy(c->plan, bytes))
 		return QF_OK;
 	buf = qf_mem_zalloc(1, bytes);
 	if (!buf)
@@ -258,7 +267,7 @@ static enum qf_err part_data(struct qf_fix_ctx *c, const struct qf_claimant *g,
 	if (g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2)
 		return point_to(c, g, p, QF_ENTRY_ZERO,
 				"let go of the shared cluster", why);
-	return copy_data(c, g, p, why);
+	return is_bound(c) ? QF_OK : copy_data(c, g, p, why);
 }
 
 static enum qf_problem problem_of(const struct qf_claimant *keeper,

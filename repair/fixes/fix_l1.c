@@ -93,7 +93,8 @@ static bool was_cut_off(const struct qf_fix_ctx *c, uint64_t off)
 
 static bool leads_nowhere(const struct qf_l2_table *t)
 {
-	return !t->off || t->odd & (QF_ODD_PAST_END | QF_ODD_UNALIGNED);
+	return !t->off ||
+	       t->odd & (QF_ODD_PAST_END | QF_ODD_UNALIGNED | QF_ODD_OWN_L1);
 }
 
 /* True if the counts bear out the table that the entry names: it is allocated,
@@ -194,6 +195,7 @@ static enum qf_err one_table(struct l1_fix *f, struct qf_why *why)
 	f->lost = false;
 	f->problem = t->odd & QF_ODD_PAST_END	 ? QF_P_L1_OUTSIDE
 		     : t->odd & QF_ODD_UNALIGNED ? QF_P_L1_UNALIGNED
+		     : t->odd & QF_ODD_OWN_L1	 ? QF_P_L1_OWN
 						 : QF_P_L1_RESERVED;
 	if (!t->off)
 		f->problem = QF_P_L1_NOTHING;

@@ -368,6 +368,39 @@ static bool needed(const struct qf_fix_ctx *c)
 	return false;
 }
 
+static int by_offset(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+/* True if refcount blocks share clusters with one another alone: they are
+ * counted anew, and what no entry names any more is one of them. */
+static bool is_among_blocks(const struct qf_fix_ctx *c)
+{
+	const struct qf_image *img = c->img;
+	uint64_t *off = qf_mem_zalloc(img->reftable_entries, sizeof(*off));
+	uint64_t n = 0, i, k;
+	bool alone = off != NULL;
+
+	for (i = 0; off && i < img->reftable_entries; i++)
+		if (qf_image_refblock(img, i) &&
+		    qf_image_refblock(img, i) < img->io->size)
+			off[n++] = qf_image_refblock(img, i);
+	if (n)
+		qsort(off, n, sizeof(*off), by_offset);
+	for (i = 0; alone && i < n; i += k) {
+		for (k = 1; i + k < n && off[i + k] == off[i]; k++)
+			;
+		alone = qf_ledger_count(c->recount.ledger,
+					off[i] >> img->geo.cluster_bits,
+					NULL) == k;
+	}
+	free(off);
+	return alone;
+}
+
 enum qf_err qf_fix_refcounts(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	uint64_t bytes = c->img->geo.cluster_bytes, i;
@@ -398,7 +431,7 @@ enum qf_err qf_fix_refcounts(struct qf_fix_ctx *c, struct qf_why *why)
 	/* the pointer that stood on a refcount structure had a cluster of its
 	 * own before: a leak may be it, even when they are parted */
 	if (!err && c->recount.leaked &&
-	    (qf_fix_found(c, QF_P_REFBLOCK_SHARED) ||
+	    ((qf_fix_found(c, QF_P_REFBLOCK_SHARED) && !is_among_blocks(c)) ||
 	     qf_fix_found(c, QF_P_DOUBLE_META)))
 		c->plan->cloned_beside_leaks = true;
 out:

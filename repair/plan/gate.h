@@ -4,7 +4,9 @@
  * is compared, in every state of the disk. It knows no damage and no rule, so
  * that it is right where they are wrong. A range that reads otherwise needs a
  * licence: it read nothing before; or the check says that it was lost there;
- * or the plan gives it up, and tells so.
+ * or the plan gives it up, and tells so. What the check calls lost may be one
+ * of two, and right: bytes that the plan writes where they would be decrypted
+ * otherwise are garbage in any case, and no licence is for them.
  */
 #ifndef QF_GATE_H
 #define QF_GATE_H

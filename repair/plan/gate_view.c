@@ -160,6 +160,7 @@ static enum qf_err differ(struct qf_gate_view *v,
 	enum qf_err err;
 
 	*how = NULL;
+	v->garbled = false;
 	if (x == READS_NOTHING || (x == y && x != READS_BYTES) ||
 	    (x == y && same_place(v, a, b, bytes)))
 		return QF_OK;
@@ -168,16 +169,20 @@ static enum qf_err differ(struct qf_gate_view *v,
 		err = read_side(&v->after, b, bytes, &bad_b, why);
 	if (err || bad_a)
 		return err;
-	if (y == READS_NOTHING || bad_b)
+	if (y == READS_NOTHING || bad_b) {
 		*how = "it could not be read any more";
-	else if (x == READS_BEHIND)
+	} else if (x == READS_BEHIND) {
 		*how = "the backing file would not show there any more";
-	else if (y == READS_BEHIND)
+	} else if (y == READS_BEHIND) {
 		*how = "the backing file would show there";
-	else if (!decrypts_alike(v, a, b))
+	} else if (!decrypts_alike(v, a, b)) {
 		*how = "it would be decrypted otherwise";
-	else if (memcmp(v->before.buf, v->after.buf, bytes))
+		v->garbled = b->kind == QF_DISK_DATA &&
+			     !v->after.img->geo.data_file &&
+			     qf_overlay_covers(v->over, b->host_off, bytes);
+	} else if (memcmp(v->before.buf, v->after.buf, bytes)) {
 		*how = "other bytes would be read";
+	}
 	return QF_OK;
 }
 

@@ -19,6 +19,7 @@ struct qf_gate_view {
 	struct qf_gate_side before, after;
 	const struct qf_overlay *over;
 	bool backing; /* what is not mapped shows a backing file */
+	bool garbled; /* of the last difference: nothing sensible can be read */
 };
 
 /*
@@ -35,8 +36,9 @@ void qf_gate_view_close(struct qf_gate_view *v);
 /*
  * Looks at the guest range [*AT, END) for the next piece that reads otherwise:
  * *AT is moved to it, *BYTES is how long it is, *HOW says what is different;
- * NULL: there is none. What read nothing before is no difference. Errors:
- * QF_ERR_NOMEM.
+ * NULL: there is none. What read nothing before is no difference. V->garbled:
+ * what the plan writes there is encrypted for another place of the file, so
+ * that no licence can be meant for it. Errors: QF_ERR_NOMEM.
  */
 enum qf_err qf_gate_view_next(struct qf_gate_view *v, uint64_t *at,
 			      uint64_t end, uint64_t *bytes, const char **how,

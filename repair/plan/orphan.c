@@ -84,7 +84,10 @@ static bool weigh(const struct qf_fix_ctx *c, uint64_t off, struct weight *w)
 		free(buf);
 		return false;
 	}
-	for (i = 0; sound && i < g->l2_entries; i++) {
+	if (g->data_file)
+		w->used = w->allocated = w->missing =
+			qf_entry_table_place(g, buf, &at);
+	for (i = 0; !g->data_file && sound && i < g->l2_entries; i++) {
 		at = i * (g->l2_entry_bytes / 8);
 		r.entry = qf_be_get64(buf[at]);
 		r.bitmap = g->extl2 ? qf_be_get64(buf[at + 1]) : 0;
@@ -140,7 +143,9 @@ static bool is_l1(const struct qf_fix_ctx *c, uint64_t off)
 
 bool qf_orphan_is_table(const struct qf_fix_ctx *c, uint64_t off)
 {
-	return lacks_owners(c, off) && !is_l1(c, off);
+	/* with a data file, each of its entries says what it is */
+	return lacks_owners(c, off) &&
+	       (c->img->geo.data_file || !is_l1(c, off));
 }
 
 /* True if the active disk, or else a snapshot, may have had the entry R. *OWN
@@ -181,6 +186,10 @@ uint64_t qf_orphan_suits(const struct qf_fix_ctx *c, uint64_t off,
 
 	sound = buf &&
 		!qf_io_read_pad(c->img->io, buf, g->cluster_bytes, off, NULL);
+	if (sound && g->data_file) {
+		own = qf_entry_table_place(g, buf, &at);
+		sound = own && at == index;
+	}
 	for (i = 0; sound && i < g->l2_entries; i++) {
 		at = i * (g->l2_entry_bytes / 8);
 		r.entry = qf_be_get64(buf[at]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Three kinds of evidence for the L1 index of a table that nobody names:
+ * Four kinds of evidence for the L1 index of a table that nobody names:
  *
  * seams    A writer that goes through the disk in order allocates the last
  *	    cluster of one table, then the next table, then its first cluster.
@@ -10,6 +10,7 @@
  *	    the same guest offset there.
  * old L1   QEMU frees an L1 table when it grows or when its snapshot is
  *	    deleted. In a copy that is left, the table stands at its index.
+ * data file  Each cluster in an external data file lies at its guest offset.
  */
 #include "repair/plan/place.h"
 #include "lib/base/mem.h"
@@ -138,7 +139,7 @@ static bool try_cluster(struct work *w, uint64_t cl)
 {
 	struct qf_place *p = w->p;
 	struct qf_place_table *t;
-	uint64_t off = cl << w->c->img->geo.cluster_bits, end;
+	uint64_t off = cl << w->c->img->geo.cluster_bits, end, index;
 
 	if (w->mapped[cl / 8] >> cl % 8 & 1 ||
 	    (qf_io_extent(w->c->img->io, off,
@@ -150,16 +151,26 @@ static bool try_cluster(struct work *w, uint64_t cl)
 		p->all = false;
 		return true;
 	}
-	if (!qf_orphan_is(w->c, off) || !qf_orphan_is_table(w->c, off) ||
-	    qf_io_read_pad(w->c->img->io, w->buf, w->c->img->geo.cluster_bytes,
-			   off, NULL))
+	if (!qf_orphan_is(w->c, off))
+		return true;
+	if (qf_io_read_pad(w->c->img->io, w->buf, w->c->img->geo.cluster_bytes,
+			   off, NULL)) {
+		p->all = false; /* who knows what stands there */
+		return true;
+	}
+	if (!qf_orphan_is_table(w->c, off))
 		return true;
 	if (!qf_mem_grow((void **)&p->t, p->n, &p->room, sizeof(*t)))
 		return false;
 	t = &p->t[p->n++];
 	memset(t, 0, sizeof(*t));
 	t->off = off;
-	take_entries(w, t);
+	if (qf_entry_table_place(&w->c->img->geo, w->buf, &index))
+		vote(t, index,
+		     "the places in the data file that it names are the "
+		     "guest's there");
+	else
+		take_entries(w, t);
 	return true;
 }
 

@@ -58,6 +58,10 @@ struct qf_plan {
 	bool guess;	  /* restore what the evidence does not prove */
 	const struct qf_choice *choice; /* the caller's */
 	size_t n_choices;
+	/* tables at PLACE for the active disk's L1 entries number VALUE, by the
+	 * user's word; the caller's */
+	const struct qf_choice *placed;
+	size_t n_places;
 	/* what was not planned without it; owned, or NULL */
 	char *offer;
 	/* places */

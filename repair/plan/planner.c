@@ -28,6 +28,7 @@ static qf_fix_fn *const fixes[] = {
 	qf_fix_bitmaps,	  /* who else there is */
 	qf_fix_snapshots, /* who there is at all */
 	qf_fix_l1_place,  /* where their tables are */
+	qf_fix_placed,	  /* which tables the user says there are */
 	qf_fix_l1,	  /* which tables there are */
 	qf_fix_unnamed,	  /* and which have no entry any more */
 	qf_fix_older,	  /* what stood in those that are gone */
@@ -230,6 +231,8 @@ static void take_opts(struct qf_plan *p, const struct qf_planner_opts *opts)
 	p->guess = opts->guess;
 	p->choice = opts->choice;
 	p->n_choices = opts->n_choices;
+	p->placed = opts->placed;
+	p->n_places = opts->n_places;
 	p->drop_in_use = opts->drop_in_use;
 	if (opts->refused)
 		memcpy(p->refused, opts->refused, sizeof(p->refused));

@@ -43,6 +43,8 @@ struct qf_planner_opts {
 	bool guess;	     /* restore what the evidence does not prove */
 	const struct qf_choice *choice;
 	size_t n_choices;
+	const struct qf_choice *placed; /* see struct qf_plan */
+	size_t n_places;
 	unsigned int jobs;
 };
 

@@ -39,12 +39,14 @@ enum qf_err qf_stale_scan(const struct qf_fix_ctx *c, bool leaked,
 		}
 		if (!is_wanted(c, at >> c->img->geo.cluster_bits, leaked))
 			continue;
-		*all = spent + size <= MAX_BYTES;
-		spent += size;
-		if (!*all)
+		if (spent + size > MAX_BYTES) {
+			*all = false;
 			break;
-		if (!qf_io_read_pad(c->img->io, buf, size, at, NULL) &&
-		    !see(ctx, at, buf))
+		}
+		spent += size;
+		if (qf_io_read_pad(c->img->io, buf, size, at, NULL))
+			*all = false; /* who knows what stands there */
+		else if (!see(ctx, at, buf))
 			break;
 	}
 	free(buf);

@@ -13,7 +13,8 @@
  * Calls SEE with the content of every cluster without an owner that holds
  * data, in ascending order, until it returns false; BUF is one cluster.
  * LEAKED: those that are allocated too, not only the free ones. No more than
- * a bounded amount is read: *ALL says whether every one was seen. Errors:
+ * a bounded amount is read, and some may not be readable: *ALL says whether
+ * every one was seen, as far as SEE wanted to go on. Errors:
  * QF_ERR_NOMEM.
  */
 enum qf_err qf_stale_scan(const struct qf_fix_ctx *c, bool leaked,

@@ -5,6 +5,8 @@
 #include "lib/model/open.h"
 #include "lib/base/text.h"
 #include "repair/salvage/extract_path.h"
+#include "repair/salvage/orphans.h"
+#include "repair/salvage/placed.h"
 #include "repair/repair.h"
 #include "repair/write/sink.h"
 
@@ -23,6 +25,7 @@
 
 static const char help[] =
 	"Usage: qfsck extract [OPTION]... IMAGE OUT|-\n"
+	"       qfsck extract [OPTION]... --orphans=DIR IMAGE\n"
 	"Writes the disk as a guest sees it to the new raw file OUT (with holes\n"
 	"for zeros), or to standard output: the active disk or a snapshot,\n"
 	"through the backing files, past damage. What cannot be read is zero.\n"
@@ -37,6 +40,12 @@ static const char help[] =
 	"                         doubt (-), in the format of GNU ddrescue, to the\n"
 	"                         new FILE; without this, to OUT.map, if\n"
 	"                         something is\n"
+	"      --table=HOST       the disk as it would be if the L2 table at this\n"
+	"                         host offset, which nobody names, mapped the\n"
+	"      --at=GUEST         stretch in which this guest offset lies\n"
+	"      --orphans=DIR      write each run of clusters without an owner to a\n"
+	"                         file of its own in the new folder DIR, and where\n"
+	"                         they lie to DIR/orphans.map\n"
 	"      --output=FORMAT    what is told: human (the default) or json\n"
 	"  -p, --progress         show progress on standard error\n"
 	"  -U, --force-share      read an image that another program writes\n"
@@ -51,6 +60,9 @@ static const struct option options[] = {
 	{ "path", required_argument, NULL, 'P' },
 	{ "hash", no_argument, NULL, 'H' },
 	{ "map", required_argument, NULL, 'M' },
+	{ "table", required_argument, NULL, 'T' },
+	{ "at", required_argument, NULL, 'A' },
+	{ "orphans", required_argument, NULL, 'R' },
 	{ "output", required_argument, NULL, 'O' },
 	{ "progress", no_argument, NULL, 'p' },
 	{ "force-share", no_argument, NULL, 'U' },
@@ -61,13 +73,17 @@ static const struct option options[] = {
 
 struct args {
 	const char *snapshot, *map, *path, *image, *out;
-	const char *format; /* the user's word on it, or NULL */
+	const char *format;  /* the user's word on it, or NULL */
+	const char *orphans; /* the folder, or NULL */
+	uint64_t table, at;  /* see --table */
+	bool has_table, has_at;
 	bool hash, json, progress, share;
 };
 
 struct job {
 	const struct args *a;
-	struct qf_image *img;
+	struct qf_image *img;	 /* to be read: the file's, or placed.img */
+	struct qf_placed placed; /* with --table */
 	struct qf_chain chain;
 	struct qf_extract x;
 	struct qf_guest_contents file; /* with --path */
@@ -373,6 +389,36 @@ static int tell(const struct job *j)
 	return j->x.n_lost ? QF_EXIT_FAILED : QF_EXIT_CLEAN;
 }
 
+/* What has no owner, out of the image: --orphans. */
+static int orphans(struct job *j)
+{
+	struct qf_orphan_runs l;
+	struct qf_why why = { 0 };
+	enum qf_err err = qf_orphans_write(j->img, j->a->orphans, &l, &why);
+	int code;
+
+	if (!err)
+		qf_orphans_tell(j->img, j->a->image, j->a->orphans, &l,
+				j->a->json);
+	code = err	  ? failed(j->a->image, &why)
+	       : l.unread ? QF_EXIT_FAILED
+			  : QF_EXIT_CLEAN;
+	qf_orphans_free(&l);
+	return code;
+}
+
+/* An offset, as C writes numbers. */
+static int take_offset(const char *s, uint64_t *off)
+{
+	char *end;
+
+	errno = 0;
+	*off = strtoull(s, &end, 0);
+	return errno || *end || end == s || *s == '-'
+		       ? wrong_use("an offset is a number of bytes, as 0x50000")
+		       : -1;
+}
+
 /* Takes one option; -1 to go on, else the exit code. */
 static int take(struct args *a, int opt)
 {
@@ -388,6 +434,15 @@ static int take(struct args *a, int opt)
 		return -1;
 	case 'M':
 		a->map = optarg;
+		return -1;
+	case 'T':
+		a->has_table = true;
+		return take_offset(optarg, &a->table);
+	case 'A':
+		a->has_at = true;
+		return take_offset(optarg, &a->at);
+	case 'R':
+		a->orphans = optarg;
 		return -1;
 	case 'O':
 		a->json = !strcmp(optarg, "json");
@@ -422,9 +477,21 @@ static int parse(struct args *a, int argc, char **argv)
 		if (code >= 0)
 			return code;
 	}
-	if (argc - optind != 2)
-		return wrong_use("an image and a new file are needed");
+	if (a->has_table != a->has_at || (a->has_table && a->snapshot))
+		return wrong_use("--table and --at go together, and show the "
+				 "active disk");
+	if (a->orphans &&
+	    (a->snapshot || a->map || a->hash || a->has_table || a->path))
+		return wrong_use(
+			"--orphans goes with none of -s, --path, --map, "
+			"--hash and --table");
+	if (argc - optind != 2 - (a->orphans != NULL))
+		return wrong_use(a->orphans ? "one image is needed"
+					    : "an image and a new file are "
+					      "needed");
 	a->image = argv[optind];
+	if (a->orphans)
+		return -1;
 	a->out = argv[optind + 1];
 	if (strcmp(a->out, "-"))
 		return -1;
@@ -440,15 +507,26 @@ int qf_cmd_extract(int argc, char **argv)
 {
 	struct args a = { 0 };
 	struct job j = { .a = &a, .sink = { .fd = -1 } };
+	struct qf_image *img = NULL;
 	struct qf_why why = { 0 };
 	int code = parse(&a, argc, argv);
 	enum qf_err err;
 
 	if (code >= 0)
 		return code;
-	j.to_stdout = !strcmp(a.out, "-");
-	err = qf_open_image(a.image, a.format, QF_LOCK_READ, a.share, &j.img,
+	j.to_stdout = a.out && !strcmp(a.out, "-");
+	err = qf_open_image(a.image, a.format, QF_LOCK_READ, a.share, &img,
 			    &why);
+	j.img = img;
+	if (!err && a.orphans) {
+		code = orphans(&j);
+		qf_image_close(img);
+		return code;
+	}
+	if (!err && a.has_table) {
+		err = qf_placed_open(img, a.table, a.at, &j.placed, &why);
+		j.img = j.placed.img;
+	}
 	if (!err)
 		err = prepare(&j, &why);
 	if (!err)
@@ -458,7 +536,8 @@ int qf_cmd_extract(int argc, char **argv)
 	qf_disk_close(j.x.guest);
 	qf_extract_free(&j.x);
 	qf_chain_close(&j.chain);
-	qf_image_close(j.img);
+	qf_placed_free(&j.placed);
+	qf_image_close(img);
 	free(j.map_name);
 	return code;
 }

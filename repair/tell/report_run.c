@@ -133,6 +133,8 @@ static enum qf_err make_plan(struct run *r, const bool *refused,
 					.guess = r->o->guess,
 					.choice = r->o->choice,
 					.n_choices = r->o->n_choices,
+					.placed = r->o->placed,
+					.n_places = r->o->n_places,
 					.drop_in_use = drops_in_use(r->o),
 					.withhold_leaks = r->gave_up &&
 							  !r->forgets,

@@ -35,6 +35,8 @@ struct qf_run_opts {
 	/* the user's answers to open questions; the caller's */
 	const struct qf_choice *choice;
 	size_t n_choices;
+	const struct qf_choice *placed; /* see struct qf_plan */
+	size_t n_places;
 	unsigned int jobs;
 	/*
 	 * Takes over the talking at the end, for those who speak another

@@ -34,6 +34,15 @@ enum qf_err qf_sink_create(struct qf_sink *s, const char *name,
 	return QF_OK;
 }
 
+enum qf_err qf_sink_folder(const char *name, unsigned int mode,
+			   struct qf_why *why)
+{
+	if (mkdir(name, mode))
+		return qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
+				  "cannot create the folder \"%s\"", name);
+	return QF_OK;
+}
+
 static int write_all(int fd, const void *buf, uint64_t len, uint64_t off)
 {
 	const char *p = buf;

@@ -18,6 +18,11 @@ struct qf_sink {
 enum qf_err qf_sink_create(struct qf_sink *s, const char *name,
 			   unsigned int mode, struct qf_why *why);
 
+/* Creates the folder NAME, which must not be there, with the permissions MODE.
+ * Errors: QF_ERR_IO. */
+enum qf_err qf_sink_folder(const char *name, unsigned int mode,
+			   struct qf_why *why);
+
 /* Appends. Errors: QF_ERR_IO. */
 enum qf_err qf_sink_write(struct qf_sink *s, const void *buf, uint64_t len,
 			  struct qf_why *why);

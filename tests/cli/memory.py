@@ -86,6 +86,24 @@ def far_away():
                 (0x110000, struct.pack(">Q", last | 1 << 63)))
 
 
+def repair_of_garbage(tap, base):
+    """A refcount table of 262144 words of garbage is one thing to repair."""
+    path = qimg.build(os.path.abspath("garbage.qcow2"), "32M",
+                      ["write -P 1 0 64k"], cluster_size=2 << 20)
+    with qimg.Image(path) as image:
+        image.write(image.reftable_offset(),
+                    random.Random(7).randbytes(image.cluster))
+    for verb in (["check"], ["repair", "-n"]):
+        args = [QFSCK, *verb, "--output=json", path]
+        _, out, _ = qimg.run(args, timeout=300)
+        peak = qimg.peak_memory(args, ".", 300)
+        tap.result(len(out) < 200 << 10, "%s of a garbage refcount table: "
+                   "short" % verb[0], ["%d bytes" % len(out)])
+        tap.result(peak - base <= FREE, "%s of a garbage refcount table: "
+                   "memory in proportion" % verb[0],
+                   ["%d KiB more" % (peak - base)])
+
+
 def main():
     tap = Tap()
     qimg.own_folder()
@@ -109,6 +127,7 @@ def main():
                    [f"{peak - base} KiB for a file of {real} KiB on disk"])
         print(f"# {name}: {peak - base} KiB for {real} KiB on disk")
         os.unlink(name)
+    repair_of_garbage(tap, base)
     return tap.finish()
 
 

@@ -11,6 +11,7 @@ from tap import Tap                                         # noqa: E402
 from show import WORK, each_layout, qfsck, shown            # noqa: E402
 import make                                                 # noqa: E402
 import qcow2                                                # noqa: E402
+from tools import qfsck_check                               # noqa: E402
 
 tap = Tap()
 IMAGE_FIELDS = {"l1": (40, 8), "refcount-table": (48, 8),
@@ -118,6 +119,23 @@ def other_places():
                          "outside the file"], "nobody's", [str(found)])
 
 
+def as_check_says():
+    """Of a refcount block that is wrong throughout, check names the owner that
+    its cluster has, not that of what the block counts."""
+    path = os.path.join(WORK, "block.qcow2")
+    make.build(path, "8M", ["write -P 1 0 4M"], cluster_size=4096)
+    with qcow2.Image(path) as img:
+        img.write(img.tables()["refblock"][0], bytes(img.cluster))
+    _, report, _, _ = qfsck_check(path)
+    found = [f for f in report["findings"] if f["id"] == 1510]
+    kinds = {o["kind"] for f in found for o in shown(
+        "owners", "--host", f["host-offset"], path)["owners"]}
+    tap.result(len(found) == 1 and kinds == {"refcount-block"} and
+               found[0]["owner"] == "refcount block 0" and
+               "guest-offset" not in found[0], "a block's owner, as check "
+               "says", [str(found), str(kinds)])
+
+
 def refusals():
     path = os.path.join(WORK, "plain.qcow2")
     make.build(path, "1M")
@@ -132,5 +150,6 @@ def refusals():
 each_layout(tap, compare, lambda name: name != "refcount-growth")
 classic()
 other_places()
+as_check_says()
 refusals()
 sys.exit(tap.finish())

@@ -160,6 +160,31 @@ def trimming(tap):
                     str((left, end, bad)), text])
 
 
+def only_candidate(tap):
+    """A table is not "the only one" while a cluster that may hold another
+    cannot be read."""
+    path, cluster = os.path.abspath(IMAGE), 4096
+    qimg.build(path, "16M", ["write -P 1 0 1M"], cluster_size=cluster)
+    with qimg.Image(path) as image:
+        end = image.clusters()
+        image.truncate((end + 1) * cluster)
+        image.write(end * cluster, qimg.TEXT)
+        image.set_refcount(end, 1)
+        image.put("refcount_table_offset", 1 << 40)
+    shutil.copyfile(IMAGE, KEPT)
+    for bad, sure in ((1 << 50, True), (end * cluster, False)):
+        restore()
+        done = repair(bad)
+        said = qimg.parse(done.stdout) or {"edits": []}
+        only = any("the only refcount table" in e["what"]
+                   for e in said["edits"])
+        tap.result(done.returncode in (0, 2, 3) and only == sure,
+                   "the only refcount table, all clusters read" if sure else
+                   "not the only one, if a cluster cannot be read",
+                   [str(done.returncode), done.stderr.decode(),
+                    json.dumps(said, indent=1)[:1500]])
+
+
 def main():
     tap = Tap()
     qimg.own_folder()
@@ -174,6 +199,7 @@ def main():
     many_blocks(tap)
     double_owner(tap)
     trimming(tap)
+    only_candidate(tap)
     return tap.finish()
 
 

@@ -206,7 +206,7 @@ class Trial:
             self.fault("undo", "exit", undone["status"])
 
     def verdicts(self, done, after):
-        wanted = {"clean": 0, "leaks": 3, "corrupt": 2}.get(
+        wanted = {"clean": 0, "leaks": 3, "corrupt": 2, "unchecked": 1}.get(
             done.get("verdict-after"))
         if done["status"] != wanted or after.get("verdict") != \
                 done.get("verdict-after"):
