@@ -423,7 +423,7 @@ static bool add_areas(struct asking *a, const struct qf_guest_range *asked,
 }
 
 static void ask_names(struct asking *a, const struct qf_guest_range *asked,
-		      size_t n)
+		      size_t n, enum qf_job_op op)
 {
 	uint32_t i;
 
@@ -432,7 +432,7 @@ static void ask_names(struct asking *a, const struct qf_guest_range *asked,
 			continue;
 		a->first_file = a->names->n;
 		a->first_piece = a->names->pieces;
-		put_question(a, i, QF_JOB_NAMES, take_name);
+		put_question(a, i, op, take_name);
 		finish_volume(a);
 	}
 }
@@ -451,9 +451,9 @@ static enum qf_err finish_names(struct asking *a, struct qf_why *why)
 	return QF_OK;
 }
 
-enum qf_err qf_guest_names(struct qf_guest *g,
-			   const struct qf_guest_range *asked, size_t n,
-			   struct qf_guest_names *out, struct qf_why *why)
+static enum qf_err names(struct qf_guest *g, const struct qf_guest_range *asked,
+			 size_t n, enum qf_job_op op,
+			 struct qf_guest_names *out, struct qf_why *why)
 {
 	struct asking a = { .g = g, .names = out };
 	struct qf_guest_range *sorted;
@@ -466,11 +466,26 @@ enum qf_err qf_guest_names(struct qf_guest *g,
 	sorted = in_order(asked, &n);
 	if (!sorted)
 		return no_memory(why);
-	ask_names(&a, sorted, n);
+	ask_names(&a, sorted, n, op);
 	if (!a.no_memory)
 		add_areas(&a, sorted, n);
 	free(sorted);
 	return finish_names(&a, why);
+}
+
+enum qf_err qf_guest_names(struct qf_guest *g,
+			   const struct qf_guest_range *asked, size_t n,
+			   struct qf_guest_names *out, struct qf_why *why)
+{
+	return names(g, asked, n, QF_JOB_NAMES, out, why);
+}
+
+enum qf_err qf_guest_list(struct qf_guest *g, struct qf_guest_names *out,
+			  struct qf_why *why)
+{
+	const struct qf_guest_range all = { 0, qf_disk_bytes(g->disk) };
+
+	return names(g, &all, 1, QF_JOB_LIST, out, why);
 }
 
 enum qf_err qf_guest_path(struct qf_guest *g, uint32_t volume, const char *path,

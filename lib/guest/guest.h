@@ -202,6 +202,10 @@ enum qf_err qf_guest_names(struct qf_guest *g,
 			   const struct qf_guest_range *asked, size_t n,
 			   struct qf_guest_names *out, struct qf_why *why);
 
+/* The same for the whole disk, with the files that have no bytes there. */
+enum qf_err qf_guest_list(struct qf_guest *g, struct qf_guest_names *out,
+			  struct qf_why *why);
+
 /*
  * The file PATH of VOLUME: one file, or none if there is none, and its
  * pieces in the order of the disk. Errors: QF_ERR_NOMEM.

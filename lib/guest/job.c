@@ -106,6 +106,7 @@ static enum qf_err ask_reader(struct qf_job *j, struct qf_why *why)
 		use(j, r, fs);
 		break;
 	case QF_JOB_NAMES:
+	case QF_JOB_LIST:
 		err = qf_names_of_ranges(j, r, fs, why);
 		break;
 	case QF_JOB_PATH:

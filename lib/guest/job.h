@@ -16,6 +16,7 @@ enum qf_job_op {
 	QF_JOB_PROBE,	/* what a volume holds */
 	QF_JOB_USE,
 	QF_JOB_NAMES,
+	QF_JOB_LIST, /* names, and also of files without bytes */
 	QF_JOB_PATH,
 	QF_JOB_CONTENT,
 	QF_JOB_BLOCKS,

@@ -150,6 +150,8 @@ static bool see_inode(void *ctx, const struct qf_inode *inode)
 	s->inode = inode;
 	s->is_hit = false;
 	s->r->extents(s->fs, inode->id, see_extent, s);
+	if (!failed(s) && !s->is_hit && s->j->op == QF_JOB_LIST)
+		s->is_hit = add_hit(s, inode, NULL);
 	if (!failed(s) && (s->is_hit || inode->kind == QF_GUEST_DIRECTORY))
 		need(s, inode->id);
 	return !failed(s);

@@ -6,6 +6,7 @@
 #include "lib/base/text.h"
 #include "viz/show/cmd_args.h"
 #include "viz/show/diff.h"
+#include "viz/show/diff_files.h"
 #include "viz/show/map.h"
 #include "viz/viz.h"
 
@@ -24,6 +25,9 @@ static const char help[] =
 	"      --to=S             the new state (default: active)\n"
 	"      --content          compare the bytes, sector by sector, where the\n"
 	"                         two do not have them from the same place\n"
+	"      --files            tell which of the guest's files changed, came and\n"
+	"                         went, and which of the bytes that differ belong\n"
+	"                         to none; implies --content\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
@@ -38,7 +42,7 @@ static const char help[] =
 	"part cannot be compared; 63 not a qcow2 image.\n";
 
 struct options {
-	bool content;
+	bool content, files;
 	const char *from, *to;
 };
 
@@ -128,7 +132,8 @@ static void tell_unknown(const struct qf_diff *d, const char *old,
 }
 
 static int finish(const struct qf_diff *d, const struct printing *p,
-		  const char *old, const char *new)
+		  const struct qf_difffiles *files, const char *old,
+		  const char *new)
 {
 	uint64_t n = p->n - p->unknown;
 	uint64_t from = qf_disk_bytes(d->from.guest);
@@ -136,7 +141,9 @@ static int finish(const struct qf_diff *d, const struct printing *p,
 	char text[32];
 	int code;
 
-	if (p->json)
+	if (files)
+		qf_difffiles_print(files);
+	else if (p->json)
 		printf("%s]\n", p->n ? "" : "[");
 	else
 		printf("%s%s in %" PRIu64 " range%s %s\n", p->n ? "\n" : "",
@@ -149,6 +156,8 @@ static int finish(const struct qf_diff *d, const struct printing *p,
 		       " bytes.\n",
 		       from, to);
 	code = qf_args_flush();
+	if (files && qf_difffiles_troubles(files))
+		code = QF_EXIT_FAILED;
 	if (!d->unknown)
 		return code;
 	tell_unknown(d, old, new);
@@ -160,12 +169,18 @@ static int diff(const struct qf_args *a, const struct options *o)
 	const char *old = a->arg[0], *new = a->arg[a->n - 1], *name = old;
 	struct side from = { 0 }, to = { 0 };
 	struct printing p = { .json = a->json };
+	struct qf_difffiles files = { .json = a->json };
 	struct qf_diff d = { .content = o->content, .range = print, .ctx = &p };
 	struct qf_loss loss = { .shared = a->share };
 	struct qf_why why = { 0 };
 	enum qf_err err;
 	int code;
 
+	if (o->files) {
+		d.content = true;
+		d.range = qf_difffiles_add;
+		d.ctx = &files;
+	}
 	err = open_side(&from, old, o->from, a, &loss, &why);
 	if (!err) {
 		name = new;
@@ -176,10 +191,13 @@ static int diff(const struct qf_args *a, const struct options *o)
 		d.to = (struct qf_diff_side){ &to.chain, to.guest };
 		err = qf_diff_run(&d, &why);
 	}
+	if (!err && o->files)
+		err = qf_difffiles_find(&files, from.guest, to.guest, &why);
 	if (err && err != QF_ERR_STOPPED)
 		code = qf_args_failed(name, &why);
 	else
-		code = finish(&d, &p, old, new);
+		code = finish(&d, &p, o->files ? &files : NULL, old, new);
+	qf_difffiles_free(&files);
 	qf_loss_free(&loss);
 	close_side(&from);
 	close_side(&to);
@@ -193,6 +211,7 @@ int qf_cmd_diff(int argc, char **argv)
 		{ "from", 0, QF_ARGS_TEXT, &o.from },
 		{ "to", 0, QF_ARGS_TEXT, &o.to },
 		{ "content", 0, QF_ARGS_FLAG, &o.content },
+		{ "files", 0, QF_ARGS_FLAG, &o.files },
 		{ 0 }
 	};
 	struct qf_args a = {
