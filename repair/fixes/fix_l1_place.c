@@ -242,6 +242,12 @@ static enum qf_err fix_pointer(struct qf_fix_ctx *c, struct qf_why *why)
 		sn->id, s.found, s.named, s.lost);
 }
 
+/* True if a snapshot cannot be read: a table without an owner may be its. */
+static bool misses_snapshots(const struct qf_fix_ctx *c)
+{
+	return c->img->snapshots.n < c->img->snapshots.stated;
+}
+
 /* The header's pointer, if it is the only one that is wrong. */
 static enum qf_err fix_active(struct qf_fix_ctx *c, struct qf_why *why)
 {
@@ -254,7 +260,8 @@ static enum qf_err fix_active(struct qf_fix_ctx *c, struct qf_why *why)
 	struct qf_be64 w;
 	uint32_t i;
 
-	if (p < 0 || !c->recount.leaked || s.entries > QF_MAX_L1_BYTES / 8 ||
+	if (p < 0 || !c->recount.leaked || misses_snapshots(c) ||
+	    s.entries > QF_MAX_L1_BYTES / 8 ||
 	    !qf_plan_allows(c->plan, (enum qf_problem)p))
 		return QF_OK;
 	for (i = 0; i < c->img->snapshots.n; i++)

@@ -103,14 +103,16 @@ static enum qf_err write_anew(struct qf_fix_ctx *c, enum qf_problem p,
 
 /*
  * Snapshots whose entries are gone get new ones, if the refcounts prove which
- * L1 tables were theirs; their names and dates are gone. *DONE: so it is.
+ * L1 tables were theirs; their names and dates are gone. Where the file was
+ * cut, others are gone with their L1 tables, and were counted as well. *DONE:
+ * so it is.
  */
 static enum qf_err relist(struct qf_fix_ctx *c, enum qf_problem p,
 			  struct qf_snaptable *t, bool *done,
 			  struct qf_why *why)
 {
 	struct qf_l1find_table l1[QF_RELIST_MOST];
-	uint32_t n = qf_relist_find(c, l1), i;
+	uint32_t n = qf_relist_find(c, l1, !c->plan->cut_told), i;
 	unsigned char *out;
 	enum qf_err err;
 
@@ -328,6 +330,18 @@ static enum qf_err try_table(const struct qf_image *img, uint64_t off,
 	return err;
 }
 
+/* The table was cut off with the file: those snapshots are listed again whose
+ * L1 tables are still there. */
+static enum qf_err list_cut(struct qf_fix_ctx *c, bool *done,
+			    struct qf_why *why)
+{
+	struct qf_snaptable t = { 0 };
+	enum qf_err err = relist(c, QF_P_SNAP_TABLE_OFFSET, &t, done, why);
+
+	qf_snaptable_free(&t);
+	return err;
+}
+
 /* The header points astray: is there one table that nobody names? */
 static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 {
@@ -336,10 +350,14 @@ static enum qf_err find_table(struct qf_fix_ctx *c, struct qf_why *why)
 	uint32_t count = c->img->snapshots.stated;
 	enum qf_err err = QF_OK;
 	unsigned int n = 0;
-	bool whole;
+	bool whole = false;
 	size_t i;
 
 	c->plan->snapshots_cut |= count && c->plan->cut_told;
+	if (count && c->plan->cut_told)
+		err = list_cut(c, &whole, why);
+	if (err || whole)
+		return err;
 	if (!count || c->plan->cut_told)
 		return drop_pointer(c, QF_P_SNAP_TABLE_OFFSET, why);
 	if (count > QF_MAX_SNAPSHOTS && c->recount.leaked)

@@ -91,7 +91,8 @@ bool qf_relist_proves(const struct qf_fix_ctx *c,
 	return ok;
 }
 
-uint32_t qf_relist_find(const struct qf_fix_ctx *c, struct qf_l1find_table *t)
+uint32_t qf_relist_find(const struct qf_fix_ctx *c, struct qf_l1find_table *t,
+			bool exactly)
 {
 	struct qf_l1find s = { .c = c,
 			       .holder = UINT32_MAX,
@@ -101,7 +102,7 @@ uint32_t qf_relist_find(const struct qf_fix_ctx *c, struct qf_l1find_table *t)
 			       .room = QF_RELIST_MOST };
 
 	if (!s.entries || s.entries > MAX_ENTRIES || !qf_l1find_look(&s) ||
-	    s.n > QF_RELIST_MOST || !qf_relist_proves(c, t, s.n, true))
+	    s.n > QF_RELIST_MOST || !qf_relist_proves(c, t, s.n, exactly))
 		return 0;
 	return s.n;
 }

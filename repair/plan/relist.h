@@ -22,8 +22,10 @@ bool qf_relist_proves(const struct qf_fix_ctx *c,
 		      bool exactly);
 
 /* Finds the L1 tables of snapshots that are not listed; room for
- * QF_RELIST_MOST. Returns how many, 0 if it cannot be told. */
-uint32_t qf_relist_find(const struct qf_fix_ctx *c, struct qf_l1find_table *t);
+ * QF_RELIST_MOST. EXACTLY as above: there are no others. Returns how many, 0 if
+ * it cannot be told. */
+uint32_t qf_relist_find(const struct qf_fix_ctx *c, struct qf_l1find_table *t,
+			bool exactly);
 
 /* Writes a snapshot table entry for T at OUT, by the number ID and a name made
  * of it; its length with the padding. */
