@@ -77,7 +77,9 @@ static struct qf_hypothesis *find(struct qf_question *q, enum qf_hypo_kind kind,
 		return NULL;
 	}
 	h = &q->h[q->n++];
-	*h = (struct qf_hypothesis){ kind, pointer_off, value, 0, 0 };
+	*h = (struct qf_hypothesis){ .kind = kind,
+				     .pointer_off = pointer_off,
+				     .value = value };
 	return h;
 }
 
@@ -103,6 +105,8 @@ void qf_question_against(struct qf_hypothesis *h, enum qf_witness w)
 {
 	if (h && qf_witness_get(w)->may_exclude)
 		h->against |= qf_witness_bit(w);
+	else if (h)
+		h->doubted |= qf_witness_bit(w);
 }
 
 unsigned int qf_question_bits(const struct qf_hypothesis *h,

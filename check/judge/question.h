@@ -41,6 +41,7 @@ struct qf_hypothesis {
 	uint64_t value;
 	uint32_t said;	  /* witnesses that speak for it, one bit each */
 	uint32_t against; /* witnesses that exclude it */
+	uint32_t doubted; /* those against it that may not exclude */
 };
 
 #define QF_HYPOS_MAX 6u
@@ -93,7 +94,7 @@ struct qf_hypothesis *qf_question_value(struct qf_question *q,
 struct qf_hypothesis *qf_question_other(struct qf_question *q,
 					enum qf_hypo_kind kind);
 
-/* W speaks for H; or excludes it, which only some may. */
+/* W speaks for H; or against it, which excludes it if W may exclude. */
 void qf_question_for(struct qf_hypothesis *h, enum qf_witness w);
 void qf_question_against(struct qf_hypothesis *h, enum qf_witness w);
 

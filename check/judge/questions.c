@@ -17,7 +17,7 @@ static void weigh(const struct qf_facts *f, struct qf_hypothesis *h,
 	if (lacking == weight)
 		qf_question_for(h, QF_WITNESS_COUNT_FITS);
 	else if (!f->unknown)
-		qf_question_against(h, QF_WITNESS_COUNT_FITS);
+		qf_question_against(h, QF_WITNESS_COUNT_DIFFERS);
 	if (qf_facts_close(f))
 		qf_question_for(h, QF_WITNESS_CLOSURE);
 }

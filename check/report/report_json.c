@@ -157,6 +157,8 @@ static json_t *hypothesis(const struct qf_hypothesis *h)
 	json_object_set_new(o, "evidence", witnesses(h->said));
 	if (h->against)
 		json_object_set_new(o, "excluded-by", witnesses(h->against));
+	if (h->doubted)
+		json_object_set_new(o, "doubted-by", witnesses(h->doubted));
 	return o;
 }
 

@@ -41,7 +41,8 @@ static void hypothesis(FILE *out, const struct qf_question *q,
 	}
 	fprintf(out, " (%u bits)\n", qf_question_bits(h, NULL));
 	witnesses(out, "for it", h->said);
-	witnesses(out, "ruled out, for not", h->against);
+	witnesses(out, "ruled out", h->against);
+	witnesses(out, "against it", h->doubted);
 }
 
 static void question(FILE *out, const struct qf_question *q)

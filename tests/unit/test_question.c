@@ -49,7 +49,7 @@ static void a_rival_takes_the_lead_away(void **state)
 	qf_question_judge(&l);
 	assert_int_equal(l.at[0].grade, QF_GRADE_POSSIBLE);
 	/* excluded, it takes nothing away any more */
-	l.at[0].h[2].against = qf_witness_bit(QF_WITNESS_COUNT_FITS);
+	l.at[0].h[2].against = qf_witness_bit(QF_WITNESS_COUNT_DIFFERS);
 	qf_question_judge(&l);
 	assert_int_equal(l.at[0].grade, QF_GRADE_LIKELY);
 	assert_int_equal(l.at[0].h[l.at[0].best].value, 0x10000);
@@ -63,7 +63,8 @@ static void only_some_may_exclude(void **state)
 	(void)state;
 	qf_question_against(&h, QF_WITNESS_ORDER_BOTH);
 	assert_int_equal(h.against, 0);
-	qf_question_against(&h, QF_WITNESS_COUNT_FITS);
+	assert_int_not_equal(h.doubted, 0);
+	qf_question_against(&h, QF_WITNESS_COUNT_DIFFERS);
 	assert_int_not_equal(h.against, 0);
 }
 
