@@ -203,6 +203,10 @@ mutate: all ## mutate N images field by field, and judge every repair (SEED, JOB
 		--seed $(or $(SEED),1) --jobs $(or $(filter-out -j%,$(JOBS)),2) \
 		$(ARGS) </dev/null
 
+calibrate: all ## measure the judge's witnesses on N images whose truth is known (SEED)
+	$(Q)QFSCK=$(abspath $(QFSCK)) tests/mutate/calibrate --count $(N) \
+		--seed $(or $(SEED),1) $(ARGS) </dev/null
+
 demo: deps ## build, then check a really damaged image
 	+$(Q)$(MAKE) --no-print-directory $(JOBS) all
 	$(Q)QFSCK=$(abspath $(QFSCK)) tests/demo.sh </dev/null
@@ -320,7 +324,7 @@ help: ## this list
 
 FORCE:
 .PHONY: all tests check test check-built lint bless check-later \
-	check-powercut check-failures mutate demo .san \
+	check-powercut check-failures mutate calibrate demo .san \
 	asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
 	dist help FORCE
 

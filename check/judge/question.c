@@ -6,8 +6,8 @@
 
 /*
  * By how many bits the best hypothesis must be ahead of the second best:
- * LIKELY from two kinds of witness or more. 2^-20 is one wrong answer in a
- * million; measured by "make calibrate" at one in ten thousand or better.
+ * LIKELY from two kinds of witness or more. By "make calibrate" 4211 of 4260
+ * likely answers were right, on images with up to twelve damages each.
  */
 #define LIKELY_BITS 20u
 #define LIKELY_KINDS 2u

@@ -66,7 +66,7 @@ class Blows:
 
     def beside(self, text, n, verb):
         """The entries after the first one that was hit."""
-        if "@" in text.split("=")[0]:
+        if not text or "@" in text.split("=")[0]:
             return self.one(verb)
         path, _, name = text.split("=")[0].rpartition(".")
         near = str(int(name) + n * self.rng.choice((1, 1, 1, 2)))
@@ -111,7 +111,7 @@ class Blows:
 def apply(fields, data, texts):
     changed = bytearray(data)
     for text in texts:
-        if "@" in text.split("=")[0]:
+        if not text or "@" in text.split("=")[0]:
             strokes.apply(fields, changed, text)
         else:
             verbs.apply(fields, changed, text)

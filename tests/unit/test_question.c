@@ -65,7 +65,25 @@ static void only_some_may_exclude(void **state)
 	assert_int_equal(h.against, 0);
 	assert_int_not_equal(h.doubted, 0);
 	qf_question_against(&h, QF_WITNESS_COUNT_DIFFERS);
+	assert_int_equal(h.against, 0);
+	qf_question_against(&h, QF_WITNESS_TABLE_FLAGS);
 	assert_int_not_equal(h.against, 0);
+}
+
+/* A row that was measured, and was ever wrong, has lost that right. */
+static void who_was_wrong_may_not_exclude(void **state)
+{
+	const struct qf_witness_row *r;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < QF_WITNESSES; i++) {
+		r = qf_witness_get((enum qf_witness)i);
+		if (r->may_exclude && r->right < r->spoke)
+			fail_msg("%s may not exclude", r->name);
+		if (!r->spoke)
+			fail_msg("%s was never measured", r->name);
+	}
 }
 
 static void one_cluster_is_no_answer_to_two(void **state)
@@ -125,6 +143,7 @@ int main(void)
 		cmocka_unit_test(two_kinds_are_needed),
 		cmocka_unit_test(a_rival_takes_the_lead_away),
 		cmocka_unit_test(only_some_may_exclude),
+		cmocka_unit_test(who_was_wrong_may_not_exclude),
 		cmocka_unit_test(one_cluster_is_no_answer_to_two),
 		cmocka_unit_test(kinds_have_caps),
 		cmocka_unit_test(candidates_that_find_no_room_leave_it_open),
