@@ -31,6 +31,7 @@ struct work {
 	size_t n;
 	unsigned char *buf; /* a table that has a name */
 	unsigned int low;   /* tables looked at */
+	bool more;	    /* tables that were not: nothing is decided */
 };
 
 static uint64_t entry_at(const struct work *w, const unsigned char *table,
@@ -74,9 +75,13 @@ static bool read_strays(struct work *w)
 	w->buf = qf_mem_zalloc(1, f->img->geo.cluster_bytes);
 	if (!w->stray || !w->buf)
 		return false;
-	for (i = 0; i < f->n_nameless && w->n < MAX_NAMELESS; i++) {
+	for (i = 0; i < f->n_nameless; i++) {
 		if (qf_facts_lacking(f, f->nameless[i]) != 1)
 			continue;
+		if (w->n == MAX_NAMELESS) {
+			w->more = true;
+			break;
+		}
 		s = &w->stray[w->n];
 		s->off = f->nameless[i];
 		s->buf = qf_mem_zalloc(1, f->img->geo.cluster_bytes);
@@ -86,6 +91,7 @@ static bool read_strays(struct work *w)
 				   f->img->geo.cluster_bytes, s->off, NULL)) {
 			free(s->buf);
 			s->buf = NULL;
+			w->more = true;
 			continue;
 		}
 		count_flags(w, s);
@@ -166,6 +172,7 @@ static void speak(struct work *w, const struct qf_group *g, uint32_t holder,
 		       << (geo->l2_bits + geo->cluster_bits);
 	q->bytes = geo->cluster_bytes << geo->l2_bits;
 	q->opposed = true;
+	q->more |= w->more || g->n > MAX_HOLDERS;
 	h = qf_question_value(q, l1, s->off);
 	qf_question_for(h, QF_WITNESS_TABLE_LOW);
 	qf_question_for(h, QF_WITNESS_COUNT_FITS);

@@ -66,6 +66,27 @@ static bool explains_entries(const struct qf_pass_ctx *c)
 	return true;
 }
 
+/*
+ * True if nothing says that a table without a name was the active disk's: one
+ * whose clusters bear the flag of its own was, and one that counts more owners
+ * than there were snapshots. Such a table is a way to the disk's data, and no
+ * cut of snapshots explains it.
+ */
+static bool are_of_snapshots(const struct qf_pass_ctx *c)
+{
+	const struct qf_orphan *o = c->lost.orphan;
+	const struct qf_trouble *tr;
+	size_t i;
+
+	for (i = 0; i < c->lost.n_orphans; i++, o++) {
+		tr = qf_recount_at(&c->recount,
+				   o->off >> c->img->geo.cluster_bits);
+		if (o->owned || (tr && tr->stated > c->img->snapshots.stated))
+			return false;
+	}
+	return true;
+}
+
 static bool explains(const struct qf_pass_ctx *c, enum qf_problem p)
 {
 	switch (p) {
@@ -90,9 +111,9 @@ static bool explains(const struct qf_pass_ctx *c, enum qf_problem p)
 	case QF_P_SNAP_TABLE_CUT:
 	case QF_P_SNAP_TABLE_OFFSET:
 	case QF_P_SNAP_L1_OUTSIDE:
-	case QF_P_L2_ORPHAN:
-	case QF_P_L1_ERASED:
 		return qf_cut_took_snapshots(c);
+	case QF_P_L2_ORPHAN:
+		return qf_cut_took_snapshots(c) && are_of_snapshots(c);
 	case QF_P_HEADER_L1_OUTSIDE: /* with a file in which nothing stands */
 		return c->img->l1_state == QF_PART_OK && !c->recount.leaked;
 	default:

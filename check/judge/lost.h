@@ -22,6 +22,8 @@ struct qf_orphan {
 	uint64_t leaked;  /* of them, pointing to clusters without an owner */
 	uint64_t shared;  /* of them, pointing to clusters with an owner */
 	bool flagged;	  /* an entry is as no other kind of table has it */
+	uint64_t owned;	  /* entries with the flag by which the active disk
+			   * knows a cluster that nobody else has */
 	bool placed;	  /* another version of it stands at an L1 index: */
 	uint32_t l1_index;
 };

@@ -62,6 +62,14 @@ static bool weigh_outside(const struct qf_geometry *g,
 	return true;
 }
 
+/* True if entry E says that its cluster, which has one owner by the count, is
+ * the active disk's: no snapshot's table has the flag there. */
+static bool is_owned(const struct qf_search *s, uint64_t e, uint64_t cluster)
+{
+	return e & QF_ENTRY_COPIED && !(e & QF_ENTRY_COMPRESSED) &&
+	       qf_recount_at(s->t, cluster)->stated == 1;
+}
+
 /*
  * Counts what the cluster in BUF would be as an L2 table. False if it
  * cannot be one: nothing in it, or entries that break the rules.
@@ -75,7 +83,7 @@ static bool weigh_l2(struct qf_search *s, const unsigned char *buf,
 	struct qf_be64 w;
 	uint32_t i;
 
-	o->entries = o->leaked = o->shared = 0;
+	o->entries = o->leaked = o->shared = o->owned = 0;
 	o->flagged = false;
 	if (g->data_file)
 		return weigh_outside(g, (const struct qf_be64 *)buf, o);
@@ -105,6 +113,7 @@ static bool weigh_l2(struct qf_search *s, const unsigned char *buf,
 		o->shared += n && qf_recount_counted(s->t, first);
 		if (n && qf_lost_leaked(s->t, first)) {
 			o->leaked++;
+			o->owned += is_owned(s, e, first);
 			if (marking)
 				mark(s, first);
 		}

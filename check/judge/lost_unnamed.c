@@ -4,6 +4,7 @@
  * the entry. Where another version of the table stands, the place is known;
  * else all empty entries are named.
  */
+#include "check/judge/cut_off.h"
 #include "check/passes/pass.h"
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
@@ -138,7 +139,9 @@ static uint64_t count_nowhere(const struct qf_pass_ctx *c)
 		    off >= img->io->size)
 			return UINT64_MAX;
 	for (i = 0; i < c->walk.n_tables; i++)
-		if (c->walk.table[i].odd & nowhere || !c->walk.table[i].off)
+		/* what leads to a table that was cut off had that one */
+		if ((c->walk.table[i].odd & nowhere || !c->walk.table[i].off) &&
+		    !qf_cut_took(c->cut, c->walk.table[i].off))
 			n += c->walk.table[i].weight;
 	/* of two entries with one table, one had another */
 	for (i = 0; i < c->out->n; i++)

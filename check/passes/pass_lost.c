@@ -313,6 +313,7 @@ static void astray_l1(struct qf_pass_ctx *c)
 enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	size_t before = c->out->n;
+	bool all = true;
 	enum qf_err err;
 
 	astray_l1(c);
@@ -321,9 +322,9 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 		qf_lost_shared(c);
 		qf_lost_unnamed(c);
 		bent_tables(c);
-		qf_table_versions(c);
+		all = qf_table_versions(c);
 	}
-	c->withhold = c->out->n > before;
+	c->withhold = c->out->n > before || !all;
 	lost_entries(c);
 	lost_gaps(c);
 	lost_damage(c);

@@ -135,21 +135,26 @@ static void look_at_group(struct pair *p, unsigned int *compared)
 		}
 }
 
-void qf_table_versions(struct qf_pass_ctx *c)
+bool qf_table_versions(struct qf_pass_ctx *c)
 {
 	struct pair p = { .c = c, .g = c->walk.group };
 	unsigned int compared = 0;
+	bool all = true;
 	uint32_t i;
 
 	if (!c->recount.leaked || !c->recount.too_low)
-		return;
+		return true;
 	p.buf = qf_mem_zalloc(1, c->img->geo.cluster_bytes);
 	if (!p.buf) {
 		c->lost_ranges->failed = true;
-		return;
+		return false;
 	}
-	for (i = 0; i < c->walk.n_groups && compared < MAX_COMPARED; i++, p.g++)
+	for (i = 0; i < c->walk.n_groups && compared <= MAX_COMPARED;
+	     i++, p.g++) {
+		all &= p.g->n <= MAX_VERSIONS;
 		if (p.g->n > 1)
 			look_at_group(&p, &compared);
+	}
 	free(p.buf);
+	return all && compared <= MAX_COMPARED;
 }

@@ -11,8 +11,10 @@
 /*
  * Reports them, and what the overwritten one's holders have lost. A table that
  * was copied and not changed yet is no such case: its clusters are counted for
- * both. Looks only where some refcounts are too low and others too high.
+ * both. Looks only where some refcounts are too low and others too high. False
+ * if there were too many to look at them all: then what has no owner may be
+ * what an overwritten one had.
  */
-void qf_table_versions(struct qf_pass_ctx *c);
+bool qf_table_versions(struct qf_pass_ctx *c);
 
 #endif

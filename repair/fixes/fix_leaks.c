@@ -16,6 +16,8 @@ struct work {
 	uint64_t first, end; /* the block's clusters */
 	uint64_t low, high;  /* changed bytes */
 	uint64_t freed, lowered, freed_first;
+	/* what counts too often had its other owner behind the cut */
+	bool cut_alone;
 };
 
 static bool withheld(const struct qf_fix_ctx *c, uint64_t cluster)
@@ -35,8 +37,7 @@ static void lower(struct work *w, uint64_t cluster)
 	uint64_t stated = qf_refblock_get(w->buf, order, i);
 	uint64_t n = qf_ledger_count(c->recount.ledger, cluster, NULL);
 
-	if (stated <= n ||
-	    (withheld(c, cluster) && !(n && c->plan->cut_told)) ||
+	if (stated <= n || (withheld(c, cluster) && !(n && w->cut_alone)) ||
 	    !qf_plan_allows(c->plan,
 			    n ? QF_P_REFCOUNT_HIGH : QF_P_REFCOUNT_LEAK))
 		return;
@@ -111,6 +112,8 @@ enum qf_err qf_fix_leaks(struct qf_fix_ctx *c, struct qf_why *why)
 
 	if (!c->recount.leaked)
 		return QF_OK;
+	/* an entry that was erased is another such owner */
+	w.cut_alone = c->plan->cut_told && !qf_fix_found(c, QF_P_L1_ERASED);
 	w.buf = qf_mem_zalloc(1, c->img->geo.cluster_bytes);
 	if (!w.buf)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,

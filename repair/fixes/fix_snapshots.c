@@ -338,6 +338,9 @@ static enum qf_err list_cut(struct qf_fix_ctx *c, bool *done,
 	struct qf_snaptable t = { 0 };
 	enum qf_err err = relist(c, QF_P_SNAP_TABLE_OFFSET, &t, done, why);
 
+	/* with all of them there, what has no owner was none of theirs */
+	if (*done && t.n == c->img->snapshots.stated)
+		c->plan->cut_frees = false;
 	qf_snaptable_free(&t);
 	return err;
 }
