@@ -3,7 +3,7 @@
 #ifndef QF_CHECK_H
 #define QF_CHECK_H
 
-#include "check/judge/cut_off.h"
+#include "check/lost/cut_off.h"
 #include "check/judge/diagnose.h"
 #include "check/catalogue/finding.h"
 #include "check/judge/question.h"
@@ -138,7 +138,7 @@ void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
 #include "check/judge/claimants.h"
 
 /* What stands in a cluster, for the folders that enter here. */
-#include "check/passes/whatis.h"
+#include "check/detail/whatis.h"
 
 /* What a state of the disk has lost, for the folders that enter here. */
 #include "check/loss.h"

@@ -6,7 +6,7 @@
 #ifndef QF_FACTS_H
 #define QF_FACTS_H
 
-#include "check/judge/cut_off.h"
+#include "check/lost/cut_off.h"
 #include "lib/walk/recount.h"
 
 /* An L2 entry that leads nowhere, and how many references it was good for. */

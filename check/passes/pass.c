@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What several passes say in the same words. */
 #include "check/passes/pass.h"
-#include "check/passes/whatis.h"
+#include "check/detail/whatis.h"
 #include "lib/walk/describe.h"
 
 #include <inttypes.h>

@@ -3,10 +3,10 @@
 #ifndef QF_PASS_H
 #define QF_PASS_H
 
-#include "check/judge/blocks.h"
+#include "check/lost/blocks.h"
 #include "check/check.h"
-#include "check/passes/detail.h"
-#include "check/judge/lost.h"
+#include "check/detail/detail.h"
+#include "check/lost/lost.h"
 #include "lib/walk/recount.h"
 
 struct qf_pass_ctx {

@@ -6,7 +6,7 @@
  * an image with a single L2 table keeps every processor busy. What is
  * damaged is put together by L2 table.
  */
-#include "check/judge/data_loss.h"
+#include "check/lost/data_loss.h"
 #include "check/passes/pass.h"
 #include "check/report/progress.h"
 #include "lib/format/codec.h"

@@ -7,7 +7,7 @@
  */
 #include "check/passes/pass.h"
 #include "check/passes/table_versions.h"
-#include "check/passes/whatis.h"
+#include "check/detail/whatis.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "lib/walk/describe.h"

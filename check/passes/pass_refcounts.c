@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The refcount table, its blocks, and stated against counted refcounts. */
 #include "check/passes/pass.h"
-#include "check/passes/whatis.h"
+#include "check/detail/whatis.h"
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
 

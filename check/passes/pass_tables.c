@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* L1 and L2 entries that break the format's rules; tables not readable. */
-#include "check/judge/beyond.h"
+#include "check/lost/beyond.h"
 #include "check/passes/pass.h"
-#include "check/passes/whatis.h"
+#include "check/detail/whatis.h"
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"

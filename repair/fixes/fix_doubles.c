@@ -8,8 +8,8 @@
 #include "lib/base/mem.h"
 #include "lib/walk/owners.h"
 #include "repair/plan/decide.h"
-#include "repair/plan/orphan.h"
-#include "repair/plan/place.h"
+#include "repair/search/orphan.h"
+#include "repair/search/place.h"
 #include "repair/plan/space.h"
 
 #include <inttypes.h>

@@ -9,7 +9,7 @@
 #include "lib/base/mem.h"
 #include "repair/fixes/fix.h"
 #include "repair/plan/decide.h"
-#include "repair/plan/payload.h"
+#include "repair/gate/payload.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

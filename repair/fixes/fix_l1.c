@@ -6,8 +6,8 @@
  * the entry stays: it is the evidence that something is missing.
  */
 #include "repair/plan/decide.h"
-#include "repair/plan/orphan.h"
-#include "repair/plan/place.h"
+#include "repair/search/orphan.h"
+#include "repair/search/place.h"
 
 #include <inttypes.h>
 

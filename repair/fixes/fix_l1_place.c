@@ -7,8 +7,8 @@
  * as it is: the entry is the evidence that something is missing.
  */
 #include "lib/base/mem.h"
-#include "repair/plan/l1find.h"
-#include "repair/plan/orphan.h"
+#include "repair/search/l1find.h"
+#include "repair/search/orphan.h"
 
 #include <inttypes.h>
 #include <stddef.h>

@@ -7,7 +7,7 @@
  */
 #include "lib/base/mem.h"
 #include "repair/fixes/fix.h"
-#include "repair/plan/orphan.h"
+#include "repair/search/orphan.h"
 
 #include <inttypes.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
  * a part of it was erased.
  */
 #include "lib/base/mem.h"
-#include "repair/plan/older.h"
+#include "repair/search/older.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "lib/base/mem.h"
 #include "lib/format/refblock.h"
 #include "repair/fixes/fix.h"
-#include "repair/plan/stale.h"
+#include "repair/search/stale.h"
 
 #include <inttypes.h>
 #include <stddef.h>

@@ -7,9 +7,9 @@
  * forgot is named again.
  */
 #include "lib/base/mem.h"
-#include "repair/plan/orphan.h"
-#include "repair/plan/relist.h"
-#include "repair/plan/snaptable.h"
+#include "repair/search/orphan.h"
+#include "repair/search/relist.h"
+#include "repair/search/snaptable.h"
 #include "repair/plan/space.h"
 #include "repair/write/stop.h"
 

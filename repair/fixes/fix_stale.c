@@ -14,9 +14,9 @@
  * it may show a place's bytes at another, and is only offered (--guess).
  */
 #include "lib/base/mem.h"
-#include "repair/plan/older.h"
-#include "repair/plan/orphan.h"
-#include "repair/plan/stale.h"
+#include "repair/search/older.h"
+#include "repair/search/orphan.h"
+#include "repair/search/stale.h"
 #include "repair/write/stop.h"
 
 #include <inttypes.h>

@@ -6,8 +6,8 @@
  * and with the refcounts: see qf_orphan_suits().
  */
 #include "lib/base/mem.h"
-#include "repair/plan/orphan.h"
-#include "repair/plan/place.h"
+#include "repair/search/orphan.h"
+#include "repair/search/place.h"
 
 #include <inttypes.h>
 

@@ -3,7 +3,7 @@
 #ifndef QF_PLANNER_H
 #define QF_PLANNER_H
 
-#include "repair/plan/gate.h"
+#include "repair/gate/gate.h"
 #include "repair/plan/plan.h"
 #include "repair/write/trim.h"
 

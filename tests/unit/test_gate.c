@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Plans that are wrong on purpose, one for each way of going wrong: the gate
  * stops them. And plans that change much, but nothing that the guest reads. */
-#include "repair/plan/gate.h"
+#include "repair/gate/gate.h"
 #include "repair/tell/report_plan.h"
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"

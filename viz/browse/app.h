@@ -7,7 +7,7 @@
 #define QF_APP_H
 
 #include "viz/draw/cells.h"
-#include "viz/browse/hex.h"
+#include "viz/views/hex.h"
 #include "viz/browse/list.h"
 #include "viz/draw/model.h"
 #include "viz/browse/watch.h"

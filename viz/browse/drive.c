@@ -3,8 +3,8 @@
 #include "lib/base/mem.h"
 #include "lib/io/lock.h"
 #include "viz/browse/frame.h"
-#include "viz/browse/hex_search.h"
-#include "viz/browse/views.h"
+#include "viz/views/hex_search.h"
+#include "viz/views/views.h"
 
 #include <ctype.h>
 #include <errno.h>

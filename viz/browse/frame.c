@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What is around the views: tabs, bottom line, help, explanations. */
 #include "viz/browse/frame.h"
-#include "viz/browse/views.h"
+#include "viz/views/views.h"
 #include "viz/browse/widget.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include "lib/base/text.h"
 #include "viz/show/cmd_args.h"
 #include "viz/show/diff.h"
-#include "viz/show/diff_files.h"
+#include "viz/files/diff_files.h"
 #include "viz/show/map.h"
 #include "viz/viz.h"
 

@@ -6,9 +6,9 @@
 #include "lib/base/text.h"
 #include "lib/guest/guest.h"
 #include "viz/show/cmd_args.h"
-#include "viz/show/guestfiles.h"
-#include "viz/show/guestuse.h"
-#include "viz/show/guesttext.h"
+#include "viz/files/guestfiles.h"
+#include "viz/files/guestuse.h"
+#include "viz/files/guesttext.h"
 #include "viz/show/map.h"
 #include "viz/viz.h"
 

@@ -8,8 +8,8 @@
 #include "lib/base/text.h"
 #include "viz/show/cmd_args.h"
 #include "viz/show/map.h"
-#include "viz/show/ownernames.h"
-#include "viz/show/places.h"
+#include "viz/files/ownernames.h"
+#include "viz/files/places.h"
 #include "viz/viz.h"
 
 #include <inttypes.h>

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The active disk and the snapshots: what each holds, alone and shared. */
+#include "viz/views/views.h"
+#include "viz/browse/widget.h"
+#include "lib/base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum column { ORDER, NAME, DATE, REFERENCED, EXCLUSIVE, COLUMNS };
+
+/* For the comparison; the browser has one thread. */
+static const struct qf_scene_holder *sorted_by_holder;
+static int sorted_by_column;
+static bool sorted_backwards;
+
+static int compare(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int by_column(const void *pa, const void *pb)
+{
+	uint32_t ia = *(const uint32_t *)pa, ib = *(const uint32_t *)pb;
+	const struct qf_scene_holder *a = &sorted_by_holder[ia];
+	const struct qf_scene_holder *b = &sorted_by_holder[ib];
+	int c = 0;
+
+	switch (sorted_by_column) {
+	case NAME:
+		c = strcmp(a->name, b->name);
+		break;
+	case DATE:
+		c = compare(a->date_sec, b->date_sec);
+		break;
+	case REFERENCED: /* the largest first */
+		c = compare(b->referenced, a->referenced);
+		break;
+	case EXCLUSIVE:
+		c = compare(b->exclusive, a->exclusive);
+		break;
+	default:
+		break;
+	}
+	c = c ? c : compare(ia, ib);
+	return sorted_backwards ? -c : c;
+}
+
+static bool sort_rows(struct qf_app *a)
+{
+	struct qf_snapshots_state *st = &a->snapshots;
+	const struct qf_scene *s = &a->model->scene;
+	uint32_t i, *p;
+
+	if (st->row && st->n == s->n_holders && st->row_age == a->age &&
+	    st->row_column == st->column && st->row_reverse == st->reverse)
+		return true;
+	p = realloc(st->row, (s->n_holders + 1) * sizeof(*p));
+	if (!p)
+		return false;
+	st->row = p;
+	st->n = s->n_holders;
+	st->row_age = a->age;
+	st->row_column = st->column;
+	st->row_reverse = st->reverse;
+	for (i = 0; i < st->n; i++)
+		p[i] = i;
+	sorted_by_holder = s->holder;
+	sorted_by_column = st->column;
+	sorted_backwards = st->reverse;
+	qsort(p, st->n, sizeof(*p), by_column);
+	return true;
+}
+
+static void date_text(uint64_t sec, char *buf, size_t room)
+{
+	time_t t = (time_t)sec;
+	struct tm tm;
+
+	buf[0] = '\0';
+	if (sec && gmtime_r(&t, &tm))
+		strftime(buf, room, "%Y-%m-%d %H:%M", &tm);
+}
+
+/* Where the columns stand in a screen of W columns. */
+struct columns {
+	int name, name_w, date, ref, ref_bar, excl, excl_bar, bar_w;
+};
+
+static struct columns place(int w)
+{
+	struct columns c = { .name = 10 };
+	int rest;
+
+	c.name_w = w < 60 ? 12 : w < 100 ? 16 : 28;
+	c.date = w >= 72 ? c.name + c.name_w + 1 : 0;
+	c.ref = c.date ? c.date + 17 : c.name + c.name_w + 1;
+	rest = w - c.ref - 2 * 11;
+	c.bar_w = rest >= 12 ? (rest - 2) / 2 : 0;
+	c.ref_bar = c.ref + 11;
+	c.excl = c.ref_bar + c.bar_w + (c.bar_w ? 1 : 0);
+	c.excl_bar = c.excl + 11;
+	return c;
+}
+
+static void draw_head(struct qf_app *a, int y, const struct columns *p)
+{
+	const struct {
+		const char *title;
+		int x, w;
+	} column[COLUMNS] = {
+		[ORDER] = { "id", 3, 6 },
+		[NAME] = { "name", p->name, p->name_w },
+		[DATE] = { "date (UTC)", p->date, p->date ? 17 : 0 },
+		[REFERENCED] = { "referenced", p->ref, p->bar_w + 11 },
+		[EXCLUSIVE] = { "exclusive", p->excl, p->bar_w + 11 },
+	};
+	bool by;
+	int i;
+
+	for (i = 0; i < COLUMNS; i++) {
+		by = i == a->snapshots.column;
+		qf_cells_printf(&a->screen, column[i].x, y, column[i].w,
+				by ? QF_TINT_PROMPT : QF_TINT_STRONG, "%s%s",
+				column[i].title,
+				!by		       ? ""
+				: a->snapshots.reverse ? " ^"
+						       : " v");
+	}
+}
+
+static void draw_row(struct qf_app *a, int y, uint32_t i, bool here,
+		     const struct columns *p)
+{
+	const struct qf_scene *s = &a->model->scene;
+	const struct qf_scene_holder *h = &s->holder[i];
+	enum qf_tint tint = h->marked ? QF_TINT_MARK : QF_TINT_TEXT;
+	double all = s->clusters ? (double)s->clusters : 1;
+	struct qf_cells *c = &a->screen;
+	char size[32], date[32];
+
+	qf_cells_printf(c, 0, y, 10, tint, "%c%c %s", here ? '>' : ' ',
+			h->marked ? '*' : ' ', h->id);
+	qf_cells_text(c, p->name, y, p->name_w, tint, i ? h->name : "(now)");
+	date_text(h->date_sec, date, sizeof(date));
+	if (p->date)
+		qf_cells_text(c, p->date, y, 17, tint, date);
+	qf_cells_printf(c, p->ref, y, 11, tint, "%10s",
+			qf_text_bytes(h->referenced << s->cluster_bits, size,
+				      sizeof(size)));
+	qf_cells_printf(c, p->excl, y, 11, tint, "%10s",
+			qf_text_bytes(h->exclusive << s->cluster_bits, size,
+				      sizeof(size)));
+	qf_widget_bar(a, p->ref_bar, y, p->bar_w, (double)h->referenced / all,
+		      QF_TINT_BAR);
+	qf_widget_bar(a, p->excl_bar, y, p->bar_w, (double)h->exclusive / all,
+		      QF_TINT_MARK);
+	if (here)
+		qf_cells_reverse(c, 0, y, c->w);
+}
+
+static void draw_sum(struct qf_app *a, int y)
+{
+	const struct qf_scene *s = &a->model->scene;
+	struct qf_cells *c = &a->screen;
+	uint32_t i, n = 0;
+	char size[32];
+
+	qf_cells_wipe(c, 0, y, c->w, 1, QF_TINT_STATUS);
+	for (i = 0; i < s->n_holders; i++)
+		n += s->holder[i].marked;
+	qf_text_bytes(a->freed << s->cluster_bits, size, sizeof(size));
+	if (!s->whole)
+		qf_cells_text(c, 0, y, c->w, QF_TINT_STATUS,
+			      " reading the tables: the sizes are not known "
+			      "yet");
+	else if (n && s->holder[0].marked)
+		qf_cells_printf(c, 0, y, c->w, QF_TINT_STATUS,
+				" only in the %u marked: %s", n, size);
+	else if (n)
+		qf_cells_printf(
+			c, 0, y, c->w, QF_TINT_STATUS,
+			" deleting the %u marked would free %s (%" PRIu64
+			" clusters)",
+			n, size, a->freed);
+	else
+		qf_cells_text(c, 0, y, c->w, QF_TINT_STATUS,
+			      " Space marks a snapshot: what would deleting it "
+			      "free?   s sorts, r reverses");
+}
+
+static void draw(struct qf_app *a, struct qf_area area)
+{
+	struct qf_snapshots_state *st = &a->snapshots;
+	struct columns p = place(area.w);
+	int y = area.y, rows = area.h;
+	size_t i;
+
+	if (!sort_rows(a))
+		return;
+	if (rows >= 4) {
+		draw_head(a, y++, &p);
+		draw_sum(a, area.y + area.h - 1);
+		rows -= 2;
+	}
+	qf_list_show(&st->list, st->n, y, rows);
+	for (i = 0; i < (size_t)rows && st->list.top + i < st->n; i++)
+		draw_row(a, y + (int)i, st->row[st->list.top + i],
+			 st->list.top + i == st->list.at, &p);
+}
+
+static uint32_t current(struct qf_app *a)
+{
+	struct qf_snapshots_state *st = &a->snapshots;
+
+	return st->row && st->list.at < st->n ? st->row[st->list.at] : 0;
+}
+
+static bool act(struct qf_app *a, enum qf_action act)
+{
+	struct qf_snapshots_state *st = &a->snapshots;
+	struct qf_scene *s = &a->model->scene;
+	uint32_t i;
+
+	switch (act) {
+	case QF_ACT_MARK:
+		if (current(a) < s->n_holders)
+			s->holder[current(a)].marked ^= 1;
+		qf_app_marks_changed(a);
+		return true;
+	case QF_ACT_ENTER_SNAPSHOT:
+		for (i = 0; i < s->n_holders; i++)
+			s->holder[i].marked = i == current(a);
+		qf_app_marks_changed(a);
+		a->map.bar = current(a);
+		qf_app_go(a, QF_VIEW_MAP, a->at);
+		return true;
+	case QF_ACT_SORT:
+		st->column = (st->column + 1) % COLUMNS;
+		return true;
+	case QF_ACT_REVERSE:
+		st->reverse = !st->reverse;
+		return true;
+	default:
+		return qf_list_act(&st->list, st->n, act);
+	}
+}
+
+static bool find(struct qf_app *a, bool back)
+{
+	struct qf_snapshots_state *st = &a->snapshots;
+	const struct qf_scene *s = &a->model->scene;
+	size_t i = st->list.at;
+
+	while (st->row && (back ? i-- > 0 : ++i < st->n)) {
+		const struct qf_scene_holder *h = &s->holder[st->row[i]];
+
+		if (!qf_app_matches(h->name, a->pattern) &&
+		    !qf_app_matches(h->id, a->pattern))
+			continue;
+		st->list.at = i;
+		return true;
+	}
+	return false;
+}
+
+static void click(struct qf_app *a, int x, int y, bool twice)
+{
+	struct qf_snapshots_state *st = &a->snapshots;
+
+	(void)x;
+	if (qf_list_click(&st->list, st->n, y) && twice)
+		act(a, QF_ACT_MARK);
+}
+
+const struct qf_view qf_view_snapshots = {
+	.name = "Snapshots",
+	.letter = 's',
+	.draw = draw,
+	.act = act,
+	.find = find,
+	.click = click,
+};

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "viz/views/views.h"
+
+const struct qf_view *const qf_views[QF_VIEWS] = {
+	[QF_VIEW_MAP] = &qf_view_map,
+	[QF_VIEW_SNAPSHOTS] = &qf_view_snapshots,
+	[QF_VIEW_FINDINGS] = &qf_view_findings,
+	[QF_VIEW_OWNERS] = &qf_view_owners,
+	[QF_VIEW_HEX] = &qf_view_hex,
+};
