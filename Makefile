@@ -59,13 +59,12 @@ PROG_A := $(O)/libprogram.a
 
 PKGS := zlib libzstd jansson ncursesw
 # Only their headers are asked: lib/base/dynload loads them when they are needed.
-LATE_PKGS := libmagic libcrypto cairo ext2fs libseccomp
+LATE_PKGS := libmagic libcrypto cairo ext2fs libseccomp libnbd
 # Asked once, and only when something is compiled: pkg-config may not be
 # there yet when `make check` starts on a bare machine.
 once = $(eval $(1) := $(2))$($(1))
-HAVE_LIBNBD = $(call once,HAVE_LIBNBD,$(shell pkg-config --exists libnbd && echo libnbd))
-PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags $(PKGS) $(LATE_PKGS) $(HAVE_LIBNBD)))
-PKG_LIBS = $(call once,PKG_LIBS,$(shell pkg-config --libs $(PKGS) $(HAVE_LIBNBD)) -ldl)
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags $(PKGS) $(LATE_PKGS)))
+PKG_LIBS = $(call once,PKG_LIBS,$(shell pkg-config --libs $(PKGS)) -ldl)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes \
 	-Wstrict-prototypes -Wvla
@@ -73,8 +72,7 @@ ifneq ($(filter-out 0 false no,$(CI) $(WERROR)),)
 WARN += -Werror
 endif
 
-DEFS = -D_GNU_SOURCE -DQFSCK_VERSION='"$(VERSION)"' \
-	$(if $(HAVE_LIBNBD),-DHAVE_LIBNBD)
+DEFS = -D_GNU_SOURCE -DQFSCK_VERSION='"$(VERSION)"'
 # One set of objects serves the archive and the shared library: hence -fPIC,
 # and no interposition, so that calls inside the library can be inlined.
 QF_CFLAGS = -std=c11 -I. $(DEFS) $(CFLAGS) $(WARN) -fopenmp -fPIC \
@@ -207,6 +205,10 @@ calibrate: all ## measure the judge's witnesses on N images whose truth is known
 	$(Q)QFSCK=$(abspath $(QFSCK)) tests/mutate/calibrate --count $(N) \
 		--seed $(or $(SEED),1) $(ARGS) </dev/null
 
+causes: all ## measure how often a named cause was the true one, on N images (SEED)
+	$(Q)QFSCK=$(abspath $(QFSCK)) tests/mutate/causes --count $(N) \
+		--seed $(or $(SEED),1) $(ARGS) </dev/null
+
 demo: deps ## build, then check a really damaged image
 	+$(Q)$(MAKE) --no-print-directory $(JOBS) all
 	$(Q)QFSCK=$(abspath $(QFSCK)) tests/demo.sh </dev/null
@@ -277,7 +279,7 @@ DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libmagic-dev \
 	libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
 	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
 	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
-	genisoimage gdisk
+	genisoimage gdisk nbdkit
 deps: ## install by apt what is missing, and only that
 	@command -v dpkg-query >/dev/null || { \
 		echo 'deps: not a Debian; needed here:' $(DEPS); exit 0; }; \
@@ -324,7 +326,7 @@ help: ## this list
 
 FORCE:
 .PHONY: all tests check test check-built lint bless check-later \
-	check-powercut check-failures mutate calibrate demo .san \
+	check-powercut check-failures mutate calibrate causes demo .san \
 	asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
 	dist help FORCE
 

@@ -14,59 +14,49 @@
 /* The unit in which file systems keep holes. */
 #define PAGE_BYTES 4096u
 
+/*
+ * Of a hundred images for which a cause was named, this many had it: then it
+ * is likely, and possible. No act follows from a cause; the words do.
+ */
+#define LIKELY_OF_100 98u
+#define POSSIBLE_OF_100 80u
+
 static const struct {
-	const char *name, *story, *advice;
+	const char *name;
+	unsigned int named, right;
+	const char *story, *advice;
 } causes[QF_CAUSES] = {
-	[QF_CAUSE_TWO_WRITERS] = { "two-writers",
-				   "Two programs have written to the image at the same time: each "
-				   "gave out the same clusters.",
-				   "Find the second writer (a VM that was started twice, a tool run "
-				   "beside the VM, locking switched off) and keep it off. Then "
-				   "repair; check the guest's file systems afterwards, as the one "
-				   "writer has overwritten data of the other." },
-	[QF_CAUSE_SNAPSHOT_UNDER_WRITER] = { "snapshot-under-writer",
-					     "A snapshot was taken or deleted by another program while a VM "
-					     "was writing: the VM went on writing into clusters that the "
-					     "snapshot holds too.",
-					     "Shut the VM down. The active disk is what the VM wrote; the "
-					     "snapshots have been written into and are not to be trusted. "
-					     "Take snapshots through the VM's monitor (savevm, "
-					     "virsh snapshot-create) in future." },
-	[QF_CAUSE_TRUNCATED] = { "truncated",
-				 "The file was cut off: its refcounts know of clusters behind its "
-				 "end.",
-				 "Look for the missing rest before anything else: an interrupted "
-				 "copy, a full disk, a file system that was not checked. A whole "
-				 "copy of the file is the only way to get these data back." },
-	[QF_CAUSE_PUNCH_HOLE] = { "punch-hole",
-				  "A hole was punched into the file exactly where a table was: a "
-				  "discard that came too late, or went to the wrong place.",
-				  "Look for what trims or digs holes on this host (fstrim, "
-				  "fallocate, a storage layer with stale discards) and stop it. "
-				  "\"qfsck repair -n\" shows what can be restored; keep the file "
-				  "for the rest." },
-	[QF_CAUSE_HOST_CRASH] = { "host-crash",
-				  "The host went down while the image was written: a part of the "
-				  "file was never filled.",
-				  "Check the host's file system and its log first. "
-				  "\"qfsck repair -n\" shows what can be restored; keep the file "
-				  "for the rest." },
-	[QF_CAUSE_LAZY_REFCOUNTS] = { "lazy-refcounts",
-				      "A writer with lazy refcounts was killed. This is the expected "
-				      "state after that, and harmless: the refcounts can be counted "
-				      "anew from the tables.",
-				      "\"qfsck repair\"; or open the image once with QEMU, which does "
-				      "the same." },
-	[QF_CAUSE_NO_REFCOUNTS] = { "writer-without-refcounts",
-				    "A program that does not keep refcounts has written to the image: "
-				    "its clusters are mapped, but count as free.",
-				    "Do not open the image for writing before it is repaired. Then "
-				    "do not use that program for writing again." },
+#define QF_CAUSE(NAME, name, named, right, story, advice) \
+	[QF_CAUSE_##NAME] = { name, named, right, story, advice },
+#include "check/judge/causes.def"
+#undef QF_CAUSE
 };
 
 const char *qf_diagnose_name(enum qf_cause c)
 {
 	return causes[c].name;
+}
+
+/* One is taken off what was right: what was never measured is not sure. */
+enum qf_grade qf_diagnose_grade(enum qf_cause c)
+{
+	unsigned int n = causes[c].named + 2, right = causes[c].right + 1;
+
+	return 100u * right >= LIKELY_OF_100 * n     ? QF_GRADE_LIKELY
+	       : 100u * right >= POSSIBLE_OF_100 * n ? QF_GRADE_POSSIBLE
+						     : QF_GRADE_OPEN;
+}
+
+const char *qf_diagnose_heading(enum qf_cause c)
+{
+	static const char *const text[] = {
+		[QF_GRADE_OPEN] = "What could have happened",
+		[QF_GRADE_POSSIBLE] = "What may have happened",
+		[QF_GRADE_LIKELY] = "What has likely happened",
+		[QF_GRADE_PROVEN] = "What has happened",
+	};
+
+	return text[qf_diagnose_grade(c)];
 }
 
 const char *qf_diagnose_story(enum qf_cause c)

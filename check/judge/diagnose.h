@@ -3,18 +3,14 @@
 #ifndef QF_DIAGNOSE_H
 #define QF_DIAGNOSE_H
 
-#include "check/catalogue/problem.h"
+#include "check/judge/question.h"
 
 struct qf_pass_ctx;
 
 enum qf_cause {
-	QF_CAUSE_TWO_WRITERS,
-	QF_CAUSE_SNAPSHOT_UNDER_WRITER,
-	QF_CAUSE_TRUNCATED,
-	QF_CAUSE_PUNCH_HOLE,
-	QF_CAUSE_HOST_CRASH,
-	QF_CAUSE_LAZY_REFCOUNTS,
-	QF_CAUSE_NO_REFCOUNTS,
+#define QF_CAUSE(NAME, name, named, right, story, advice) QF_CAUSE_##NAME,
+#include "check/judge/causes.def"
+#undef QF_CAUSE
 	QF_CAUSES
 };
 
@@ -30,7 +26,11 @@ struct qf_diagnosis {
  */
 unsigned int qf_diagnose(const struct qf_pass_ctx *c, struct qf_diagnosis *d);
 
-const char *qf_diagnose_name(enum qf_cause c);	 /* "two-writers" */
+const char *qf_diagnose_name(enum qf_cause c); /* "two-writers" */
+/* How sure it is that a named cause is the true one, by what was measured; and
+ * so "What has likely happened". */
+enum qf_grade qf_diagnose_grade(enum qf_cause c);
+const char *qf_diagnose_heading(enum qf_cause c);
 const char *qf_diagnose_story(enum qf_cause c);	 /* what happened */
 const char *qf_diagnose_advice(enum qf_cause c); /* what to do now */
 

@@ -243,7 +243,7 @@ static void diagnoses(FILE *out, const struct qf_report *rep)
 
 	for (i = 0; i < rep->n_diagnoses; i++) {
 		d = &rep->diagnosis[i];
-		fprintf(out, "\n  What happened (%s; see",
+		fprintf(out, "\n  %s (%s; see", qf_diagnose_heading(d->cause),
 			qf_diagnose_name(d->cause));
 		for (k = 0; k < d->n; k++)
 			fprintf(out, "%s %u", k ? "," : "",

@@ -121,6 +121,9 @@ static json_t *diagnoses(const struct qf_report *rep)
 							  d->evidence[k])
 							  ->id));
 		qf_json_text(o, "cause", qf_diagnose_name(d->cause));
+		qf_json_text(
+			o, "verdict",
+			qf_question_grade_name(qf_diagnose_grade(d->cause)));
 		qf_json_text(o, "story", qf_diagnose_story(d->cause));
 		json_object_set_new(o, "evidence", ids);
 		qf_json_text(o, "advice", qf_diagnose_advice(d->cause));

@@ -287,7 +287,8 @@ static void put_summary(struct qf_outbuf *o, const struct qf_model *m)
 	for (i = 0; i < r->n_diagnoses; i++) {
 		enum qf_cause cause = r->diagnosis[i].cause;
 
-		qf_outbuf_printf(o, "<p><b>What happened (%s):</b> ",
+		qf_outbuf_printf(o, "<p><b>%s (%s):</b> ",
+				 qf_diagnose_heading(cause),
 				 qf_diagnose_name(cause));
 		qf_outbuf_xml(o, qf_diagnose_story(cause));
 		qf_outbuf_printf(o, " <b>Advice:</b> ");
