@@ -70,6 +70,17 @@ struct qf_io {
 enum qf_err qf_io_file_open(const char *name, struct qf_io **io,
 			    struct qf_why *why);
 
+/*
+ * Opens NAME, which is an NBD server's export if it begins with nbd:// or one
+ * of its kin (io_nbd.h), else a local file. Errors: as those two have;
+ * QF_ERR_UNSUPPORTED for another protocol (https://, ssh://, ...), with the
+ * command that makes NBD of it.
+ */
+enum qf_err qf_io_open(const char *name, struct qf_io **io, struct qf_why *why);
+
+/* True if NAME is not a local file's: qf_io_open then asks a server. */
+bool qf_io_is_remote(const char *name);
+
 /* The LEN bytes at BUF as an image; BUF stays the caller's. */
 enum qf_err qf_io_mem_open(const void *buf, uint64_t len, const char *name,
 			   struct qf_io **io, struct qf_why *why);

@@ -54,6 +54,8 @@ static char *by_itself(const char *name)
 {
 	char *inner;
 
+	if (qf_io_is_remote(name))
+		return strdup(name);
 	if (!strncmp(name, "file:", 5))
 		return strdup(name + 5);
 	if (strncmp(name, "json:", 5))
@@ -87,7 +89,7 @@ char *qf_chain_data_path(const char *image_path, const char *name)
 enum qf_err qf_chain_readable(const char *path, struct qf_why *why)
 {
 	struct qf_io *io;
-	enum qf_err err = qf_io_file_open(path, &io, why);
+	enum qf_err err = qf_io_open(path, &io, why);
 
 	if (!err)
 		qf_io_close(io);
@@ -285,7 +287,7 @@ static enum qf_err open_data(struct qf_chain_node *node, struct qf_why *why)
 	}
 	path = qf_chain_data_path(node->path, name);
 	if (path)
-		(void)qf_io_file_open(path, &node->data, &node->data_why);
+		(void)qf_io_open(path, &node->data, &node->data_why);
 	else
 		qf_err_set(&node->data_why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 			   "the data file is not a local file");
@@ -341,7 +343,7 @@ static enum qf_err open_layer(struct qf_chain *c, const char *stated,
 	enum qf_err err;
 	bool qcow2;
 
-	err = qf_io_file_open(path, io, &c->broken);
+	err = qf_io_open(path, io, &c->broken);
 	if (err) {
 		/* that we cannot open so many is no fault of the file's */
 		c->end = c->broken.sys == EMFILE || c->broken.sys == ENFILE

@@ -9,7 +9,8 @@
  * The path that NAME, written in the image at IMAGE_PATH, means, as QEMU
  * resolves it: relative to the image's folder; but a "file:" name and the
  * file name in a "json:" one are relative to the working directory. Owned by
- * the caller; NULL without memory or if NAME is no local file (nbd://...).
+ * the caller; NULL without memory or if NAME is none that can be read here
+ * (https://...); an nbd:// name is itself.
  */
 char *qf_chain_path(const char *image_path, const char *name);
 

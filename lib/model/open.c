@@ -18,7 +18,7 @@ static void say_what_it_is(const char *name, struct qf_why *why)
 	char what[200];
 	int64_t n;
 
-	if (qf_io_file_open(name, &io, NULL))
+	if (qf_io_open(name, &io, NULL))
 		return;
 	buf = malloc(SAMPLE_BYTES);
 	n = buf ? io->ops->read(io, buf, SAMPLE_BYTES, 0) : 0;
@@ -87,7 +87,7 @@ static bool is_only_damaged(const char *name, struct qf_why *why)
 	bool damaged;
 	int64_t n;
 
-	if (qf_io_file_open(name, &io, NULL))
+	if (qf_io_open(name, &io, NULL))
 		return false;
 	io->believed = true;
 	n = io->ops->read(io, &w, sizeof(w), 0);
@@ -135,6 +135,15 @@ static void advise(const char *name, enum qf_err err, bool write,
 	}
 }
 
+/* What a repair is journaled by is a file beside the image, and its lock. */
+static enum qf_err refuse_remote(struct qf_why *why)
+{
+	qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
+		   "is behind a server, and only files are repaired");
+	qf_err_next(why, "copy it first: nbdcopy URI FILE");
+	return QF_ERR_USAGE;
+}
+
 enum qf_err qf_open_image(const char *name, const char *format,
 			  enum qf_lock_mode mode, bool share,
 			  struct qf_image **out, struct qf_why *why)
@@ -147,11 +156,13 @@ enum qf_err qf_open_image(const char *name, const char *format,
 				  "the format \"%.32s\" is not one that is "
 				  "checked",
 				  format);
-	err = qf_io_file_open(name, &io, why);
+	err = qf_io_open(name, &io, why);
 	if (err)
 		return err;
 	io->believed = format != NULL;
-	if (!share)
+	if (mode == QF_LOCK_WRITE && qf_io_is_remote(name))
+		err = refuse_remote(why);
+	else if (!share && !qf_io_is_remote(name))
 		err = qf_lock_take(io->fd, mode, why);
 	if (err)
 		qf_io_close(io);

@@ -318,11 +318,16 @@ def foreign_base():
 
 
 def remote_base():
-    """A base over the network cannot be checked here."""
+    """A base that no program serves is missing; what is not read here is not."""
     overlay("r1", "nbd://127.0.0.1:1/x", "raw")
-    status, reports = check(CHAIN, "r1")
-    return same((status, names(reports[0])), (1, ["backing-damaged"])) + \
-        same(check("r1")[0], 0)
+    overlay("r2", "https://127.0.0.1:1/x", "raw")
+    notes = []
+    for name, wanted, alone in (("r1", "backing-missing", 1),
+                                ("r2", "backing-damaged", 0)):
+        status, reports = check(CHAIN, name)
+        notes += same((status, names(reports[0])), (1, [wanted])) + \
+            same(check(name)[0], alone)
+    return notes
 
 
 def names_as_qemu_resolves():
