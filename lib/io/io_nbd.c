@@ -24,17 +24,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FUNCTIONS                                                              \
-	X(create)                                                              \
-	X(close)                                                               \
-	X(add_meta_context)                                                    \
-	X(set_uri_allow_local_file) X(connect_uri) X(get_size)                 \
-		X(get_block_size) X(can_meta_context) X(aio_pread)             \
-			X(aio_block_status) X(aio_get_fd) X(aio_get_direction) \
-				X(aio_notify_read) X(aio_notify_write)         \
-					X(aio_is_dead) X(aio_is_closed)        \
-						X(aio_disconnect) X(get_error) \
-							X(get_errno)
+/* clang-format has no end with such a list */
+// clang-format off
+#define FUNCTIONS \
+	X(create) X(close) X(add_meta_context) \
+	X(set_uri_allow_local_file) X(connect_uri) X(get_size) \
+	X(get_block_size) X(can_meta_context) X(aio_pread) \
+	X(aio_block_status) X(aio_get_fd) X(aio_get_direction) \
+	X(aio_notify_read) X(aio_notify_write) X(aio_is_dead) \
+	X(aio_is_closed) X(aio_disconnect) X(get_error) X(get_errno)
+// clang-format on
 
 static struct {
 #define X(f) __typeof__(nbd_##f) *f;
