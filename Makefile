@@ -21,6 +21,8 @@ CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 bindir := $(DESTDIR)$(PREFIX)/bin
 mandir := $(DESTDIR)$(PREFIX)/share/man
+libdir := $(DESTDIR)$(PREFIX)/lib
+includedir := $(DESTDIR)$(PREFIX)/include
 
 # Objects always lie in $(O); the products lie at the root unless O is given.
 ifeq ($(origin O),undefined)
@@ -131,12 +133,14 @@ $(LIB_A): $(LIB_OBJ) $(O)/sources
 $(PROG_A): $(PROG_OBJ) $(O)/sources
 	$(archive)
 
-# lib/qfsck.map, where it stands, says which symbols the library shows.
-LIB_MAP := $(wildcard lib/qfsck.map)
-$(LIB_SO): $(LIB_OBJ) $(LIB_MAP) $(O)/sources
+# What lib/qfsck.h promises: the reader and the check. lib/qfsck.map says which
+# symbols are shown.
+SO_OBJ := $(LIB_OBJ) $(filter $(O)/check/%,$(PROG_OBJ))
+$(LIB_SO): $(SO_OBJ) lib/qfsck.map $(O)/sources
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -shared -Wl,-soname,libqfsck.so.$(SOVERSION) \
-		$(LIB_MAP:%=-Wl,--version-script=%) -o $@ $(LIB_OBJ) $(PKG_LIBS)
+	$(Q)$(LINK) -shared -Wl,-z,defs -Wl,-soname,libqfsck.so.$(SOVERSION) \
+		-Wl,--version-script=lib/qfsck.map -o $@ $(SO_OBJ) \
+		$(PKG_LIBS) -lm
 
 $(QFSCK): $(MAIN_OBJ) $(PROG_OBJ) $(LIB_A)
 	$(call say,LINK,$@)
@@ -296,18 +300,27 @@ deps: ## install by apt what is missing, and only that
 
 # --- install, clean, dist ---
 
-# The program and its pages. The library stays here: it has no interface yet
-# that others could hold on to.
+# The program and its pages; the library, its header and its pkg-config file.
+SO_FILE := libqfsck.so.$(SOVERSION)
 install: all ## install into $(DESTDIR)$(PREFIX)
-	install -d "$(bindir)" "$(mandir)/man1" "$(mandir)/man7"
+	install -d "$(bindir)" "$(mandir)/man1" "$(mandir)/man7" \
+		"$(libdir)/pkgconfig" "$(includedir)"
 	install -m 755 $(QFSCK) "$(bindir)/qfsck"
 	ln -sf qfsck "$(bindir)/fsck.qcow2"
 	install -m 644 qfsck.1 "$(mandir)/man1/qfsck.1"
 	install -m 644 $(PROBLEMS_MAN) "$(mandir)/man7/qfsck-problems.7"
+	install -m 644 $(LIB_SO) "$(libdir)/$(SO_FILE)"
+	ln -sf $(SO_FILE) "$(libdir)/libqfsck.so"
+	install -m 644 lib/qfsck.h "$(includedir)/qfsck.h"
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/qfsck.pc.in \
+		>"$(libdir)/pkgconfig/qfsck.pc"
+	chmod 644 "$(libdir)/pkgconfig/qfsck.pc"
 
 uninstall: ## remove what install put there
 	rm -f "$(bindir)/qfsck" "$(bindir)/fsck.qcow2" "$(mandir)/man1/qfsck.1" \
-		"$(mandir)/man7/qfsck-problems.7"
+		"$(mandir)/man7/qfsck-problems.7" "$(libdir)/$(SO_FILE)" \
+		"$(libdir)/libqfsck.so" "$(includedir)/qfsck.h" \
+		"$(libdir)/pkgconfig/qfsck.pc"
 
 # `make clean O=.` must not take the tree along.
 ifneq ($(filter $(CURDIR) $(CURDIR)/..,$(abspath $(O))),)

@@ -25,7 +25,9 @@ WORK = tempfile.mkdtemp(prefix="install.")
 CLONE, DEST = os.path.join(WORK, "clone"), os.path.join(WORK, "dest")
 WANT = {"bin/qfsck": 0o755, "bin/fsck.qcow2": "qfsck",
         "share/man/man1/qfsck.1": 0o644,
-        "share/man/man7/qfsck-problems.7": 0o644}
+        "share/man/man7/qfsck-problems.7": 0o644,
+        "lib/libqfsck.so.0": 0o644, "lib/libqfsck.so": "libqfsck.so.0",
+        "lib/pkgconfig/qfsck.pc": 0o644, "include/qfsck.h": 0o644}
 PAGES = [name for name in WANT if name.startswith("share/man")]
 tap = Tap()
 
@@ -50,7 +52,8 @@ def run_make(target, prefix):
            if k not in ("MAKEFLAGS", "MFLAGS", "DESTDIR", "PREFIX")}
     done = subprocess.run(
         ["make", "-o", "all", target, "DESTDIR=" + DEST, "PREFIX=" + prefix,
-         "O=" + BUILD, "QFSCK=" + tools.qfsck_path()],
+         "O=" + BUILD, "QFSCK=" + tools.qfsck_path(),
+         "LIB_SO=" + tools.library_path()],
         cwd=CLONE, env=env, capture_output=True, text=True, timeout=120)
     return [] if done.returncode == 0 else done.stderr.splitlines()[-3:]
 

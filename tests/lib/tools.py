@@ -94,6 +94,16 @@ def own_folder():
     os.chdir(folder.name)
 
 
+def library_path():
+    """libqfsck.so: with the objects where O was given, else at the root."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+    for folder in (os.environ.get("QFSCK_BUILD", ""), root):
+        path = os.path.abspath(os.path.join(folder, "libqfsck.so"))
+        if folder and os.path.exists(path):
+            return path
+    return None
+
+
 def qfsck_path():
     default = os.path.join(HERE, "..", "..", "qfsck")
     return os.path.abspath(os.environ.get("QFSCK", default))
