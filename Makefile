@@ -23,6 +23,7 @@ bindir := $(DESTDIR)$(PREFIX)/bin
 mandir := $(DESTDIR)$(PREFIX)/share/man
 libdir := $(DESTDIR)$(PREFIX)/lib
 includedir := $(DESTDIR)$(PREFIX)/include
+plugindir := $(libdir)/nbdkit/plugins
 
 # Objects always lie in $(O); the products lie at the root unless O is given.
 ifeq ($(origin O),undefined)
@@ -35,11 +36,13 @@ QFSCK := $(OUT)/qfsck
 LIB_A := $(OUT)/libqfsck.a
 LIB_SO := $(OUT)/libqfsck.so
 PROBLEMS_MAN := $(O)/qfsck-problems.7
+PLUGIN := $(OUT)/nbdkit-qfsck-plugin.so
 
 # --- sources, by wildcard: a new file needs no line here ---
 
 LIB_SRC := $(wildcard lib/*/*.c)
-PROG_SRC := $(wildcard $(foreach d,check repair viz,$(d)/*.c $(d)/*/*.c))
+PROG_SRC := $(filter-out viz/nbdkit/%,$(wildcard \
+	$(foreach d,check repair viz,$(d)/*.c $(d)/*/*.c)))
 MAIN_SRC := $(wildcard qfsck.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 # What several unit tests share: any other C file beside them.
@@ -104,6 +107,10 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 all: $(if $(LIB_SRC),$(LIB_A) $(LIB_SO)) ## build the program and the library
 all: $(if $(MAIN_SRC),$(QFSCK) $(PROBLEMS_MAN))
+# Only where nbdkit's header is.
+HAVE_NBDKIT := $(wildcard /usr/include/nbdkit-plugin.h \
+	/usr/local/include/nbdkit-plugin.h)
+all: $(if $(HAVE_NBDKIT),$(PLUGIN))
 
 # Objects follow the flags: CI=true after a plain make compiles anew.
 $(O)/flags: FORCE
@@ -141,6 +148,13 @@ $(LIB_SO): $(SO_OBJ) lib/qfsck.map $(O)/sources
 	$(Q)$(LINK) -shared -Wl,-z,defs -Wl,-soname,libqfsck.so.$(SOVERSION) \
 		-Wl,--version-script=lib/qfsck.map -o $@ $(SO_OBJ) \
 		$(PKG_LIBS) -lm
+
+# nbdkit loads it; the library is inside.
+$(PLUGIN): $(call obj,viz/nbdkit/plugin.c) $(SO_OBJ) viz/nbdkit/plugin.map \
+		$(O)/sources
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -shared -Wl,--version-script=viz/nbdkit/plugin.map -o $@ \
+		$(filter %.o,$^) $(PKG_LIBS) -lm
 
 $(QFSCK): $(MAIN_OBJ) $(PROG_OBJ) $(LIB_A)
 	$(call say,LINK,$@)
@@ -283,7 +297,7 @@ DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libmagic-dev \
 	libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
 	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
 	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
-	genisoimage gdisk nbdkit
+	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin
 deps: ## install by apt what is missing, and only that
 	@command -v dpkg-query >/dev/null || { \
 		echo 'deps: not a Debian; needed here:' $(DEPS); exit 0; }; \
@@ -315,19 +329,23 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/qfsck.pc.in \
 		>"$(libdir)/pkgconfig/qfsck.pc"
 	chmod 644 "$(libdir)/pkgconfig/qfsck.pc"
+	if test -f $(PLUGIN); then \
+		install -d "$(plugindir)" && \
+		install -m 644 $(PLUGIN) "$(plugindir)/$(notdir $(PLUGIN))"; \
+	fi
 
 uninstall: ## remove what install put there
 	rm -f "$(bindir)/qfsck" "$(bindir)/fsck.qcow2" "$(mandir)/man1/qfsck.1" \
 		"$(mandir)/man7/qfsck-problems.7" "$(libdir)/$(SO_FILE)" \
 		"$(libdir)/libqfsck.so" "$(includedir)/qfsck.h" \
-		"$(libdir)/pkgconfig/qfsck.pc"
+		"$(libdir)/pkgconfig/qfsck.pc" "$(plugindir)/$(notdir $(PLUGIN))"
 
 # `make clean O=.` must not take the tree along.
 ifneq ($(filter $(CURDIR) $(CURDIR)/..,$(abspath $(O))),)
 $(error O must be a folder of its own)
 endif
 clean: ## remove everything built
-	rm -rf $(O) $(if $(filter .,$(OUT)),$(QFSCK) $(LIB_A) $(LIB_SO))
+	rm -rf $(O) $(if $(filter .,$(OUT)),$(QFSCK) $(LIB_A) $(LIB_SO) $(PLUGIN))
 
 dist: ## qfsck-VERSION.tar.gz, from the last commit
 	git archive --format=tar --prefix=qfsck-$(VERSION)/ HEAD | \

@@ -28,6 +28,9 @@ WANT = {"bin/qfsck": 0o755, "bin/fsck.qcow2": "qfsck",
         "share/man/man7/qfsck-problems.7": 0o644,
         "lib/libqfsck.so.0": 0o644, "lib/libqfsck.so": "libqfsck.so.0",
         "lib/pkgconfig/qfsck.pc": 0o644, "include/qfsck.h": 0o644}
+PLUGIN = tools.library_path("nbdkit-qfsck-plugin.so")
+if PLUGIN:
+    WANT["lib/nbdkit/plugins/nbdkit-qfsck-plugin.so"] = 0o644
 PAGES = [name for name in WANT if name.startswith("share/man")]
 tap = Tap()
 
@@ -53,7 +56,7 @@ def run_make(target, prefix):
     done = subprocess.run(
         ["make", "-o", "all", target, "DESTDIR=" + DEST, "PREFIX=" + prefix,
          "O=" + BUILD, "QFSCK=" + tools.qfsck_path(),
-         "LIB_SO=" + tools.library_path()],
+         "LIB_SO=" + tools.library_path(), "PLUGIN=" + (PLUGIN or "none")],
         cwd=CLONE, env=env, capture_output=True, text=True, timeout=120)
     return [] if done.returncode == 0 else done.stderr.splitlines()[-3:]
 

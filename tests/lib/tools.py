@@ -94,11 +94,12 @@ def own_folder():
     os.chdir(folder.name)
 
 
-def library_path():
-    """libqfsck.so: with the objects where O was given, else at the root."""
+def library_path(name="libqfsck.so"):
+    """A library of ours: with the objects where O was given, or at the root;
+    None: it was not built."""
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
     for folder in (os.environ.get("QFSCK_BUILD", ""), root):
-        path = os.path.abspath(os.path.join(folder, "libqfsck.so"))
+        path = os.path.abspath(os.path.join(folder, name))
         if folder and os.path.exists(path):
             return path
     return None
