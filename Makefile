@@ -329,6 +329,17 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/qfsck.pc.in \
 		>"$(libdir)/pkgconfig/qfsck.pc"
 	chmod 644 "$(libdir)/pkgconfig/qfsck.pc"
+	install -d "$(bashdir)" "$(zshdir)" "$(fishdir)" "$(unitdir)"
+	install -m 644 share/completion/qfsck.bash "$(bashdir)/qfsck"
+	ln -sf qfsck "$(bashdir)/fsck.qcow2"
+	install -m 644 share/completion/_qfsck "$(zshdir)/_qfsck"
+	install -m 644 share/completion/qfsck.fish "$(fishdir)/qfsck.fish"
+	ln -sf qfsck.fish "$(fishdir)/fsck.qcow2.fish"
+	install -m 644 share/systemd/qfsck@.timer \
+		share/systemd/qfsck-fail@.service "$(unitdir)"
+	sed 's|@BINDIR@|$(PREFIX)/bin|' share/systemd/qfsck@.service.in \
+		>"$(unitdir)/qfsck@.service"
+	chmod 644 "$(unitdir)/qfsck@.service"
 	if test -f $(PLUGIN); then \
 		install -d "$(plugindir)" && \
 		install -m 644 $(PLUGIN) "$(plugindir)/$(notdir $(PLUGIN))"; \
@@ -338,7 +349,11 @@ uninstall: ## remove what install put there
 	rm -f "$(bindir)/qfsck" "$(bindir)/fsck.qcow2" "$(mandir)/man1/qfsck.1" \
 		"$(mandir)/man7/qfsck-problems.7" "$(libdir)/$(SO_FILE)" \
 		"$(libdir)/libqfsck.so" "$(includedir)/qfsck.h" \
-		"$(libdir)/pkgconfig/qfsck.pc" "$(plugindir)/$(notdir $(PLUGIN))"
+		"$(libdir)/pkgconfig/qfsck.pc" "$(plugindir)/$(notdir $(PLUGIN))" \
+		"$(bashdir)/qfsck" "$(bashdir)/fsck.qcow2" "$(zshdir)/_qfsck" \
+		"$(fishdir)/qfsck.fish" "$(fishdir)/fsck.qcow2.fish" \
+		"$(unitdir)/qfsck@.service" "$(unitdir)/qfsck@.timer" \
+		"$(unitdir)/qfsck-fail@.service"
 
 # `make clean O=.` must not take the tree along.
 ifneq ($(filter $(CURDIR) $(CURDIR)/..,$(abspath $(O))),)

@@ -11,6 +11,10 @@
 #ifndef QFSCK_VERSION
 #define QFSCK_VERSION "0.1"
 #endif
+/* The commit that was built; "" in a release. */
+#ifndef QFSCK_COMMIT
+#define QFSCK_COMMIT ""
+#endif
 
 static const struct qf_cmd commands[] = {
 	{ "check", "[OPTION]... IMAGE...", "find what is wrong with images",
@@ -62,6 +66,15 @@ static int finish(int code)
 	return QF_EXIT_FAILED;
 }
 
+static int version(void)
+{
+	printf("qfsck %s", QFSCK_VERSION);
+	if (QFSCK_COMMIT[0])
+		printf(" (commit %s)", QFSCK_COMMIT);
+	putchar('\n');
+	return finish(0);
+}
+
 int main(int argc, char **argv)
 {
 	const char *slash = argc ? strrchr(argv[0], '/') : NULL;
@@ -74,10 +87,16 @@ int main(int argc, char **argv)
 		usage(stdout);
 		return finish(0);
 	}
-	if (argc > 1 && !strcmp(argv[1], "--version")) {
-		printf("qfsck %s\n", QFSCK_VERSION);
+	if (argc > 1 && !strcmp(argv[1], "--complete=images"))
+		return finish(qf_complete_images(argc - 2, argv + 2));
+	if (qf_complete_asked(argc, argv)) {
+		for (i = 0; i < N_COMMANDS; i++)
+			printf("%s\t\t-\t%s\n", commands[i].name,
+			       commands[i].help);
 		return finish(0);
 	}
+	if (argc > 1 && !strcmp(argv[1], "--version"))
+		return version();
 	for (i = 0; argc > 1 && i < N_COMMANDS; i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return finish(commands[i].run(argc - 1, argv + 1));

@@ -124,6 +124,20 @@ int qf_cmd_check(int argc, char **argv);
 int qf_cmd_explain(int argc, char **argv);
 
 /*
+ * For the shells' completion. A command that was asked by "--complete" prints
+ * those of its options that HELP explains, OPTIONS and LETTERS as getopt_long
+ * takes them, one a line: the name, the letter or nothing, what its argument
+ * may be ("-": it has none), and what HELP says of it, with tabs between.
+ * _images prints those of the N NAMES that may be images. Both return the exit
+ * code.
+ */
+struct option;
+bool qf_complete_asked(int argc, char **argv);
+int qf_complete_options(const struct option *options, const char *letters,
+			const char *help);
+int qf_complete_images(int n, char **names);
+
+/*
  * Progress of long work on stderr: a bar with rate and time left where
  * WANTED (or on a terminal, for work of over a second), and a line on
  * SIGUSR1. NAME is what is worked on.

@@ -109,6 +109,8 @@ int qf_cmd_check_or_repair(int argc, char **argv)
 				   .report = report } };
 	int opt;
 
+	if (qf_complete_asked(argc, argv))
+		return qf_cmd_check(argc, argv);
 	optind = 1;
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, "f:r:UqpT:h", options, NULL)) !=

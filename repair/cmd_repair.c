@@ -26,6 +26,8 @@ enum {
 	OPT_FORGET
 };
 
+#define LETTERS "nypf:h"
+
 static const struct option options[] = {
 	{ "dry-run", no_argument, NULL, 'n' },
 	{ "yes", no_argument, NULL, 'y' },
@@ -210,9 +212,11 @@ int qf_cmd_repair(int argc, char **argv)
 	struct answers l = { 0 };
 	int opt, code = -1;
 
+	if (qf_complete_asked(argc, argv))
+		return qf_complete_options(options, LETTERS, help);
 	optind = 1;
 	while (code < 0 &&
-	       (opt = getopt_long(argc, argv, "nypf:h", options, NULL)) != -1)
+	       (opt = getopt_long(argc, argv, LETTERS, options, NULL)) != -1)
 		code = take_option(&o, &l, opt);
 	if (code < 0 && optind + 1 != argc)
 		code = wrong_use("one image is needed", NULL);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* qfsck undo. */
+#include "check/check.h"
 #include "cmd.h"
 #include "lib/model/open.h"
 #include "repair/write/journal.h"
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LETTERS "nh"
 
 static const struct option options[] = { { "dry-run", no_argument, NULL, 'n' },
 					 { "help", no_argument, NULL, 'h' },
@@ -72,8 +75,10 @@ int qf_cmd_undo(int argc, char **argv)
 	char *name = NULL;
 	int opt, code;
 
+	if (qf_complete_asked(argc, argv))
+		return qf_complete_options(options, LETTERS, help);
 	optind = 1;
-	while ((opt = getopt_long(argc, argv, "nh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, LETTERS, options, NULL)) != -1) {
 		if (opt == 'h') {
 			fputs(help, stdout);
 			return QF_EXIT_CLEAN;

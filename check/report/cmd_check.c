@@ -40,6 +40,8 @@ enum {
 	OPT_HELP
 };
 
+#define LETTERS "f:r:UqpT:h"
+
 static const struct option options[] = {
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "format", required_argument, NULL, 'f' },
@@ -275,9 +277,10 @@ static int parse(struct args *a, int argc, char **argv)
 {
 	int opt, code;
 
+	if (qf_complete_asked(argc, argv))
+		return qf_complete_options(options, LETTERS, help);
 	optind = 1;
-	while ((opt = getopt_long(argc, argv, "f:r:UqpT:h", options, NULL)) !=
-	       -1) {
+	while ((opt = getopt_long(argc, argv, LETTERS, options, NULL)) != -1) {
 		code = take_option(a, opt == 'h' ? OPT_HELP : opt);
 		if (code >= 0)
 			return code;

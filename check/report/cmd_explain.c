@@ -18,6 +18,18 @@ static void list(void)
 	}
 }
 
+/* As qf_complete_options has its lines. */
+static void names(void)
+{
+	const struct qf_problem_row *r;
+	unsigned int i;
+
+	for (i = 0; i < QF_PROBLEMS; i++) {
+		r = qf_problem_get((enum qf_problem)i);
+		printf("%s\t\t-\t%s (%u)\n", r->name, r->message, r->id);
+	}
+}
+
 static void explain(const struct qf_problem_row *r)
 {
 	static const char *const risks[] = {
@@ -82,6 +94,10 @@ int qf_cmd_explain(int argc, char **argv)
 	}
 	if (argc == 2 && !strcmp(argv[1], "--man")) {
 		man_page();
+		return 0;
+	}
+	if (qf_complete_asked(argc, argv)) {
+		names();
 		return 0;
 	}
 	if (argc < 2)

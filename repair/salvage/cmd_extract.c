@@ -55,6 +55,8 @@ static const char help[] =
 	"Exit codes: 0 all was read, 1 failed, or a part is lost or could not be\n"
 	"read, 63 not a qcow2 image.\n";
 
+#define LETTERS "s:f:pUh"
+
 static const struct option options[] = {
 	{ "snapshot", required_argument, NULL, 's' },
 	{ "path", required_argument, NULL, 'P' },
@@ -470,9 +472,10 @@ static int parse(struct args *a, int argc, char **argv)
 {
 	int opt, code;
 
+	if (qf_complete_asked(argc, argv))
+		return qf_complete_options(options, LETTERS, help);
 	optind = 1;
-	while ((opt = getopt_long(argc, argv, "s:f:pUh", options, NULL)) !=
-	       -1) {
+	while ((opt = getopt_long(argc, argv, LETTERS, options, NULL)) != -1) {
 		code = take(a, opt);
 		if (code >= 0)
 			return code;

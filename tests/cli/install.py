@@ -26,6 +26,14 @@ CLONE, DEST = os.path.join(WORK, "clone"), os.path.join(WORK, "dest")
 WANT = {"bin/qfsck": 0o755, "bin/fsck.qcow2": "qfsck",
         "share/man/man1/qfsck.1": 0o644,
         "share/man/man7/qfsck-problems.7": 0o644,
+        "share/bash-completion/completions/qfsck": 0o644,
+        "share/bash-completion/completions/fsck.qcow2": "qfsck",
+        "share/zsh/site-functions/_qfsck": 0o644,
+        "share/fish/vendor_completions.d/qfsck.fish": 0o644,
+        "share/fish/vendor_completions.d/fsck.qcow2.fish": "qfsck.fish",
+        "lib/systemd/system/qfsck@.service": 0o644,
+        "lib/systemd/system/qfsck@.timer": 0o644,
+        "lib/systemd/system/qfsck-fail@.service": 0o644,
         "lib/libqfsck.so.0": 0o644, "lib/libqfsck.so": "libqfsck.so.0",
         "lib/pkgconfig/qfsck.pc": 0o644, "include/qfsck.h": 0o644}
 PLUGIN = tools.library_path("nbdkit-qfsck-plugin.so")

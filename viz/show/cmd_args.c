@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/show/cmd_args.h"
+#include "check/check.h"
 #include "cmd.h"
 #include "lib/model/open.h"
 #include "lib/base/text.h"
@@ -111,8 +112,9 @@ static int translate(const struct qf_args_option *o, struct option *out,
 	for (; o[n].name; n++) {
 		takes = o[n].kind == QF_ARGS_FLAG ? no_argument
 						  : required_argument;
-		out[n] =
-			(struct option){ o[n].name, takes, NULL, OPT_BASE + n };
+		out[n] = (struct option){ o[n].name, takes, NULL,
+					  o[n].letter ? o[n].letter
+						      : OPT_BASE + n };
 		if (!o[n].letter)
 			continue;
 		*letters++ = o[n].letter;
@@ -152,6 +154,8 @@ int qf_args_parse(struct qf_args *a, int argc, char **argv)
 
 	gather(a, all);
 	n = translate(all, longs, letters);
+	if (qf_complete_asked(argc, argv))
+		return qf_complete_options(longs, letters, a->help);
 	optind = 1;
 	while ((opt = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		if (opt == OPT_HELP) {
