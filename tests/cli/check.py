@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -189,8 +190,9 @@ def wrong_use(tap):
     tap.result(done.returncode == 1 and b"no-such-command" in done.stderr,
                "an unknown command is refused by name", text(done))
     done = run(QFSCK, "--version")
-    tap.result(done.returncode == 0 and done.stdout.startswith(b"qfsck "),
-               "--version")
+    tap.result(done.returncode == 0 and re.fullmatch(
+        rb"qfsck \d+\.\d+( \(commit [0-9a-f]{12}\+?\))?\n", done.stdout),
+               "--version", text(done))
     done = run(QFSCK, "--help")
     tap.result(done.returncode == 0 and b"check" in done.stdout, "--help")
 
