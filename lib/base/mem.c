@@ -32,7 +32,7 @@ void qf_mem_fail_at(long n)
 	atomic_store(&fail_in, n);
 }
 
-void *qf_mem_zalloc(size_t n, size_t size)
+void *qf_mem_zalloc(uint64_t n, uint64_t size)
 {
 	size_t bytes;
 

@@ -10,8 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* N objects of SIZE bytes, zeroed; NULL on overflow or without memory. */
-void *qf_mem_zalloc(size_t n, size_t size);
+/*
+ * N objects of SIZE bytes, zeroed; NULL without memory, or where their size is
+ * more than size_t holds: the counts of a file are 64 bits on every machine.
+ */
+void *qf_mem_zalloc(uint64_t n, uint64_t size);
 
 /*
  * A zeroed area that takes memory only where it is touched (mmap). Free it

@@ -43,6 +43,8 @@ static void what_is_allocated_is_zero(void **state)
 	assert_non_null(p);
 	free(p);
 	assert_null(qf_mem_zalloc(SIZE_MAX / 2, 3));
+	/* not even where size_t has 32 bits and the low ones of both fit */
+	assert_null(qf_mem_zalloc((1ull << 32) + 1, 1ull << 32));
 	assert_null(qf_mem_map(0));
 	/* far more than there is: only what is touched takes memory */
 	q = qf_mem_map(1ull << 40);
