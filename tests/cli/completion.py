@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The shells' completion: commands, options and their words as the program
 has them, images alone as arguments; asked of a real bash, and by its keys of
-one that talks to a terminal; of fish by `complete -C`; zsh's by its syntax.
+one that has a terminal; of fish by `complete -C`; of a zsh with a terminal.
 """
 
 import os
@@ -137,15 +137,28 @@ def in_bash():
          ["-a", "-f", "-n", "-p", "-y"])
 
 
-def by_key(typed, want):
-    """TYPED at a bash with a terminal, then what the line has become."""
+SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"],
+             'source "$SHARE/qfsck.bash"; echo rea""dy\n'),
+    "zsh": (["zsh", "-f", "-i"],
+            'fpath=($SHARE $fpath); autoload -U compinit; compinit -u -D; '
+            'echo rea""dy\n'),
+}
+
+
+def by_key(shell, typed, want):
+    """TYPED at a shell with a terminal, then what the line has become."""
+    argv, begin = SHELLS[shell]
+    if not shutil.which(shell):
+        tap.skip(f"{shell}: {typed!r} and the tab key", f"no {shell}")
+        return
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(POOL)
         env = dict(environment(), TERM="dumb", PS1="$ ")
-        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], env)
+        os.execvpe(shell, argv, env)
     text, end = "", time.monotonic() + 20
-    os.write(fd, b'source "$SHARE/qfsck.bash"; echo rea""dy\n')
+    os.write(fd, begin.encode())
     stage = 0
     while time.monotonic() < end and stage < 2:
         if select.select([fd], [], [], 0.1)[0]:
@@ -153,14 +166,14 @@ def by_key(typed, want):
                 text += os.read(fd, 4096).decode(errors="replace")
             except OSError:
                 break
-        if stage == 0 and "ready\r\n" in text and text.endswith("$ "):
+        if stage == 0 and re.search(r"ready\r\n.*\$ ", text, re.S):
             os.write(fd, typed.encode() + b"\t")
             text, stage = "", 1
         elif stage == 1 and want in text:
             stage = 2
     os.close(fd)
     os.waitpid(pid, 0)
-    tap.result(stage == 2, f"bash: {typed!r} and the tab key", [repr(text)])
+    tap.result(stage == 2, f"{shell}: {typed!r} and the tab key", [repr(text)])
 
 
 def in_fish():
@@ -206,11 +219,17 @@ syntax("zsh", "_qfsck")
 syntax("fish", "qfsck.fish")
 if shutil.which("bash"):
     in_bash()
-    by_key("qfsck check al", "alone ")
-    by_key("qfsck check vm\\ o", "\\ one ")
-    by_key("qfsck check --output=j", "json ")
+    by_key("bash", "qfsck check al", "alone ")
+    by_key("bash", "qfsck check vm\\ o", "\\ one ")
+    by_key("bash", "qfsck check --output=j", "json ")
 else:
     tap.skip("bash", "no bash")
 in_fish()
+by_key("zsh", "qfsck check al", "alone")
+by_key("zsh", "qfsck check vm\\ o", "one")
+by_key("zsh", "qfsck check --output=j", "json")
+by_key("zsh", "qfsck expl", "explain ")
+by_key("zsh", "qfsck undo no", "notes.txt")
+by_key("zsh", "fsck.qcow2 vm.s", "vm.snap1")
 shutil.rmtree(WORK)
 sys.exit(tap.finish())
