@@ -42,6 +42,7 @@
 	X(block_bitmap_csum_verify) \
 	X(inode_bitmap_csum_verify) \
 	X(inode_csum_verify)        \
+	X(swap_inode_full)          \
 	X(extent_block_csum_verify) \
 	X(dir_block_csum_verify)
 

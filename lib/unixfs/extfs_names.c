@@ -14,12 +14,30 @@ static bool is_living(const struct ext2_inode *inode)
 	return inode->i_links_count && inode->i_mode;
 }
 
-/* The largest inode has the size of a block. */
+/*
+ * The checksum is of the inode as the disk has it. libext2fs gives it in the
+ * machine's order: on a big-endian one it is turned back for this.
+ */
 static bool inode_sound(struct qf_extfs *x, ext2_ino_t ino, void *inode)
 {
-	return !x->csum || qf_extfs_fn.inode_csum_verify(x->fs, ino, inode);
+	int bytes = (int)EXT2_INODE_SIZE(x->fs->super);
+	struct ext2_inode_large *raw;
+	bool sound;
+
+	if (!x->csum)
+		return true;
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		return qf_extfs_fn.inode_csum_verify(x->fs, ino, inode);
+	raw = calloc(1, (size_t)bytes);
+	if (!raw)
+		return false;
+	qf_extfs_fn.swap_inode_full(x->fs, raw, inode, 1, bytes);
+	sound = qf_extfs_fn.inode_csum_verify(x->fs, ino, raw);
+	free(raw);
+	return sound;
 }
 
+/* The largest inode has the size of a block. */
 void qf_extfs_scan(struct qf_extfs *x, qf_extfs_see *see, void *ctx)
 {
 	int bytes = (int)EXT2_INODE_SIZE(x->fs->super);

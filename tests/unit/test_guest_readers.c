@@ -8,6 +8,7 @@
 
 #include "lib/guest/guest.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #define MIB (1ull << 20)
@@ -165,7 +166,8 @@ static void healthy(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(recipes); i++) {
 		load(&d, i);
-		look_at(&d, false);
+		/* an emulator of another machine has no cage for them */
+		look_at(&d, getenv("QFSCK_UNDER") != NULL);
 		assert_int_equal(d.guest->n, 1);
 		assert_string_equal(d.guest->volume[0].fs.kind,
 				    recipes[i].kind);

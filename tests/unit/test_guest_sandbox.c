@@ -5,6 +5,7 @@
 #include "lib/guest/sandbox.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -114,6 +115,12 @@ static enum qf_err fails(void *ctx, struct qf_source *src,
 	return qf_err_set(why, QF_ERR_FORMAT, 0, QF_NOWHERE, "not for me");
 }
 
+/* An emulator of another machine's programs knows no seccomp. */
+static bool no_cage(void)
+{
+	return getenv("QFSCK_UNDER");
+}
+
 static void good(void **state)
 {
 	struct qf_why why;
@@ -121,7 +128,7 @@ static void good(void **state)
 	int uncaged;
 
 	(void)state;
-	for (uncaged = 0; uncaged < 2; uncaged++) {
+	for (uncaged = no_cage(); uncaged < 2; uncaged++) {
 		assert_int_equal(run(reads, uncaged, &told, &why), QF_OK);
 		assert_int_equal(told.n, 5);
 		assert_int_equal(told.sum, 5);
@@ -254,6 +261,8 @@ static void bad(void **state)
 	size_t i;
 
 	(void)state;
+	if (no_cage())
+		skip();
 	for (i = 0; i < ARRAY_SIZE(children); i++) {
 		assert_int_equal(run(children[i].work, false, &told, &why),
 				 QF_ERR_UNSUPPORTED);
@@ -282,6 +291,8 @@ static void bounds(void **state)
 				      .max_pages = 50 };
 
 	(void)state;
+	if (no_cage())
+		skip();
 	assert_int_equal(qf_sandbox_run(&s, &why), QF_ERR_UNSUPPORTED);
 	assert_string_equal(why.text, "it would take too much reading");
 	assert_int_equal(pages, 50);

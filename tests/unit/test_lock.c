@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,6 +135,8 @@ static void the_holder_is_named(void **state)
 	pid_t child;
 
 	(void)state;
+	if (getenv("QFSCK_UNDER")) /* whose name would be told */
+		skip();
 	assert_int_equal(pipe(ready), 0);
 	child = fork();
 	assert_true(child >= 0);
