@@ -89,7 +89,11 @@ FORTIFY := $(if $(filter -O1 -O2 -O3 -Os,$(CFLAGS)),-U_FORTIFY_SOURCE \
 HARDEN_LINK := -Wl,-z,relro,-z,now,-z,noexecstack
 endif
 
-DEFS = -D_GNU_SOURCE -DQFSCK_VERSION='"$(VERSION)"'
+# Offsets have 64 bits on every machine.
+LFS = $(call once,LFS,$(shell echo | $(CC) $(CFLAGS) -dM -E - 2>/dev/null | \
+	grep -q 'define __SIZEOF_LONG__ 4' && echo -D_FILE_OFFSET_BITS=64))
+
+DEFS = -D_GNU_SOURCE $(LFS) -DQFSCK_VERSION='"$(VERSION)"'
 # The commit that is built, with a + behind it where files were changed since;
 # nothing in an unpacked tarball.
 COMMIT = $(call once,COMMIT,$(shell test -e .git && \

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/net.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define FUNCTIONS X(init) X(rule_add_array) X(load) X(release)
@@ -43,19 +45,46 @@ enum condition {
 	ALWAYS,
 	OUR_SOCKET, /* the first argument is the socket */
 	NO_CODE,    /* the third does not ask for memory to run code in */
+	TO_SEND,    /* of socketcall: no other socket is open */
+	TO_RECEIVE,
 };
 
 static const struct {
 	int call;
 	enum condition condition;
 } allowed[] = {
-	{ SCMP_SYS(sendto), OUR_SOCKET },   { SCMP_SYS(recvfrom), OUR_SOCKET },
-	{ SCMP_SYS(mmap), NO_CODE },	    { SCMP_SYS(mprotect), NO_CODE },
-	{ SCMP_SYS(mremap), ALWAYS },	    { SCMP_SYS(munmap), ALWAYS },
-	{ SCMP_SYS(madvise), ALWAYS },	    { SCMP_SYS(brk), ALWAYS },
-	{ SCMP_SYS(futex), ALWAYS },	    { SCMP_SYS(clock_gettime), ALWAYS },
-	{ SCMP_SYS(rt_sigreturn), ALWAYS }, { SCMP_SYS(exit), ALWAYS },
+	{ SCMP_SYS(sendto), OUR_SOCKET },
+	{ SCMP_SYS(recvfrom), OUR_SOCKET },
+/* there its arguments lie in memory, where no filter can look */
+#ifdef __s390x__
+	{ SCMP_SYS(mmap), ALWAYS },
+#else
+	{ SCMP_SYS(mmap), NO_CODE },
+#endif
+	{ SCMP_SYS(mprotect), NO_CODE },
+	{ SCMP_SYS(mremap), ALWAYS },
+	{ SCMP_SYS(munmap), ALWAYS },
+	{ SCMP_SYS(madvise), ALWAYS },
+	{ SCMP_SYS(brk), ALWAYS },
+	{ SCMP_SYS(futex), ALWAYS },
+	{ SCMP_SYS(clock_gettime), ALWAYS },
+	{ SCMP_SYS(rt_sigreturn), ALWAYS },
+	{ SCMP_SYS(exit), ALWAYS },
 	{ SCMP_SYS(exit_group), ALWAYS },
+/* the same calls, as some machines have them */
+#ifdef SYS_mmap2
+	{ SCMP_SYS(mmap2), NO_CODE },
+#endif
+#ifdef SYS_socketcall
+	{ SCMP_SYS(socketcall), TO_SEND },
+	{ SCMP_SYS(socketcall), TO_RECEIVE },
+#endif
+#ifdef SYS_futex_time64
+	{ SCMP_SYS(futex_time64), ALWAYS },
+#endif
+#ifdef SYS_clock_gettime64
+	{ SCMP_SYS(clock_gettime64), ALWAYS },
+#endif
 };
 
 enum qf_err qf_cage_prepare(struct qf_why *why)
@@ -118,8 +147,16 @@ static int allow(scmp_filter_ctx f, int call, enum condition c, int fd)
 	const struct scmp_arg_cmp no_code = { .arg = 2,
 					      .op = SCMP_CMP_MASKED_EQ,
 					      .datum_a = PROT_EXEC };
+	const struct scmp_arg_cmp what = { .arg = 0,
+					   .op = SCMP_CMP_EQ,
+					   .datum_a = c == TO_SEND ? SYS_SEND
+								   : SYS_RECV };
 
 	switch (c) {
+	case TO_SEND:
+	case TO_RECEIVE:
+		return seccomp.rule_add_array(f, SCMP_ACT_ALLOW, call, 1,
+					      &what);
 	case OUR_SOCKET:
 		return seccomp.rule_add_array(f, SCMP_ACT_ALLOW, call, 1,
 					      &socket);

@@ -13,6 +13,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* The Makefile sees to it: with fewer bits an offset would be cut. */
+_Static_assert(sizeof(off_t) == 8, "offsets have 64 bits");
+
 /* One call reads at most this much: pread takes less than 2 GiB at once. */
 #define MAX_CALL (1U << 30)
 

@@ -48,6 +48,10 @@ static void what_is_allocated_is_zero(void **state)
 	assert_null(qf_mem_map(0));
 	/* far more than there is: only what is touched takes memory */
 	q = qf_mem_map(1ull << 40);
+	if (sizeof(size_t) < sizeof(uint64_t)) {
+		assert_null(q);
+		return;
+	}
 	assert_non_null(q);
 	q[1ull << 39] = 1;
 	assert_int_equal(q[0], 0);

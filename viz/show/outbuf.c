@@ -2,6 +2,7 @@
 #include "viz/show/outbuf.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@ static bool make_room(struct qf_outbuf *b, size_t n)
 	size_t want = b->room ? b->room : 4096;
 	char *p;
 
-	if (b->failed || n >= (size_t)1 << 40) {
+	if (b->failed || n > SIZE_MAX / 4 || b->n > SIZE_MAX / 4) {
 		b->failed = true;
 		return false;
 	}
