@@ -189,10 +189,21 @@ $(QFSCK): $(MAIN_OBJ) $(PROG_OBJ) $(LIB_A)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -pie -o $@ $(MAIN_OBJ) $(PROG_OBJ) $(LIB_A) $(PKG_LIBS) -lm
 
-# From the catalogue: every problem, in the program's own words.
+# From the catalogue: every problem, in the program's own words. UNDER: what
+# runs a program that is for another machine.
 $(PROBLEMS_MAN): $(QFSCK)
 	$(call say,GEN,$@)
-	$(Q)$(abspath $(QFSCK)) explain --man >$@ </dev/null
+	$(Q)$(UNDER) $(abspath $(QFSCK)) explain --man >$@ </dev/null
+
+# --- what must be installed ---
+
+# For make check; a longer target adds its own.
+DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libmagic-dev \
+	libjansson-dev libssl-dev libcairo2-dev libncurses-dev uthash-dev \
+	libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
+	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
+	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
+	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin
 
 # --- tests ---
 
@@ -284,6 +295,16 @@ SAN_ENV = TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
 SAN_GROUPS := --groups unit,corpus
 endif
 
+# Other machines: compilers, libraries and qemu-user as the target needs them.
+check-m32: DEPS := $(DEPS) gcc-i686-linux-gnu mmdebstrap
+check-m32: deps ## the unit tests and the corpus on a 32-bit machine
+	+$(Q)MAKE="$(MAKE) $(JOBS)" tests/cross/run m32 $(O)/m32 $(CROSS_LIBS)
+check-s390x: DEPS := $(DEPS) gcc-s390x-linux-gnu mmdebstrap qemu-user
+check-s390x: deps ## the same on a big-endian one (s390x, under qemu-user)
+	+$(Q)MAKE="$(MAKE) $(JOBS)" tests/cross/run s390x $(O)/s390x $(CROSS_LIBS)
+CROSS_LIBS = $(filter-out nbdkit-plugin-dev,$(filter %-dev,$(DEPS))) \
+	libgomp1 libmagic1 libseccomp2
+
 FUZZ_SECONDS ?= 60
 # libFuzzer, where clang has it; else a plain loop and the usual compiler.
 FUZZ_CC = $(call once,FUZZ_CC,$(shell \
@@ -319,14 +340,6 @@ FMT_FILES = $(wildcard *.[ch] */*.[ch] */*/*.[ch])
 fmt: ## let clang-format lay out every C file
 	$(Q)clang-format -i $(FMT_FILES)
 
-# --- what must be installed ---
-
-DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libmagic-dev \
-	libjansson-dev libssl-dev libcairo2-dev libncurses-dev uthash-dev \
-	libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
-	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
-	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
-	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin
 deps: ## install by apt what is missing, and only that
 	@command -v dpkg-query >/dev/null || { \
 		echo 'deps: not a Debian; needed here:' $(DEPS); exit 0; }; \
@@ -357,6 +370,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -m 755 $(QFSCK) "$(bindir)/qfsck"
 	ln -sf qfsck "$(bindir)/fsck.qcow2"
 	install -m 644 qfsck.1 "$(mandir)/man1/qfsck.1"
+	ln -sf qfsck.1 "$(mandir)/man1/fsck.qcow2.1"
 	install -m 644 $(PROBLEMS_MAN) "$(mandir)/man7/qfsck-problems.7"
 	install -m 644 $(LIB_SO) "$(libdir)/$(SO_FILE)"
 	ln -sf $(SO_FILE) "$(libdir)/libqfsck.so"
@@ -382,6 +396,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	rm -f "$(bindir)/qfsck" "$(bindir)/fsck.qcow2" "$(mandir)/man1/qfsck.1" \
+		"$(mandir)/man1/fsck.qcow2.1" \
 		"$(mandir)/man7/qfsck-problems.7" "$(libdir)/$(SO_FILE)" \
 		"$(libdir)/libqfsck.so" "$(includedir)/qfsck.h" \
 		"$(libdir)/pkgconfig/qfsck.pc" "$(plugindir)/$(notdir $(PLUGIN))" \
@@ -401,6 +416,14 @@ dist: ## qfsck-VERSION.tar.gz, from the last commit
 	git archive --format=tar --prefix=qfsck-$(VERSION)/ HEAD | \
 		gzip -9n >qfsck-$(VERSION).tar.gz
 
+DEB_DEPS := debhelper dpkg-dev
+deb: DEPS := $(DEPS) $(DEB_DEPS)
+deb: deps ## Debian packages of the last commit, in $(O)/deb
+	$(Q)tests/deb/build $(O)/deb
+check-deb: DEPS := $(DEPS) $(DEB_DEPS) lintian mmdebstrap
+check-deb: deps $(O)/later.so ## build them twice, install them in a fresh root (long)
+	$(Q)tests/deb/check $(O)/check-deb $(O)/later.so </dev/null
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
@@ -408,8 +431,8 @@ help: ## this list
 FORCE:
 .PHONY: all tests check test check-built lint bless check-later \
 	check-powercut check-failures mutate calibrate causes demo .san \
-	asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
-	dist help FORCE
+	check-m32 check-s390x asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
+	dist deb check-deb help FORCE
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(PROG_OBJ) $(MAIN_OBJ) \
 	$(UNIT_HELP_OBJ) $(call obj,$(UNIT_SRC)) $(BENCH_BIN:%=%.o))

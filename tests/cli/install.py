@@ -25,6 +25,7 @@ WORK = tempfile.mkdtemp(prefix="install.")
 CLONE, DEST = os.path.join(WORK, "clone"), os.path.join(WORK, "dest")
 WANT = {"bin/qfsck": 0o755, "bin/fsck.qcow2": "qfsck",
         "share/man/man1/qfsck.1": 0o644,
+        "share/man/man1/fsck.qcow2.1": "qfsck.1",
         "share/man/man7/qfsck-problems.7": 0o644,
         "share/bash-completion/completions/qfsck": 0o644,
         "share/bash-completion/completions/fsck.qcow2": "qfsck",
