@@ -16,6 +16,9 @@
 #define MAX_OWNERS 16u
 #define MAX_CLAIMANTS 16u
 
+/* So many clusters are followed whose entry seems to be another one's. */
+#define MAX_TAKEN 1024u
+
 /* Clusters whose owners are asked for. */
 struct batch {
 	uint64_t *cluster; /* ascending */
@@ -28,8 +31,10 @@ struct work {
 	struct qf_questions *l;
 	struct batch shared;
 	/* clusters that an entry's neighbours expect, and another entry has:
-	 * that one may have been bent to it */
+	 * that one may have been bent to it, and its own be taken by a next */
 	struct batch taken;
+	uint64_t *seen; /* those of the batches before */
+	size_t n_seen, seen_room;
 	bool failed; /* no memory */
 };
 
@@ -62,13 +67,14 @@ static void collect(struct work *w)
 }
 
 /* What speaks for the place that the entry names now. */
-static void defend(const struct qf_order *mine, uint64_t shared,
-		   struct qf_question *q)
+static void defend(const struct qf_facts *f, const struct qf_order *mine,
+		   uint64_t shared, struct qf_question *q)
 {
 	struct qf_hypothesis *h = qf_question_other(q, QF_HYPO_AS_IS);
 
 	if (qf_order_one(mine, shared))
-		qf_order_speak(mine, shared, h);
+		qf_order_speak(mine, shared, qf_facts_close(f), false, false,
+			       h);
 }
 
 /* Claimant number I of the N at G: does it belong there, or was it bent? */
@@ -90,7 +96,7 @@ static void ask_one(struct work *w, const struct qf_claimant *g,
 	q->guest_off = g[i].at->guest_off;
 	q->bytes = w->f->img->geo.cluster_bytes;
 	q->opposed = true;
-	defend(&order[i], shared, q);
+	defend(w->f, &order[i], shared, q);
 	qf_ask_candidates(w->f, q, pointer, q->guest_off, g[i].n, &order[i]);
 	for (k = 0; k < n; k++)
 		if (!qf_claimants_is_data(g[k].at->kind))
@@ -115,12 +121,24 @@ static bool is_entry(const struct qf_claimant *g)
 static void note_taken(struct work *w, const struct qf_order *o,
 		       uint64_t shared)
 {
-	if (o->left && o->left == o->right && o->left != shared &&
-	    o->left < w->f->img->io->size &&
-	    !qf_facts_is_orphan(w->f, o->left, NULL) &&
-	    !qf_facts_is_double(w->f, o->left))
-		add_cluster(w, &w->taken,
-			    o->left >> w->f->img->geo.cluster_bits);
+	uint64_t cluster = o->left >> w->f->img->geo.cluster_bits;
+	size_t i;
+
+	if (!o->left || o->left != o->right || o->left == shared ||
+	    o->left >= w->f->img->io->size ||
+	    qf_facts_is_orphan(w->f, o->left, NULL) ||
+	    qf_facts_is_double(w->f, o->left))
+		return;
+	for (i = 0; i < w->n_seen; i++)
+		if (w->seen[i] == cluster)
+			return;
+	if (!qf_mem_grow((void **)&w->seen, w->n_seen, &w->seen_room,
+			 sizeof(*w->seen))) {
+		w->failed = true;
+		return;
+	}
+	w->seen[w->n_seen++] = cluster;
+	add_cluster(w, &w->taken, cluster);
 }
 
 static void ask(struct work *w, const struct batch *b, size_t k)
@@ -140,7 +158,7 @@ static void ask(struct work *w, const struct batch *b, size_t k)
 	for (i = 0; i < n; i++)
 		if (is_entry(&g[i]))
 			ask_one(w, g, order, n, i, shared);
-	for (i = 0; b == &w->shared && i < n; i++)
+	for (i = 0; i < n; i++)
 		note_taken(w, &order[i], shared);
 }
 
@@ -188,15 +206,21 @@ enum qf_err qf_ask_claims(const struct qf_facts *f, struct qf_questions *l,
 			  struct qf_why *why)
 {
 	struct work w = { .f = f, .l = l };
+	struct batch now;
 	enum qf_err err;
 
 	collect(&w);
 	err = ask_all(&w, &w.shared, why);
-	if (!err)
-		err = ask_all(&w, &w.taken, why);
+	while (!err && w.taken.n && w.n_seen < MAX_TAKEN) {
+		now = w.taken;
+		w.taken = (struct batch){ 0 };
+		err = ask_all(&w, &now, why);
+		free_batch(&now);
+	}
 	if (!err && w.failed)
 		err = QF_ERR_NOMEM;
 	free_batch(&w.shared);
 	free_batch(&w.taken);
+	free(w.seen);
 	return err;
 }

@@ -5,10 +5,37 @@
  */
 #include "check/judge/order.h"
 #include "check/judge/questions.h"
+#include "lib/base/mem.h"
 
-static void ask(const struct qf_facts *f, struct qf_questions *l,
+#include <stdlib.h>
+
+struct work {
+	const struct qf_facts *f;
+	uint64_t *named; /* what all such entries name, ascending */
+};
+
+static int by_number(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+/* True if another one names the same: then one of them is bent. */
+static bool is_named_twice(const struct work *w, uint64_t entry)
+{
+	const uint64_t off = entry & QF_ENTRY_OFFSET_MASK;
+	const uint64_t *at = bsearch(&off, w->named, w->f->n_dead,
+				     sizeof(*w->named), by_number);
+
+	return (at > w->named && at[-1] == off) ||
+	       (at + 1 < w->named + w->f->n_dead && at[1] == off);
+}
+
+static void ask(const struct work *w, struct qf_questions *l,
 		const struct qf_dead_entry *d)
 {
+	const struct qf_facts *f = w->f;
 	const struct qf_geometry *g = &f->img->geo;
 	uint64_t place = d->table->off + (uint64_t)d->index * g->l2_entry_bytes;
 	struct qf_question *q = qf_question_add(l, QF_QUESTION_ENTRY, place);
@@ -21,15 +48,16 @@ static void ask(const struct qf_facts *f, struct qf_questions *l,
 		       << g->cluster_bits;
 	q->bytes = g->cluster_bytes;
 	q->opposed = true;
-	if (qf_cut_took_entry(f->cut, g, d->entry, d->odd)) {
-		h = qf_question_other(q, QF_HYPO_AS_IS);
-		qf_question_for(h, QF_WITNESS_WAS_COUNTED);
-		qf_question_for(h, QF_WITNESS_WELL_FORMED);
-	}
 	if (!f->refs_high && !f->unknown) {
 		h = qf_question_other(q, QF_HYPO_GONE);
 		qf_question_for(h, QF_WITNESS_NO_ORPHAN);
 		return;
+	}
+	if (qf_cut_took_entry(f->cut, g, d->entry, d->odd) &&
+	    !is_named_twice(w, d->entry)) {
+		h = qf_question_other(q, QF_HYPO_GONE);
+		qf_question_for(h, QF_WITNESS_WAS_COUNTED);
+		qf_question_for(h, QF_WITNESS_WELL_FORMED);
 	}
 	qf_order_look(f, place, &order);
 	qf_ask_candidates(f, q, place, q->guest_off, d->table->weight, &order);
@@ -37,8 +65,21 @@ static void ask(const struct qf_facts *f, struct qf_questions *l,
 
 void qf_ask_entries(const struct qf_facts *f, struct qf_questions *l)
 {
+	struct work w = { .f = f };
 	size_t i;
 
+	/* a data file has each cluster at its guest offset: no question */
+	if (f->img->geo.data_file || !f->n_dead)
+		return;
+	w.named = qf_mem_zalloc(f->n_dead, sizeof(*w.named));
+	if (!w.named) {
+		l->failed = true;
+		return;
+	}
 	for (i = 0; i < f->n_dead; i++)
-		ask(f, l, &f->dead[i]);
+		w.named[i] = f->dead[i].entry & QF_ENTRY_OFFSET_MASK;
+	qsort(w.named, f->n_dead, sizeof(*w.named), by_number);
+	for (i = 0; i < f->n_dead; i++)
+		ask(&w, l, &f->dead[i]);
+	free(w.named);
 }

@@ -140,13 +140,28 @@ static bool is_low(const struct work *w, const struct qf_l2_table *t)
 {
 	const struct qf_trouble *tr;
 
-	if (!t->off || t->odd || t->unread || qf_facts_is_garbage(w->f, t->off))
+	if (!t->off || t->odd || t->unread ||
+	    qf_facts_is_garbage(w->f, t->off) ||
+	    qf_facts_is_double(w->f, t->off))
 		return false;
 	tr = qf_recount_at(w->f->recount,
 			   t->off >> w->f->img->geo.cluster_bits);
 	return tr && tr->why & QF_TROUBLE_REFCOUNT &&
 	       !(tr->why & (QF_TROUBLE_UNKNOWN | QF_TROUBLE_DOUBTED)) &&
 	       tr->hits == tr->n && tr->counted == tr->stated + 1;
+}
+
+/* True if an L1 entry of the group leads nowhere: the table can be its, too. */
+static bool has_dead(const struct work *w, const struct qf_group *g)
+{
+	const struct qf_l2_table *t = &w->f->walk->table[g->first];
+	uint32_t v;
+
+	for (v = 0; v < g->n; v++)
+		if (t[v].odd || !t[v].off ||
+		    qf_facts_is_garbage(w->f, t[v].off))
+			return true;
+	return false;
 }
 
 /* The L1 entry of HOLDER named S, and not the table that it names now. */
@@ -175,7 +190,6 @@ static void speak(struct work *w, const struct qf_group *g, uint32_t holder,
 	q->more |= w->more || g->n > MAX_HOLDERS;
 	h = qf_question_value(q, l1, s->off);
 	qf_question_for(h, QF_WITNESS_TABLE_LOW);
-	qf_question_for(h, QF_WITNESS_COUNT_FITS);
 	qf_question_for(h, QF_WITNESS_TABLE_VERSION);
 	if (active ? s->flagged && !s->plain : s->plain && !s->flagged)
 		qf_question_for(h, QF_WITNESS_TABLE_FLAGS);
@@ -189,6 +203,8 @@ static void ask(struct work *w, const struct qf_group *g,
 	uint32_t holder[MAX_HOLDERS], n, k;
 	size_t i;
 
+	if (has_dead(w, g))
+		return;
 	n = qf_walk_holders(w->f->walk, g->l1_index, t->off, holder,
 			    MAX_HOLDERS);
 	for (i = 0; n <= MAX_HOLDERS && i < w->n; i++) {

@@ -59,6 +59,20 @@ static bool is_bent(const struct qf_pass_ctx *c,
 	return q && qf_question_is_answered(q);
 }
 
+/* True if the entry's neighbours say that it belongs where it stands. */
+static bool belongs(const struct qf_pass_ctx *c,
+		    const struct qf_detail_owner *o)
+{
+	const struct qf_question *q =
+		o->kind == QF_REF_DATA
+			? qf_question_at(c->questions, QF_QUESTION_CLAIM,
+					 o->pointer_off)
+			: NULL;
+
+	return q && q->grade >= QF_GRADE_POSSIBLE &&
+	       q->h[q->best].kind == QF_HYPO_AS_IS;
+}
+
 static void count_one(const struct qf_pass_ctx *c, struct qf_doubles *d,
 		      const struct qf_detail_owner *o)
 {
@@ -67,7 +81,7 @@ static void count_one(const struct qf_pass_ctx *c, struct qf_doubles *d,
 								    : NULL;
 
 	if (is_explained(c, &o[0], &o[1]) || is_bent(c, &o[0]) ||
-	    is_bent(c, &o[1]))
+	    is_bent(c, &o[1]) || belongs(c, &o[0]) != belongs(c, &o[1]))
 		return;
 	if (is_snapshot_meta(&o[0]) || is_snapshot_meta(&o[1]))
 		d->snapshot++;

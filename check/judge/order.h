@@ -16,15 +16,23 @@ struct qf_order {
 	uint64_t left, right; /* host offsets */
 	/* the clusters of the nearest sound entries; 0: there is none */
 	uint64_t before, behind;
+	/* that one is the very next; and it runs on with the one behind it */
+	bool left_near, right_near, left_runs, right_runs;
+	uint64_t line; /* where all entries around put it; 0: nowhere */
 };
 
 /* Looks around the L2 entry that stands at POINTER_OFF. */
 void qf_order_look(const struct qf_facts *f, uint64_t pointer_off,
 		   struct qf_order *o);
 
-/* What O says for a hypothesis that the entry named VALUE. */
-void qf_order_speak(const struct qf_order *o, uint64_t value,
-		    struct qf_hypothesis *h);
+/*
+ * What O says for a hypothesis that the entry named VALUE. CLOSES: all counts
+ * of the image agree if what leads nowhere is put right. WHOLE: with it, and
+ * nothing else, all counts of the image agree. DEAD: the entry leads nowhere,
+ * and is no owner of a cluster that others claim.
+ */
+void qf_order_speak(const struct qf_order *o, uint64_t value, bool closes,
+		    bool whole, bool dead, struct qf_hypothesis *h);
 
 /* True if the entry runs on with both neighbours, or with one, at VALUE. */
 static inline bool qf_order_both(const struct qf_order *o, uint64_t value)

@@ -4,15 +4,6 @@
 
 #include <stdlib.h>
 
-/*
- * By how many bits the best hypothesis must be ahead of the second best:
- * LIKELY from two kinds of witness or more. By "make calibrate" 4211 of 4260
- * likely answers were right, on images with up to twelve damages each.
- */
-#define LIKELY_BITS 20u
-#define LIKELY_KINDS 2u
-#define POSSIBLE_BITS 10u
-
 static const struct {
 	const char *name, *words;
 } rows[QF_QUESTION_KINDS] = {
@@ -112,15 +103,17 @@ void qf_question_against(struct qf_hypothesis *h, enum qf_witness w)
 unsigned int qf_question_bits(const struct qf_hypothesis *h,
 			      unsigned int *kinds)
 {
-	unsigned int of_kind[QF_WITNESS_KINDS] = { 0 }, i, cap, sum = 0, n = 0;
+	unsigned int of_kind[QF_WITNESS_KINDS] = { 0 }, i, sum = 0, n = 0;
+	const struct qf_witness_row *r;
 
-	for (i = 0; i < QF_WITNESSES; i++)
-		if (h->said & qf_witness_bit((enum qf_witness)i))
-			of_kind[qf_witness_get((enum qf_witness)i)->kind] +=
-				qf_witness_get((enum qf_witness)i)->bits;
+	for (i = 0; i < QF_WITNESSES; i++) {
+		r = qf_witness_get((enum qf_witness)i);
+		if (h->said & qf_witness_bit((enum qf_witness)i) &&
+		    r->bits > of_kind[r->kind])
+			of_kind[r->kind] = r->bits;
+	}
 	for (i = 0; i < QF_WITNESS_KINDS; i++) {
-		cap = qf_witness_kind_cap((enum qf_witness_kind)i);
-		sum += of_kind[i] < cap ? of_kind[i] : cap;
+		sum += of_kind[i];
 		n += of_kind[i] > 0;
 	}
 	if (kinds)
@@ -130,9 +123,9 @@ unsigned int qf_question_bits(const struct qf_hypothesis *h,
 
 static enum qf_grade grade_of(unsigned int margin, unsigned int kinds)
 {
-	if (margin >= LIKELY_BITS && kinds >= LIKELY_KINDS)
-		return QF_GRADE_LIKELY;
-	return margin >= POSSIBLE_BITS ? QF_GRADE_POSSIBLE : QF_GRADE_OPEN;
+	return qf_witness_likely(margin, kinds)	    ? QF_GRADE_LIKELY
+	       : qf_witness_possible(margin, kinds) ? QF_GRADE_POSSIBLE
+						    : QF_GRADE_OPEN;
 }
 
 static void decide(struct qf_question *q)
@@ -145,7 +138,8 @@ static void decide(struct qf_question *q)
 		if (q->h[i].against)
 			continue;
 		bits = qf_question_bits(&q->h[i], &kinds);
-		if (bits <= best) {
+		if (bits <= best &&
+		    !(q->h[i].said & qf_witness_bit(QF_WITNESS_NO_ORPHAN))) {
 			second = bits > second ? bits : second;
 			continue;
 		}
@@ -159,8 +153,11 @@ static void decide(struct qf_question *q)
 		return;
 	q->grade = q->best ? grade_of(best - second, best_kinds)
 			   : QF_GRADE_OPEN;
-	/* nothing can be lost by saying so: every candidate is excluded */
-	if (q->h[q->best].kind == QF_HYPO_GONE)
+	if (q->h[q->best].doubted && q->grade > QF_GRADE_POSSIBLE)
+		q->grade = QF_GRADE_POSSIBLE;
+	/* with nothing in the file that it could be given back, the answer is
+	 * the same whatever it had said */
+	if (q->h[q->best].said & qf_witness_bit(QF_WITNESS_NO_ORPHAN))
 		q->grade = QF_GRADE_PROVEN;
 }
 
@@ -199,7 +196,7 @@ static void settle(struct qf_question **q, size_t n)
 
 	if (n < 2)
 		return;
-	g = grade_of(strength(q[0]) - strength(q[1]), LIKELY_KINDS);
+	g = grade_of(strength(q[0]) - strength(q[1]), QF_WITNESS_KINDS);
 	if (q[0]->grade > g)
 		q[0]->grade = g;
 	for (i = 1; i < n; i++)

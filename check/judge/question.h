@@ -3,7 +3,7 @@
  * Questions: places where the image contradicts itself or says nothing. Each
  * has its hypotheses, always "something that we do not know" among them; the
  * witnesses speak for or against them; and the verdict follows by arithmetic,
- * here and nowhere else (see question.c for the two thresholds).
+ * here and nowhere else (witnesses.def has the thresholds).
  */
 #ifndef QF_QUESTION_H
 #define QF_QUESTION_H
@@ -31,7 +31,8 @@ enum qf_grade {
 enum qf_hypo_kind {
 	QF_HYPO_UNKNOWN, /* something that we do not know */
 	QF_HYPO_AS_IS,	 /* it is right; what it leads to may be cut off */
-	QF_HYPO_GONE,	 /* what it led to is not in the file */
+	QF_HYPO_GONE,	 /* there is nothing in the file that it could be
+			  * given back */
 	QF_HYPO_VALUE,	 /* POINTER_OFF led to the host offset VALUE */
 };
 

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/judge/witness.h"
 
-static const struct {
-	const char *name;
-	unsigned int cap;
-} kinds[] = {
-#define QF_KIND(NAME, name, cap) { name, cap },
+static const char *const kinds[] = {
+#define QF_KIND(NAME, name) name,
 #include "check/judge/witnesses.def"
 #undef QF_KIND
+};
+
+enum grade {
+	LIKELY,
+	POSSIBLE,
+};
+
+static const struct {
+	unsigned int bits, kinds;
+} enough[] = {
+#define QF_ENOUGH(GRADE, bits, kinds) [GRADE] = { bits, kinds },
+#include "check/judge/witnesses.def"
+#undef QF_ENOUGH
 };
 
 static const struct qf_witness_row rows[] = {
@@ -26,10 +36,20 @@ const struct qf_witness_row *qf_witness_get(enum qf_witness w)
 
 const char *qf_witness_kind_name(enum qf_witness_kind k)
 {
-	return kinds[k].name;
+	return kinds[k];
 }
 
-unsigned int qf_witness_kind_cap(enum qf_witness_kind k)
+static bool is_enough(enum grade g, unsigned int margin, unsigned int n)
 {
-	return kinds[k].cap;
+	return margin >= enough[g].bits && n >= enough[g].kinds;
+}
+
+bool qf_witness_likely(unsigned int margin, unsigned int n)
+{
+	return is_enough(LIKELY, margin, n);
+}
+
+bool qf_witness_possible(unsigned int margin, unsigned int n)
+{
+	return is_enough(POSSIBLE, margin, n);
 }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 enum qf_witness_kind {
-#define QF_KIND(NAME, name, cap) QF_WITNESS_KIND_##NAME,
+#define QF_KIND(NAME, name) QF_WITNESS_KIND_##NAME,
 #include "check/judge/witnesses.def"
 #undef QF_KIND
 	QF_WITNESS_KINDS
@@ -18,6 +18,12 @@ enum qf_witness {
 #include "check/judge/witnesses.def"
 #undef QF_WITNESS
 	QF_WITNESSES
+};
+
+enum qf_witness_bound {
+#define QF_BOUND(NAME, number) QF_WITNESS_##NAME = number,
+#include "check/judge/witnesses.def"
+#undef QF_BOUND
 };
 
 struct qf_witness_row {
@@ -31,9 +37,12 @@ struct qf_witness_row {
 
 const struct qf_witness_row *qf_witness_get(enum qf_witness w);
 
-/* The kind's name, and how many bits of it count at the most. */
 const char *qf_witness_kind_name(enum qf_witness_kind k);
-unsigned int qf_witness_kind_cap(enum qf_witness_kind k);
+
+/* True if MARGIN bits from witnesses of KINDS kinds make an answer likely, or
+ * possible. */
+bool qf_witness_likely(unsigned int margin, unsigned int kinds);
+bool qf_witness_possible(unsigned int margin, unsigned int kinds);
 
 /* A set of witnesses. */
 static inline uint32_t qf_witness_bit(enum qf_witness w)

@@ -27,13 +27,11 @@ static void hypothesis(FILE *out, const struct qf_question *q,
 			h->value);
 		break;
 	case QF_HYPO_AS_IS:
-		fprintf(out, "      %s",
-			q->shared_off ? "it is right as it stands"
-				      : "it led behind the end, where the file "
-					"was cut");
+		fprintf(out, "      it is right as it stands");
 		break;
 	case QF_HYPO_GONE:
-		fprintf(out, "      what it led to is not in the file");
+		fprintf(out,
+			"      nothing in the file is left that it could be given back");
 		break;
 	case QF_HYPO_UNKNOWN:
 		fprintf(out, "      something that nothing here tells of");

@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_CLUSTERS 8192u	/* a round; the next one takes the rest */
+#define MAX_CLUSTERS 8192u /* a round; the next one takes the rest */
+/* So many holders of one table are given a licence. */
+#define MAX_HOLDERS 256u
+
 #define MAX_OWNERS 4096u	/* of one cluster that are looked at */
 #define MAX_TOGETHER (1u << 20) /* owners of all clusters of a round */
 /* A plan's copies of tables take as much memory as the file has bytes, within
@@ -336,6 +339,25 @@ static uint64_t zero_flag(const struct qf_fix_ctx *c, uint64_t off)
 	return qf_be_get64(w) & QF_ENTRY_ZERO;
 }
 
+/* What the bent entry of Q maps may read otherwise from now on, for everybody
+ * whose table it is in: so the verdict says, also of one that came to light
+ * only when others had been put right. */
+static bool licence(struct qf_fix_ctx *c, const struct qf_question *q)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	uint32_t l1_index =
+		(uint32_t)(q->guest_off >> (g->l2_bits + g->cluster_bits));
+	uint64_t table = q->place_off & ~(g->cluster_bytes - 1);
+	uint32_t holder[MAX_HOLDERS], n, i;
+	bool ok = true;
+
+	n = qf_walk_holders(&c->walk, l1_index, table, holder, MAX_HOLDERS);
+	for (i = 0; ok && i < n && i < MAX_HOLDERS; i++)
+		ok = qf_plan_licence(c->plan, holder[i], q->guest_off,
+				     q->bytes);
+	return ok;
+}
+
 /* Points the entries back that were bent, as the verdicts have it. */
 static enum qf_err straighten(struct qf_fix_ctx *c, struct qf_why *why)
 {
@@ -357,6 +379,9 @@ static enum qf_err straighten(struct qf_fix_ctx *c, struct qf_why *why)
 				    value | zero_flag(c, at), why,
 				    "point an L2 entry that was bent back to "
 				    "the cluster that it had");
+		if (!err && !licence(c, &l->at[i]))
+			err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+					 "no memory for the plan");
 	}
 	return err;
 }

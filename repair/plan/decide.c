@@ -21,7 +21,9 @@ static bool is_enough(const struct qf_plan *p, const struct qf_question *q)
 	case QF_GRADE_LIKELY:
 		return q->opposed || p->guess;
 	case QF_GRADE_POSSIBLE:
-		return p->guess;
+		/* what reads nothing goes on reading nothing */
+		return p->guess ||
+		       (q->opposed && q->h[q->best].kind == QF_HYPO_GONE);
 	default:
 		return false;
 	}

@@ -10,7 +10,7 @@ import verbs
 
 HOST = 0x00FFFFFFFFFFFE00
 COPIED = 1 << 63
-KINDS = {"l2": 84, "l1": 4, "snap-l1": 3, "refblock": 6, "cut": 3}
+KINDS = {"l2": 78, "l1": 6, "snap-l1": 8, "refblock": 6, "cut": 3}
 # name: how often. "lead": to a legal cluster; "astray": to none.
 ENTRY = {"bit": 12, "random": 3, "high": 2, "middle": 3, "low": 2, "add": 3,
          "subtract": 3, "swap": 3, "copy": 10, "lead": 14, "astray": 10,

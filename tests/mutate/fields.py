@@ -104,6 +104,7 @@ class Fields:
 
     def __init__(self, ground):
         self.kinds, self.at, self.places = {}, {}, {}
+        self.first_of = {}      # path of a refcount block: its first cluster
         self.data, self.cluster = ground.data, ground.cluster
         with qimg.Image(ground.path) as image:
             self.known = Known(image)
@@ -209,6 +210,7 @@ class Fields:
             if not block:
                 continue
             count = image.refblock_entries()
+            self.first_of["refblock.%#x" % block] = n * count
             end = max(0, min(count, image.clusters() + 3 - n * count))
             self.add("refblock", "refblock.%#x" % block,
                      Array(block, bits, count, hit=range(

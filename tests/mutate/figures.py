@@ -1,15 +1,19 @@
 """Counts how often each witness, and each verdict, was right.
 
-A witness speaks for the hypotheses that name it as evidence. Where the unknown
-is among those it tells nothing; else it is right if a true one is among them.
-Against a hypothesis it is right if that is not true. The unknown is true where
-no other is; what led behind the end of a file that was cut stands as it did,
-and is gone as well.
+A witness speaks for the hypotheses that name it as evidence, and is right
+where a hypothesis is true. An order is counted where no other version of the
+table speaks as well, and a version where no order does: each has to earn its
+bits alone. A table that has no name is one of those who want it: whose, only
+its flags tell. What a pointer led to is gone if it is no cluster of the file
+that lacks an owner.
 """
 
 import collections
 import math
+import os
 import re
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 HOST = 0x00FFFFFFFFFFFE00
 COMPRESSED = 1 << 62
@@ -17,6 +21,7 @@ GRADES = ("proven", "likely", "possible", "open")
 DEFS = "check/judge/witnesses.def"
 ROW = re.compile(r'QF_WITNESS\((\w+), "([\w-]+)", (\w+), (true|false), '
                  r'(\d+), (\d+), (\d+),')
+ALONE = {"order": "versions", "versions": "order"}
 
 
 def rows(text):
@@ -36,15 +41,40 @@ class Truth:
 
     def __init__(self, fields):
         self.data, self.cluster = fields.data, fields.cluster
-        self.tables = fields.known.table
+        self.fields, self.tables = fields, fields.known.table
+        self.size = 16 if "l2-bits" in fields.kinds else 8
+
+    def word(self, data, place):
+        return int.from_bytes(data[place:place + 8], "big")
+
+    def lacks_owner(self, cluster, damaged):
+        """True if the damaged file has the cluster, counts it, and no entry
+        of a table that was there names it."""
+        if cluster >= len(damaged):
+            return False
+        for table in self.tables:
+            for at in range(table, min(table + self.cluster, len(damaged)),
+                            self.size):
+                word = self.word(damaged, at)
+                if not word & COMPRESSED and word & HOST == cluster:
+                    return False
+        return self.count_of(cluster // self.cluster, damaged) > 0
+
+    def count_of(self, number, damaged):
+        """Its refcount, if its block is where it was."""
+        for path in self.fields.kinds.get("refblock", ()):
+            block = self.fields.at[path]
+            first = self.fields.first_of[path]
+            if first <= number < first + block.count:
+                return block.get(damaged, number - first)
+        return 0
 
     def is_true(self, question, hypothesis, damaged):
         place, what = question["place"], hypothesis["what"]
         if question["kind"] != "l1-entry" and \
                 place // self.cluster * self.cluster not in self.tables:
             return False
-        was, now = (int.from_bytes(d[place:place + 8], "big")
-                    for d in (self.data, damaged))
+        was, now = self.word(self.data, place), self.word(damaged, place)
         packed, led_to = bool(was & COMPRESSED), was & HOST
         if what == "value":
             return not packed and led_to == hypothesis["value"] and \
@@ -53,7 +83,8 @@ class Truth:
             return not packed and not now & COMPRESSED and \
                 led_to == now & HOST
         if what == "gone":
-            return not packed and (not led_to or led_to >= len(damaged))
+            return packed or not led_to or \
+                not self.lacks_owner(led_to, damaged)
         return False
 
     def of(self, question, damaged):
@@ -65,12 +96,20 @@ class Truth:
 def leader(question):
     """The hypothesis that the verdict is about, by its place."""
     hypotheses = question["hypotheses"]
+    answer = question.get("answer")
+    if answer != "open":
+        return next(i for i, h in enumerate(hypotheses)
+                    if h["what"] == answer and
+                    h.get("value") == question.get("value"))
     free = [i for i, h in enumerate(hypotheses) if not h.get("excluded-by")]
     return max(free, key=lambda i: (hypotheses[i]["bits"], -i))
 
 
 class Figures:
     def __init__(self):
+        with open(os.path.join(ROOT, DEFS)) as file:
+            self.kind = {row["name"]: row["kind"].lower()
+                         for row in rows(file.read())}
         self.images = self.asked = self.cut = 0
         self.witness = collections.defaultdict(lambda: [0, 0])
         self.grade = collections.defaultdict(lambda: [0, 0])
@@ -83,10 +122,14 @@ class Figures:
             self.cut += 1
             return []
         wrong = []
-        for question in report.get("questions", ()):
-            true = truth.of(question, damaged)
+        trues = [(q, truth.of(q, damaged)) for q in report.get("questions",
+                                                               ())]
+        # tables that one of those who ask for them had
+        wanted = {q["hypotheses"][i]["value"] for q, true in trues
+                  for i in true if i and q["kind"] == "l1-entry"}
+        for question, true in trues:
             self.asked += 1
-            self.add_witnesses(question, true)
+            self.add_witnesses(question, true, wanted)
             best = leader(question)
             grade = question["verdict"]
             right = best in true
@@ -102,16 +145,21 @@ class Figures:
                     hypothesis.get("value", 0), said))
         return wrong
 
-    def add_witnesses(self, question, true):
-        spoken = collections.defaultdict(set)
+    def add_witnesses(self, question, true, wanted):
         for i, h in enumerate(question["hypotheses"]):
-            for name in h["evidence"]:
-                spoken[name].add(i)
             for name in h.get("excluded-by", []) + h.get("doubted-by", []):
                 self.count(name, i not in true)
-        for name, places in spoken.items():
-            if 0 not in places:
-                self.count(name, bool(true & places))
+            # what speaks for the place where an entry stands is an order, too,
+            # but nothing follows from it
+            if not i or h["what"] == "as-it-stands":
+                continue
+            kinds = {self.kind[name] for name in h["evidence"]}
+            for name in h["evidence"]:
+                if ALONE.get(self.kind[name]) not in kinds:
+                    self.count(name, i in true or
+                               name in ("table-has-an-owner-too-many",
+                                        "table-maps-the-same") and
+                               h.get("value") in wanted)
 
     def count(self, name, right):
         self.witness[name][0] += 1
@@ -119,14 +167,16 @@ class Figures:
 
     # -- what it comes to ----------------------------------------------
 
-    def merge(self, other):
-        for name in ("images", "asked", "cut"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("witness", "grade", "sets"):
-            for key, (spoke, right) in getattr(other, name).items():
-                mine = getattr(self, name)[key]
-                mine[0] += spoke
-                mine[1] += right
+    def merge(self, plain):
+        """Counts in what plain() of another run gave."""
+        self.images += plain["images"]
+        self.asked += plain["questions"]
+        self.cut += plain["cut"]
+        for mine, name in ((self.witness, "witnesses"),
+                           (self.grade, "verdicts"), (self.sets, "sets")):
+            for key, (spoke, right) in plain[name].items():
+                mine[key][0] += spoke
+                mine[key][1] += right
 
     def plain(self):
         return {"images": self.images, "questions": self.asked,

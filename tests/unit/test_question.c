@@ -22,11 +22,11 @@ static void two_kinds_are_needed(void **state)
 	struct qf_hypothesis *h;
 
 	(void)state;
-	qf_question_for(led_to(&l, 8, 0x10000), QF_WITNESS_ORDER_BOTH);
+	qf_question_for(led_to(&l, 8, 0x10000), QF_WITNESS_ORDER_LINE_CLOSES);
 	h = led_to(&l, 16, 0x20000);
-	qf_question_for(h, QF_WITNESS_ORDER_BOTH);
+	qf_question_for(h, QF_WITNESS_ORDER_LINE_CLOSES);
 	qf_question_for(h, QF_WITNESS_CLOSURE);
-	qf_question_for(led_to(&l, 24, 0x30000), QF_WITNESS_COUNT_FITS);
+	qf_question_for(led_to(&l, 24, 0x30000), QF_WITNESS_CLOSURE);
 	qf_question_judge(&l);
 	/* however strong, one kind of witness is not enough */
 	assert_int_equal(grade(&l, 8), QF_GRADE_POSSIBLE);
@@ -43,13 +43,13 @@ static void a_rival_takes_the_lead_away(void **state)
 	struct qf_hypothesis *b = qf_question_value(q, 8, 0x20000);
 
 	(void)state;
-	qf_question_for(a, QF_WITNESS_ORDER_BOTH);
+	qf_question_for(a, QF_WITNESS_ORDER_LINE_CLOSES);
 	qf_question_for(a, QF_WITNESS_CLOSURE);
-	qf_question_for(b, QF_WITNESS_VERSION_NAMES);
+	qf_question_for(b, QF_WITNESS_VERSION_OF_LOST);
 	qf_question_judge(&l);
 	assert_int_equal(l.at[0].grade, QF_GRADE_POSSIBLE);
 	/* excluded, it takes nothing away any more */
-	l.at[0].h[2].against = qf_witness_bit(QF_WITNESS_COUNT_DIFFERS);
+	l.at[0].h[2].against = qf_witness_bit(QF_WITNESS_TABLE_FLAGS);
 	qf_question_judge(&l);
 	assert_int_equal(l.at[0].grade, QF_GRADE_LIKELY);
 	assert_int_equal(l.at[0].h[l.at[0].best].value, 0x10000);
@@ -95,7 +95,7 @@ static void one_cluster_is_no_answer_to_two(void **state)
 	(void)state;
 	for (place = 8; place <= 16; place += 8) {
 		h = led_to(&l, place, 0x10000);
-		qf_question_for(h, QF_WITNESS_ORDER_BOTH);
+		qf_question_for(h, QF_WITNESS_ORDER_LINE_CLOSES);
 		qf_question_for(h, QF_WITNESS_CLOSURE);
 	}
 	qf_question_judge(&l);
@@ -104,7 +104,8 @@ static void one_cluster_is_no_answer_to_two(void **state)
 	qf_question_free(&l);
 }
 
-static void kinds_have_caps(void **state)
+/* Witnesses of one kind err together. */
+static void the_strongest_of_a_kind_counts(void **state)
 {
 	struct qf_hypothesis h = { 0 };
 	unsigned int kinds;
@@ -113,10 +114,57 @@ static void kinds_have_caps(void **state)
 	qf_question_for(&h, QF_WITNESS_CLOSURE);
 	qf_question_for(&h, QF_WITNESS_COUNT_FITS);
 	qf_question_for(&h, QF_WITNESS_WAS_COUNTED);
-	qf_question_for(&h, QF_WITNESS_NO_ORPHAN);
 	assert_int_equal(qf_question_bits(&h, &kinds),
-			 qf_witness_kind_cap(QF_WITNESS_KIND_COUNTING));
+			 qf_witness_get(QF_WITNESS_WAS_COUNTED)->bits);
 	assert_int_equal(kinds, 1);
+}
+
+/* No row has more bits than its figures bear out (Laplace's rule). */
+static void bits_are_what_was_measured(void **state)
+{
+	const struct qf_witness_row *r;
+	unsigned long wrong;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < QF_WITNESSES; i++) {
+		r = qf_witness_get((enum qf_witness)i);
+		wrong = r->spoke - r->right + 1;
+		if (r->bits && wrong << r->bits > r->spoke + 2)
+			fail_msg("%s has %u bits, and was wrong %lu times of "
+				 "%lu",
+				 r->name, r->bits, r->spoke - r->right,
+				 r->spoke);
+	}
+}
+
+/* Against whom something speaks, is not likely. */
+static void who_is_doubted_is_not_likely(void **state)
+{
+	struct qf_questions l = { 0 };
+	struct qf_hypothesis *h = led_to(&l, 8, 0x10000);
+
+	(void)state;
+	qf_question_for(h, QF_WITNESS_ORDER_LINE_CLOSES);
+	qf_question_for(h, QF_WITNESS_CLOSURE);
+	qf_question_against(h, QF_WITNESS_STREAM);
+	qf_question_judge(&l);
+	assert_int_equal(grade(&l, 8), QF_GRADE_POSSIBLE);
+	qf_question_free(&l);
+}
+
+/* Whatever the entry had said: nothing is there that it could have. */
+static void with_nothing_to_give_back_it_is_proven(void **state)
+{
+	struct qf_questions l = { 0 };
+	struct qf_question *q = qf_question_add(&l, QF_QUESTION_ENTRY, 8);
+
+	(void)state;
+	qf_question_for(qf_question_other(q, QF_HYPO_GONE),
+			QF_WITNESS_NO_ORPHAN);
+	qf_question_judge(&l);
+	assert_int_equal(grade(&l, 8), QF_GRADE_PROVEN);
+	qf_question_free(&l);
 }
 
 static void candidates_that_find_no_room_leave_it_open(void **state)
@@ -128,7 +176,7 @@ static void candidates_that_find_no_room_leave_it_open(void **state)
 	(void)state;
 	for (i = 1; i <= QF_HYPOS_MAX; i++) {
 		qf_question_for(qf_question_value(q, 8, i << 16),
-				QF_WITNESS_VERSION_NAMES);
+				QF_WITNESS_VERSION_OF_LOST);
 		qf_question_for(qf_question_value(q, 8, 1 << 16),
 				QF_WITNESS_ORDER_BOTH);
 	}
@@ -145,7 +193,10 @@ int main(void)
 		cmocka_unit_test(only_some_may_exclude),
 		cmocka_unit_test(who_was_wrong_may_not_exclude),
 		cmocka_unit_test(one_cluster_is_no_answer_to_two),
-		cmocka_unit_test(kinds_have_caps),
+		cmocka_unit_test(the_strongest_of_a_kind_counts),
+		cmocka_unit_test(bits_are_what_was_measured),
+		cmocka_unit_test(who_is_doubted_is_not_likely),
+		cmocka_unit_test(with_nothing_to_give_back_it_is_proven),
 		cmocka_unit_test(candidates_that_find_no_room_leave_it_open),
 	};
 
