@@ -116,9 +116,10 @@ static bool is_hole(const struct qf_search *s, const struct qf_l2_table *t)
 
 enum emptied {
 	NOT_EMPTIED,
-	EMPTIED,	 /* beyond doubt */
-	EMPTY_WITH_LEAKS /* if the other leaks do not speak of a writer that
-			  * was killed, and then of another */
+	EMPTY_AT_END, /* if others were: a killed writer leaves such a one */
+	EMPTY_WITH_LEAKS, /* if the other leaks do not speak of a writer that
+			   * was killed, and then of another */
+	EMPTIED,	  /* beyond doubt */
 };
 
 /* The leaks, and how many of them lie before all L2 tables. */
@@ -239,6 +240,7 @@ static enum emptied judge(struct qf_search *s, const struct qf_group *g,
 			  const struct all_leaks *a)
 {
 	uint64_t table = t->off >> s->img->geo.cluster_bits, first;
+	enum emptied far;
 
 	if (looks_like_refblock(s, t))
 		return EMPTIED;
@@ -258,8 +260,10 @@ static enum emptied judge(struct qf_search *s, const struct qf_group *g,
 		return NOT_EMPTIED;
 	if (was_shared(s, first, t))
 		return EMPTIED;
-	if (qf_lost_killed_tail(s, table))
-		return judge_far(s, t, a);
+	if (qf_lost_killed_tail(s, table)) {
+		far = judge_far(s, t, a);
+		return far ? far : EMPTY_AT_END;
+	}
 	return leaks_behind(s, first) << s->img->geo.cluster_bits >
 			       QF_WINDOW_BYTES
 		       ? EMPTIED
@@ -275,18 +279,18 @@ static bool add_table(struct qf_lost *l, uint64_t table)
 	return true;
 }
 
-/* Takes the tables that are emptied, and without SURE those that may be. */
-static bool take(struct qf_search *s, const struct all_leaks *a, bool sure)
+/* Takes the tables that are emptied, as sure as LEAST says. */
+static bool take(struct qf_search *s, const struct all_leaks *a,
+		 enum emptied least)
 {
 	const struct qf_group *g;
-	enum emptied e;
 	uint32_t i, v;
 
 	for (i = 0; i < s->w->n_groups; i++) {
 		g = &s->w->group[i];
 		for (v = 0; v < g->n; v++) {
-			e = judge(s, g, &s->w->table[g->first + v], a);
-			if ((e == EMPTIED || (e && !sure)) &&
+			if (judge(s, g, &s->w->table[g->first + v], a) >=
+				    least &&
 			    !add_table(s->l, g->first + v))
 				return false;
 		}
@@ -294,11 +298,19 @@ static bool take(struct qf_search *s, const struct all_leaks *a, bool sure)
 	return true;
 }
 
-/* True if the leaks are few, and all lie in what a writer has on its way, at
- * the file's end, and the first of them before all the empty tables: it is
- * another table's. */
-static bool is_last_window(const struct qf_search *s,
-			   const struct qf_gap_leaks *leaks)
+/* True if all leaks lie in the file's last clusters, where a writer that was
+ * killed had those that it was about to use. */
+static bool are_last(const struct qf_search *s,
+		     const struct qf_gap_leaks *leaks)
+{
+	return (s->t->clusters - leaks->first) << s->img->geo.cluster_bits <=
+	       QF_WINDOW_BYTES;
+}
+
+/* True if the leaks are few, and the first of them lies before all the empty
+ * tables: it is another table's. */
+static bool are_anothers(const struct qf_search *s,
+			 const struct qf_gap_leaks *leaks)
 {
 	uint32_t bits = s->img->geo.cluster_bits;
 	size_t i;
@@ -306,23 +318,24 @@ static bool is_last_window(const struct qf_search *s,
 	for (i = 0; i < s->l->n_erased; i++)
 		if (s->w->table[s->l->erased[i]].off >> bits < leaks->first)
 			return false;
-	return leaks->n << bits <= QF_WINDOW_BYTES / 8 &&
-	       (s->t->clusters - leaks->first) << bits <= 2 * QF_WINDOW_BYTES;
+	return leaks->n << bits <= QF_WINDOW_BYTES / 8;
 }
 
 /*
- * True if the leaks may be those of a writer that was killed, perhaps started
- * again and killed again: they are more than the empty tables could map, or
- * little more than what one has on its way, behind several such tables or
- * beginning before them.
+ * True if the leaks may be those of a writer that was killed: they are the
+ * file's last clusters, and more than the empty tables could map, or no more
+ * than one has on its way behind several such tables or beginning before
+ * them. Leaks in the midst of a file are what tables mapped.
  */
 static bool may_be_killed(const struct qf_search *s,
 			  const struct qf_gap_leaks *leaks)
 {
 	uint64_t i;
 
+	if (!are_last(s, leaks))
+		return false;
 	if (leaks->n > s->l->n_erased * (uint64_t)s->img->geo.l2_entries ||
-	    is_last_window(s, leaks))
+	    are_anothers(s, leaks))
 		return true;
 	for (i = 0; i < s->w->n_tables && !s->w->table[i].filled; i++)
 		;
@@ -333,11 +346,14 @@ static bool may_be_killed(const struct qf_search *s,
 bool qf_lost_find_erased(struct qf_search *s)
 {
 	struct all_leaks a = count_leaks(s);
+	enum emptied least = EMPTY_AT_END;
 
-	if (!take(s, &a, false))
+	if (!take(s, &a, EMPTY_WITH_LEAKS))
 		return false;
-	if (!s->l->n_erased || !may_be_killed(s, &a.l))
+	if (!s->l->n_erased)
 		return true;
+	if (may_be_killed(s, &a.l))
+		least = EMPTIED;
 	s->l->n_erased = 0;
-	return take(s, &a, true);
+	return take(s, &a, least);
 }
