@@ -55,7 +55,7 @@ static bool any_is_high(const struct qf_search *s, const struct qf_group *g)
 
 	for (v = 0; v < g->n; v++) {
 		t = &s->w->table[g->first + v];
-		if (!t->filled || t->repeated ||
+		if (!t->filled || t->unfollowed ||
 		    qf_lost_leaked(s->t, t->off >> geo->cluster_bits) ||
 		    qf_io_read_pad(s->img->io, s->buf, geo->cluster_bytes,
 				   t->off, NULL))
@@ -207,7 +207,7 @@ static bool is_refblock_copy(struct qf_search *s, const struct qf_l2_table *t)
 	size_t i;
 
 	if (s->img->hdr.refcount_order != 6 || s->img->geo.extl2 ||
-	    t->repeated || t->unread ||
+	    t->unfollowed || t->unread ||
 	    qf_io_read_pad(s->img->io, s->buf, bytes, t->off, NULL) ||
 	    !memcmp(s->buf, s->buf + 8, bytes - 8))
 		return false;

@@ -125,6 +125,19 @@ bool qf_lost_little_behind(const struct qf_search *s, uint64_t cluster)
 	return is_little(s, cluster, &n);
 }
 
+/* True if a cluster before this one is counted and has no owner at all. A count
+ * of the header, or of a table, that is too high is no such cluster. */
+static bool leaks_before(const struct qf_recount *t, uint64_t cluster)
+{
+	const struct qf_trouble *tr = t->trouble;
+	size_t i;
+
+	for (i = 0; i < t->n_troubles && tr->first < cluster; i++, tr++)
+		if (!tr->counted && qf_lost_leaked(t, tr->first))
+			return true;
+	return false;
+}
+
 bool qf_lost_killed_tail(struct qf_search *s, uint64_t table_cluster)
 {
 	const struct qf_recount *t = s->t;
@@ -136,7 +149,7 @@ bool qf_lost_killed_tail(struct qf_search *s, uint64_t table_cluster)
 	n = count_tables(s, table_cluster);
 	if (!is_little(s, table_cluster, &n))
 		return false;
-	return t->trouble[0].first < table_cluster ||
+	return leaks_before(t, table_cluster) ||
 	       last->first + last->n < t->clusters || n.empty ||
 	       n.filled >= MANY_TABLES || on_their_way(s);
 }

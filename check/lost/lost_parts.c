@@ -116,7 +116,7 @@ static void end_stretch(struct parts *ps, struct part *p, uint32_t v,
 			      after };
 	uint64_t leaks;
 
-	if (gap.table->unread || gap.table->odd || gap.table->repeated)
+	if (gap.table->unread || gap.table->odd || gap.table->unfollowed)
 		return;
 	leaks = ps->leaks.n ? qf_gap_was_erased(ps->s, &gap) : 0;
 	ver->leaks += leaks;

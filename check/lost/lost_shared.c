@@ -57,7 +57,7 @@ static uint64_t lacking(const struct search *s, const struct qf_l2_table *t)
 	uint64_t i, k, n, used = 0, off = 0, bytes, first, at;
 	struct qf_run r = { .n = 1 };
 
-	if (t->odd || !t->off || t->unread || t->repeated || !t->filled ||
+	if (t->odd || !t->off || t->unread || t->unfollowed || !t->filled ||
 	    !is_high(&s->c->recount, t->off >> g->cluster_bits) ||
 	    qf_io_read_pad(img->io, s->buf, g->cluster_bytes, t->off, NULL))
 		return 0;

@@ -5,6 +5,7 @@
  * clusters without an owner from the leak fix where they may be the lost
  * data.
  */
+#include "check/lost/lost_subclusters.h"
 #include "check/passes/pass.h"
 #include "check/passes/table_versions.h"
 #include "check/detail/whatis.h"
@@ -176,14 +177,26 @@ static void lost_gaps(struct qf_pass_ctx *c)
 	}
 }
 
-/* Single entries that cannot be read; a garbage table loses its whole span. */
-static void lost_damage(struct qf_pass_ctx *c)
+/* True if what the entry led to cannot be read, or nothing says what it was. */
+static bool is_unread(const struct qf_pass_ctx *c, const struct qf_odd_entry *e)
 {
 	/* QEMU refuses to read where these are, or reads nothing */
 	const unsigned int unread =
 		QF_ODD_UNALIGNED | QF_ODD_PAST_END | QF_ODD_COPIED_NOTHING |
 		QF_ODD_COMPRESSED_DATA_FILE | QF_ODD_SUB_NO_CLUSTER |
 		QF_ODD_SUB_BOTH | QF_ODD_ZERO_V2 | QF_ODD_NOT_GUEST_OFF;
+
+	/* the flag for zeros stands among reserved bits: it is one of them */
+	return e->odd & unread ||
+	       (e->odd & QF_ODD_RESERVED &&
+		(qf_entry_kind(&c->img->geo, e->entry) == QF_ENTRY_KIND_ZERO ||
+		 qf_entry_kind(&c->img->geo, e->entry) ==
+			 QF_ENTRY_KIND_ZERO_ALLOC));
+}
+
+/* Single entries that cannot be read; a garbage table loses its whole span. */
+static void lost_damage(struct qf_pass_ctx *c)
+{
 	const struct qf_odd_entry *e = c->detail.odd;
 	const struct qf_damage *d = c->detail.damage;
 	size_t i, k = 0;
@@ -198,12 +211,15 @@ static void lost_damage(struct qf_pass_ctx *c)
 		while (k < c->detail.n_odd && e[k].table < d->table)
 			k++;
 		for (; k < c->detail.n_odd && e[k].table == d->table; k++)
-			if (e[k].odd & unread)
+			if (is_unread(c, &e[k]))
 				qf_lost_for_table(
 					c, d->l1_index, off,
 					qf_pass_guest(c->img, d->l1_index,
 						      e[k].index),
 					c->img->geo.cluster_bytes * e[k].n);
+		if (d->odd[__builtin_ctz(QF_ODD_SUB_NO_CLUSTER)] &&
+		    !qf_lost_subclusters(c, d->l1_index, off))
+			c->lost_ranges->failed = true;
 	}
 }
 
@@ -310,6 +326,16 @@ static void astray_l1(struct qf_pass_ctx *c)
 	qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE, 0, UINT64_MAX);
 }
 
+/* QEMU reads a snapshot table as far as its entries follow one another. */
+static void unread_snapshots(struct qf_pass_ctx *c)
+{
+	uint32_t i;
+
+	for (i = c->img->snapshots.whole; i < c->img->snapshots.n; i++)
+		qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_SNAPSHOT(i), 0,
+			    UINT64_MAX);
+}
+
 enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	size_t before = c->out->n;
@@ -325,6 +351,7 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 		all = qf_table_versions(c);
 	}
 	c->withhold = c->out->n > before || !all;
+	unread_snapshots(c);
 	lost_entries(c);
 	lost_gaps(c);
 	lost_damage(c);

@@ -76,6 +76,35 @@ static void check_l1(struct qf_pass_ctx *c, uint32_t i)
 }
 
 /*
+ * The size of the VM state stands in two fields: a small one, which is 0 if it
+ * cannot hold it, and one of the extra data. Where they disagree, the extra
+ * data were damaged, or moved, and the size of the disk stands among them.
+ */
+static void check_state_twice(struct qf_pass_ctx *c, uint32_t i)
+{
+	const struct qf_snapshot *s = &c->img->snapshots.snap[i];
+	const struct qf_geometry *g = &c->img->geo;
+	uint64_t reach = (uint64_t)s->l1_entries
+			 << (g->l2_bits + g->cluster_bits);
+	uint32_t small = s->vm_state_bytes > UINT32_MAX
+				 ? 0
+				 : (uint32_t)s->vm_state_bytes;
+	struct qf_finding *f;
+
+	if (s->vm_state_small == small)
+		return;
+	f = add(c, i, QF_P_SNAP_VM_STATE_TWICE);
+	qf_finding_unseen(f);
+	qf_finding_say(f,
+		       "it is said to have %" PRIu32 " bytes, and %" PRIu64
+		       "; the disk, %" PRIu64,
+		       s->vm_state_small, s->vm_state_bytes, s->disk_bytes);
+	if (reach > s->disk_bytes)
+		qf_lost_add_beyond(c->lost_ranges, QF_HOLDER_SNAPSHOT(i),
+				   s->disk_bytes, reach - s->disk_bytes);
+}
+
+/*
  * What lies behind the disk in the snapshot's L1 table is all the room that
  * a VM state can have; and the table must reach over the whole disk.
  */
@@ -111,7 +140,9 @@ static void check_sizes(struct qf_pass_ctx *c, uint32_t i)
 			       " bytes, and its L1 table has room for %" PRIu64
 			       " behind the disk",
 			       s->vm_state_bytes, room);
+		return;
 	}
+	check_state_twice(c, i);
 }
 
 /* An order by id (or name), and by place where they are the same. */

@@ -77,9 +77,9 @@ static void read_slice(struct run *r, uint64_t i, struct qf_l2_table *t,
 	struct qf_io *io = r->w->img->io;
 	uint64_t off = t->off + at, kept;
 
-	if (off >= io->size || t->repeated) {
+	if (off >= io->size || t->unfollowed) {
 		memset(buf, 0, bytes);
-		t->filled |= t->repeated; /* not empty, only not followed */
+		t->filled |= t->unfollowed; /* not empty, only not followed */
 		return;
 	}
 	if (qf_readahead_read(&r->ra, i, buf, bytes, off, NULL))
@@ -156,9 +156,9 @@ static bool visit_group(void *ctx, uint64_t i, unsigned int me)
 
 	if (r->v->want && !r->v->want(r->v->ctx, g))
 		return true;
-	if (t->off >= r->w->img->io->size || (g->n == 1 && t->repeated)) {
+	if (t->off >= r->w->img->io->size || (g->n == 1 && t->unfollowed)) {
 		/* past the end, and so are those behind it */
-		t->filled |= t->repeated;
+		t->filled |= t->unfollowed;
 		return end_group(r, me, g);
 	}
 	if (!make_room(wk, g->n, bytes * g->n))

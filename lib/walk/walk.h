@@ -45,9 +45,10 @@ struct qf_l2_table {
 	uint32_t odd : 14;   /* enum qf_entry_odd of the L1 entry */
 	uint32_t odd_count;  /* how many oddities, over all those entries */
 	uint32_t holder;     /* the first holder that names it */
-	/* so many other L1 indices name it too that it is not followed here;
-	 * or it is the L1 table that names it */
-	bool repeated;
+	/* not followed here: so many other L1 indices name it too, or it is the
+	 * L1 table that names it, or the entry leads into a cluster's midst,
+	 * which no reader follows */
+	bool unfollowed;
 	/* set by the walk */
 	uint8_t unread; /* (partly) not readable: errno */
 	uint8_t filled; /* holds something but zeros */

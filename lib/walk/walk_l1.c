@@ -235,7 +235,7 @@ static void add_ref(struct qf_walk *w, const struct ref *r, bool same_table)
 	odd = qf_entry_l1_odd(&img->geo, img->io->size, r->entry) |
 	      (r->own ? QF_ODD_OWN_L1 : 0);
 	t->odd |= odd & ((1u << QF_ODD_KINDS) - 1);
-	t->repeated |= r->own;
+	t->unfollowed |= r->own || odd & QF_ODD_UNALIGNED;
 	t->odd_count += (uint32_t)__builtin_popcount(odd) * r->weight;
 	if (r->active) {
 		t->active = 1;
@@ -372,7 +372,7 @@ static enum qf_err mark_repeated(struct qf_walk *w)
 			     by_value);
 		if ((at > off && at[-1] == *at) ||
 		    (at + 1 < off + w->n_tables && at[1] == *at))
-			w->table[i].repeated |= ++seen > most;
+			w->table[i].unfollowed |= ++seen > most;
 	}
 	free(off);
 	return QF_OK;

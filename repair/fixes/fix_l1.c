@@ -124,13 +124,29 @@ static bool find_placed(struct l1_fix *f)
 	return n == 1;
 }
 
+/* True if no other damaged entry leads into the cluster that this one does:
+ * each could be the one that the table there was for. */
+static bool is_alone(const struct l1_fix *f)
+{
+	const struct qf_walk *w = &f->c->walk;
+	uint32_t bits = f->c->img->geo.cluster_bits;
+	uint64_t k, n = 0;
+
+	if (f->damaged > MAX_PLACED)
+		return false;
+	for (k = 0; k < w->n_tables && f->damaged > 1; k++)
+		n += leads_nowhere(&w->table[k]) &&
+		     w->table[k].off >> bits == f->t->off >> bits;
+	return n <= 1;
+}
+
 /* The table that the entry named: f->off. *FOUND is false if it is not
  * known. */
 static enum qf_err find_table(struct l1_fix *f, bool *found, struct qf_why *why)
 {
 	enum qf_err err = QF_OK;
 
-	*found = qf_orphan_under(f->c, f->t->off, &f->off);
+	*found = qf_orphan_under(f->c, f->t->off, &f->off) && is_alone(f);
 	f->what = "point the L1 entry to the begin of the table in whose midst "
 		  "it led: all that this maps lacks an owner";
 	if (*found)

@@ -214,6 +214,8 @@ static enum qf_err fix_table(struct qf_fix_ctx *c, enum qf_problem p,
 	bool fewer, done = false;
 
 	fewer = !err && t.n < s->stated && !s->resumed && !t.cut;
+	/* some of its entries were none: other ones stand for them now */
+	c->plan->snapshots_relisted |= s->whole < s->n;
 	if (fewer && c->recount.leaked)
 		err = relist(c, p, &t, &done, why);
 	if (!err && !done && t.n && !t.same && (t.n == s->stated || t.ends) &&

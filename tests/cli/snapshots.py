@@ -41,6 +41,8 @@ def vm_state(size):
     with qcow2.Image(path) as image:
         pos = image.snapshots()[0]
         image.put_snapshot(pos, "extra_vm_state_size", size)
+        image.put_snapshot(pos, "vm_state_size", size if size >> 32 == 0
+                           else 0)
         span = image.l2_entries * image.cluster
         room = (image.snapshot(pos, "l1_size") -
                 -(-image.get("size") // span)) * span

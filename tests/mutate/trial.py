@@ -240,8 +240,8 @@ class Trial:
         if not key:
             return {"active"}
         ids = [k[0].decode() for k in self.ground.keys if k]
-        found = {key[0].decode()} | {
-            s.key[0].decode(errors="replace") for s in
+        found = {key[0].decode()} | {    # what follows a NUL is not told
+            s.key[0].decode(errors="replace").split("\0")[0] for s in
             (before.matched[key], after.matched[key]) if s}
         if not before.matched[key]:
             found |= {r["holder"] for report in self.reports.values()
@@ -317,8 +317,7 @@ class Trial:
             for step in told:
                 rest = sight.minus(rest, after.told(
                     self.reports.get(step), rest, self.names))
-            self.fault("spoiled" if rest else "given-up",
-                       sight.text(rest or spoiled, cluster))
+            self.look_spoiled(spoiled, rest)
         rest = sight.minus(after.wrong, spoiled)
         if not before.view.refusal:     # the others were told of before
             rest = sight.minus(rest, before.wrong) if any(
@@ -331,6 +330,21 @@ class Trial:
         self.look_clean(after)
         if after.wrong:
             self.look_rival(after)
+
+    def look_spoiled(self, spoiled, untold):
+        """What was told as lost, and right by chance, may be what another
+        change made wrong of which nothing tells."""
+        cluster = self.ground.cluster
+        if untold:
+            self.fault("spoiled", sight.text(untold, cluster))
+            return
+        for kind, allowed in (("nothing-tells", self.nothing),
+                              ("as-killed", self.few)):
+            if sight.both(spoiled, allowed):
+                self.apart.add(kind)
+                spoiled = sight.minus(spoiled, allowed)
+        if spoiled:
+            self.fault("given-up", sight.text(spoiled, cluster))
 
     def look_clean(self, after):
         if self.reports["repair"].get("verdict-after") != "clean":
