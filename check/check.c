@@ -66,7 +66,8 @@ static enum qf_err gather(struct qf_pass_ctx *c, struct qf_cut *cut,
 		err = qf_detail_make(&c->recount, c->cut, limit, c->opts->all,
 				     &c->detail, why);
 	if (!err && !c->opts->cut_told)
-		err = qf_lost_find(&c->walk, &c->recount, &c->lost, why);
+		err = qf_lost_find(&c->walk, &c->recount, c->opts->no_guest,
+				   &c->lost, why);
 	return err;
 }
 

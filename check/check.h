@@ -15,6 +15,7 @@ struct qf_check_opts {
 	bool all;	     /* every entry a finding of its own */
 	bool data;	     /* look into compressed clusters as well */
 	bool shared;	     /* the image may be written meanwhile (-U) */
+	bool no_guest;	     /* do not look into the guest's disk */
 	const char *format;  /* the user's word on it (-f); or NULL */
 	const char *below;   /* --backing-chain: what is wrong there; or NULL */
 	/* clusters that a plan has let go of: nobody lost them; or NULL */

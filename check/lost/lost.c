@@ -66,9 +66,11 @@ bool qf_lost_is_refblock(const struct qf_search *s, uint64_t cluster)
 }
 
 enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_recount *t,
-			 struct qf_lost *l, struct qf_why *why)
+			 bool no_guest, struct qf_lost *l, struct qf_why *why)
 {
-	struct qf_search s = { .w = w, .img = w->img, .t = t, .l = l };
+	struct qf_search s = {
+		.w = w, .img = w->img, .t = t, .l = l, .no_guest = no_guest
+	};
 	bool ok = true;
 
 	memset(l, 0, sizeof(*l));

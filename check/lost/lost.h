@@ -63,10 +63,11 @@ struct qf_lost {
 
 /*
  * Looks for erased and orphaned tables, given the recount. Reads only where
- * there are leaks. Errors: QF_ERR_NOMEM.
+ * there are leaks; the guest's file systems too, unless NO_GUEST. Errors:
+ * QF_ERR_NOMEM.
  */
 enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_recount *t,
-			 struct qf_lost *l, struct qf_why *why);
+			 bool no_guest, struct qf_lost *l, struct qf_why *why);
 void qf_lost_free(struct qf_lost *l);
 
 /*

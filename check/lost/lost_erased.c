@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* L2 tables that hold nothing, though they mapped something. */
 #include "check/lost/lost_gaps.h"
+#include "check/lost/lost_guest.h"
 #include "lib/base/mem.h"
 
 #include <stdlib.h>
@@ -235,20 +236,27 @@ static bool looks_like_refblock(struct qf_search *s,
 	return is_refblock_copy(s, t);
 }
 
+/* True if the table holds nothing. If the file ends within it, that is told
+ * otherwise. */
+static bool is_blank(const struct qf_search *s, const struct qf_l2_table *t)
+{
+	return !t->filled && !t->unread && !t->odd && t->off &&
+	       s->img->io->size - t->off >= s->img->geo.cluster_bytes;
+}
+
 static enum emptied judge(struct qf_search *s, const struct qf_group *g,
 			  const struct qf_l2_table *t,
-			  const struct all_leaks *a)
+			  const struct all_leaks *a, enum qf_lost_use use)
 {
 	uint64_t table = t->off >> s->img->geo.cluster_bits, first;
 	enum emptied far;
 
 	if (looks_like_refblock(s, t))
 		return EMPTIED;
-	if (t->filled || t->unread || t->odd || !t->off)
+	if (!is_blank(s, t) || use == QF_LOST_FREE)
 		return NOT_EMPTIED;
-	/* the file ends within it, and that is told */
-	if (s->img->io->size - t->off < s->img->geo.cluster_bytes)
-		return NOT_EMPTIED;
+	if (use == QF_LOST_USED)
+		return EMPTIED;
 	if (g->n > 1 && sibling_is_high(s, g))
 		return EMPTIED;
 	first = first_behind(s, table);
@@ -279,9 +287,39 @@ static bool add_table(struct qf_lost *l, uint64_t table)
 	return true;
 }
 
+/* The tables that hold nothing, and what the guest says of each. */
+struct blanks {
+	uint64_t *at;	       /* numbers in walk->table, ascending; owned */
+	enum qf_lost_use *use; /* owned */
+	size_t n;
+};
+
+static bool find_blanks(struct qf_search *s, uint64_t leaks, struct blanks *b)
+{
+	uint64_t k;
+
+	b->at = qf_mem_zalloc(s->n_empty + 1, sizeof(*b->at));
+	b->use = qf_mem_zalloc(s->n_empty + 1, sizeof(*b->use));
+	if (!b->at || !b->use)
+		return false;
+	for (k = 0; k < s->w->n_tables && b->n < s->n_empty; k++)
+		if (is_blank(s, &s->w->table[k]))
+			b->at[b->n++] = k;
+	return s->no_guest || !leaks || !b->n ||
+	       qf_lost_ask_guest(s, b->at, b->n, leaks, b->use);
+}
+
+static enum qf_lost_use use_of(const struct blanks *b, uint64_t table)
+{
+	const uint64_t *at =
+		bsearch(&table, b->at, b->n, sizeof(table), by_offset);
+
+	return at ? b->use[at - b->at] : QF_LOST_UNKNOWN;
+}
+
 /* Takes the tables that are emptied, as sure as LEAST says. */
 static bool take(struct qf_search *s, const struct all_leaks *a,
-		 enum emptied least)
+		 const struct blanks *b, enum emptied least)
 {
 	const struct qf_group *g;
 	uint32_t i, v;
@@ -289,8 +327,8 @@ static bool take(struct qf_search *s, const struct all_leaks *a,
 	for (i = 0; i < s->w->n_groups; i++) {
 		g = &s->w->group[i];
 		for (v = 0; v < g->n; v++) {
-			if (judge(s, g, &s->w->table[g->first + v], a) >=
-				    least &&
+			if (judge(s, g, &s->w->table[g->first + v], a,
+				  use_of(b, g->first + v)) >= least &&
 			    !add_table(s->l, g->first + v))
 				return false;
 		}
@@ -343,17 +381,28 @@ static bool may_be_killed(const struct qf_search *s,
 	       leaks->n << s->img->geo.cluster_bits <= QF_WINDOW_BYTES;
 }
 
-bool qf_lost_find_erased(struct qf_search *s)
+static bool find_erased(struct qf_search *s, const struct all_leaks *a,
+			const struct blanks *b)
 {
-	struct all_leaks a = count_leaks(s);
 	enum emptied least = EMPTY_AT_END;
 
-	if (!take(s, &a, EMPTY_WITH_LEAKS))
+	if (!take(s, a, b, EMPTY_WITH_LEAKS))
 		return false;
 	if (!s->l->n_erased)
 		return true;
-	if (may_be_killed(s, &a.l))
+	if (may_be_killed(s, &a->l))
 		least = EMPTIED;
 	s->l->n_erased = 0;
-	return take(s, &a, least);
+	return take(s, a, b, least);
+}
+
+bool qf_lost_find_erased(struct qf_search *s)
+{
+	struct all_leaks a = count_leaks(s);
+	struct blanks b = { 0 };
+	bool ok = find_blanks(s, a.l.n, &b) && find_erased(s, &a, &b);
+
+	free(b.at);
+	free(b.use);
+	return ok;
 }

@@ -34,6 +34,7 @@ struct qf_search {
 	} * tail;
 	uint64_t *refblock; /* ascending */
 	size_t n_refblocks;
+	bool no_guest; /* what lies on the guest's disk is not looked at */
 	/* answers that are the same for all tables, and for all of a group */
 	bool way_known, on_way;
 	const struct qf_group *high_group;

@@ -247,7 +247,7 @@ static int take_option(struct args *a, int opt)
 		a->style.why = true;
 		return -1;
 	case OPT_NO_GUEST:
-		a->style.no_guest = true;
+		a->style.no_guest = a->check.no_guest = true;
 		return -1;
 	case OPT_DATA:
 		a->check.data = true;

@@ -4,19 +4,24 @@
 
 #include <stdlib.h>
 
-/* The types of the format, and our own; BYTES is 0 where any length is allowed. */
+/* QEMU refuses longer names of formats. */
+#define MAX_FORMAT 15u
+
+/* The types of the format, and our own; which lengths they may have. */
 static const struct {
 	uint32_t type;
-	uint32_t bytes;
+	uint32_t least, most;
 	const char *name;
 } known[] = {
-	{ QF_EXT_BACKING_FORMAT, 0, "backing file format" },
-	{ QF_EXT_FEATURE_NAMES, 0, "feature name table" },
-	{ QF_EXT_BITMAPS, sizeof(struct qf_wire_bitmaps_ext), "bitmaps" },
+	{ QF_EXT_BACKING_FORMAT, 0, MAX_FORMAT, "backing file format" },
+	{ QF_EXT_FEATURE_NAMES, 0, UINT32_MAX, "feature name table" },
+	{ QF_EXT_BITMAPS, sizeof(struct qf_wire_bitmaps_ext),
+	  sizeof(struct qf_wire_bitmaps_ext), "bitmaps" },
 	{ QF_EXT_CRYPTO, sizeof(struct qf_wire_crypto_ext),
-	  "full disk encryption header" },
-	{ QF_EXT_DATA_FILE, 0, "external data file name" },
-	{ QF_EXT_GAVE_UP, 0, "a repair by qfsck gave something up" },
+	  sizeof(struct qf_wire_crypto_ext), "full disk encryption header" },
+	{ QF_EXT_DATA_FILE, 0, UINT32_MAX, "external data file name" },
+	{ QF_EXT_GAVE_UP, 0, UINT32_MAX,
+	  "a repair by qfsck gave something up" },
 };
 
 #define N_KNOWN (sizeof(known) / sizeof(known[0]))
@@ -48,8 +53,8 @@ static unsigned int odd_of(const struct qf_ext_list *list, uint32_t type,
 	size_t i;
 
 	for (i = 0; i < N_KNOWN; i++)
-		if (known[i].type == type && known[i].bytes &&
-		    known[i].bytes != bytes)
+		if (known[i].type == type &&
+		    (bytes < known[i].least || bytes > known[i].most))
 			odd |= QF_EXT_ODD_LENGTH;
 	if (type == QF_EXT_FEATURE_NAMES &&
 	    bytes % sizeof(struct qf_wire_feature_name))

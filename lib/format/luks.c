@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/format/luks.h"
+#include "lib/base/mem.h"
 #include "lib/base/be.h"
 
 #include <stdio.h>
@@ -10,6 +11,8 @@
 #define STRIPES 4000u /* of every program there is */
 #define MAX_KEY_BYTES 128u
 #define HEADER_END 1024u /* the header, in whole sectors */
+/* QEMU takes as much for the header, and whole units of it for each slot. */
+#define SLOT_UNIT 4096u
 
 struct wire_slot {
 	struct qf_be32 active;
@@ -127,8 +130,11 @@ enum qf_err qf_luks_parse(const void *buf, struct qf_luks *l,
 
 static bool touch(const struct qf_luks_slot *a, const struct qf_luks_slot *b)
 {
-	return a->key_off < b->key_off ? b->key_off - a->key_off < a->key_bytes
-				       : a->key_off - b->key_off < b->key_bytes;
+	return a->key_off < b->key_off
+		       ? b->key_off - a->key_off <
+				 qf_mem_round_up(a->key_bytes, SLOT_UNIT)
+		       : a->key_off - b->key_off <
+				 qf_mem_round_up(b->key_bytes, SLOT_UNIT);
 }
 
 void qf_luks_examine(struct qf_luks *l, uint64_t room)
@@ -141,7 +147,7 @@ void qf_luks_examine(struct qf_luks *l, uint64_t room)
 	for (i = 0; i < QF_LUKS_SLOTS; i++) {
 		struct qf_luks_slot *s = &l->slot[i];
 
-		if (s->key_off < HEADER_END)
+		if (s->key_off < SLOT_UNIT)
 			s->odd |= QF_LUKS_SLOT_ON_HEADER;
 		if (s->key_off > room || s->key_bytes > room - s->key_off)
 			s->odd |= QF_LUKS_SLOT_OUTSIDE;

@@ -225,6 +225,7 @@ static bool start_table(struct qf_io *io, const struct qf_header *h,
 	t->bad_off = h->snapshots_off;
 	/* QEMU asks for an aligned place even of a table without entries */
 	if (h->snapshots_off & ((1ull << h->cluster_bits) - 1) ||
+	    h->snapshots_off > INT64_MAX ||
 	    (h->snapshot_count &&
 	     (h->snapshots_off >= io->size || !h->snapshots_off))) {
 		t->state = QF_SNAPSHOTS_OFFSET;

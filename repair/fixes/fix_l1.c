@@ -53,8 +53,12 @@ static enum qf_err one_holder(struct l1_fix *f, uint32_t holder,
 	    f->g->l1_index >= entries)
 		return QF_OK;
 	at = l1_off + f->g->l1_index * 8ull;
-	/* an entry that makes the header a table claims all it points to */
-	if (f->t->off && qf_fix_shared(f->c, at))
+	/* an entry that makes the header a table claims all it points to; and
+	 * where an L1 table is said to be longer than its disk needs, what
+	 * stands there may be no entry at all */
+	if ((f->t->off && qf_fix_shared(f->c, at)) ||
+	    (holder == QF_HOLDER_ACTIVE &&
+	     f->g->l1_index >= img->geo.l1_needed))
 		return QF_OK;
 	return qf_plan_put64(f->c->plan, f->problem, at, word_for(f, holder),
 			     why, f->what);

@@ -163,6 +163,18 @@ static bool none_odd(const struct table *t, uint64_t n)
 	return true;
 }
 
+/* True if the stated length passes the file's end and one of the first N
+ * entries is in use: no such table was ever there, and what is read of it
+ * behind those claims what it likes, the table's own cluster too. */
+static bool passes_end(const struct table *t, uint64_t n)
+{
+	uint64_t i;
+
+	for (i = 0; i < n && !qf_be_get64(t->entry[i]); i++)
+		;
+	return i < n && t->c->img->hdr.l1_entries > t->n;
+}
+
 static enum qf_err shorten(const struct table *t, struct qf_why *why)
 {
 	uint64_t needed = t->c->img->geo.l1_needed, n;
@@ -171,8 +183,8 @@ static enum qf_err shorten(const struct table *t, struct qf_why *why)
 	if (p < 0 || !needed || needed > t->n)
 		return QF_OK;
 	n = used_end(t, needed);
-	if (t->c->img->hdr.l1_entries <= n || !has_room(t, n) ||
-	    !none_odd(t, n) || !reaches_too_far(t, n))
+	if (t->c->img->hdr.l1_entries <= n || !none_odd(t, n) ||
+	    !reaches_too_far(t, n) || !(has_room(t, n) || passes_end(t, n)))
 		return QF_OK;
 	return put_length(t->c, (enum qf_problem)p, n,
 			  "behind them stands what is no part of it", why);

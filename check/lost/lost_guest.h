@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest as a witness: whether its file systems use what an empty L2 table
+ * should map. A table that was erased maps what is in use; one that a killed
+ * writer never filled maps what is free, or little.
+ */
+#ifndef QF_LOST_GUEST_H
+#define QF_LOST_GUEST_H
+
+#include "check/lost/lost_search.h"
+
+enum qf_lost_use {
+	QF_LOST_UNKNOWN, /* the guest does not know, or contradicts itself */
+	QF_LOST_FREE,	 /* all of it is free, in file systems that are clean */
+	QF_LOST_USED,	 /* as much is in use as clusters lack an owner; or the
+			  * head of the disk is among these */
+};
+
+/*
+ * Asks about the N tables (numbers in s->w->table) at AT, which hold nothing,
+ * while LEAKS clusters of the image have no owner. Fills OUT. Nothing is known
+ * where a backing file shows through, of encrypted disks, and of snapshots but
+ * the first few. False without memory.
+ */
+bool qf_lost_ask_guest(struct qf_search *s, const uint64_t *at, size_t n,
+		       uint64_t leaks, enum qf_lost_use *out);
+
+#endif
