@@ -17,7 +17,9 @@
 static const struct {
 	const char *name, *values;
 } arguments[] = {
+	{ "against", "file" },
 	{ "at", "any" },
+	{ "bitmap", "any" },
 	{ "cache", "none writeback writethrough directsync unsafe" },
 	{ "choose", "any" },
 	{ "cluster", "any" },

@@ -428,6 +428,18 @@ enum qf_err qf_chain_open(struct qf_image *img, bool with_backing,
 	return err;
 }
 
+enum qf_err qf_chain_open_raw(struct qf_io *io, struct qf_chain *c,
+			      struct qf_why *why)
+{
+	enum qf_chain_end end;
+	enum qf_err err;
+	bool qcow2;
+
+	memset(c, 0, sizeof(*c));
+	err = find_format(io, NULL, &qcow2, &end, why);
+	return err ? err : add_node(c, strdup(io->name), io, NULL, why);
+}
+
 void qf_chain_close(struct qf_chain *c)
 {
 	struct qf_chain_node *node;

@@ -72,6 +72,14 @@ enum qf_err qf_chain_open(struct qf_image *img, bool with_backing,
 			  struct qf_chain *c, struct qf_why *why);
 void qf_chain_close(struct qf_chain *c);
 
+/*
+ * The same for IO, a file that is a disk byte by byte; it stays the caller's.
+ * Errors: QF_ERR_UNSUPPORTED if it begins as an image of another format does,
+ * QF_ERR_IO, QF_ERR_NOMEM.
+ */
+enum qf_err qf_chain_open_raw(struct qf_io *io, struct qf_chain *c,
+			      struct qf_why *why);
+
 /* "qcow2" or "raw". */
 const char *qf_chain_format(const struct qf_chain_node *node);
 
