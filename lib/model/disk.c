@@ -65,6 +65,11 @@ uint64_t qf_disk_bytes(const struct qf_disk *g)
 	return g->layer[0].disk_bytes;
 }
 
+uint32_t qf_disk_layers(const struct qf_disk *g)
+{
+	return g->n;
+}
+
 void qf_disk_lose(struct qf_disk *g, uint32_t depth, struct qf_ranges *r)
 {
 	if (depth < g->n) {

@@ -61,6 +61,10 @@ void qf_disk_close(struct qf_disk *g);
 /* The disk's size in this state. */
 uint64_t qf_disk_bytes(const struct qf_disk *g);
 
+/* How many files of the chain it is read from: one without a mapping, and what
+ * is behind it, is as good as missing. */
+uint32_t qf_disk_layers(const struct qf_disk *g);
+
 /*
  * What the image at DEPTH has lost, as a judge says who looks at the whole
  * file: the reader alone takes an erased table for an empty one. From now on

@@ -6,6 +6,7 @@
 #include "lib/model/open.h"
 #include "lib/base/text.h"
 #include "viz/show/cmd_args.h"
+#include "viz/show/cmd_duchain.h"
 #include "viz/show/du.h"
 #include "viz/show/unowned.h"
 #include "viz/viz.h"
@@ -21,6 +22,9 @@ static const char help[] =
 	"      --if-deleted=S,... what deleting these snapshots (ids or names)\n"
 	"                         would free, together; nothing is deleted\n"
 	"      --ranges           with --if-deleted: also where in the file\n"
+	"      --backing-chain    also the files behind the image: what each holds,\n"
+	"                         what of it is hidden by newer ones, and what a\n"
+	"                         commit or a pull would move\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
@@ -30,13 +34,13 @@ static const char help[] =
 	"one needs, its own tables included.\n";
 
 struct options {
-	bool ranges;
+	bool ranges, chain;
 	const char *if_deleted;
 };
 
 struct showing {
 	const struct qf_du *du;
-	const struct qf_image *img;
+	struct qf_image *img;
 	const char *name;
 	const struct options *o;
 	uint64_t cluster_bytes;
@@ -165,6 +169,7 @@ static json_t *json_deleted(const struct showing *s)
 static int show_json(const struct showing *s)
 {
 	json_t *o = json_object(), *meta = json_object();
+	int code = -1, printed;
 	size_t i;
 
 	qf_json_text(o, "filename", s->name);
@@ -183,7 +188,10 @@ static int show_json(const struct showing *s)
 	set_bytes(s, o, "owned-twice", s->du->twice);
 	if (s->o->if_deleted)
 		json_object_set_new(o, "if-deleted", json_deleted(s));
-	return qf_args_print(o);
+	if (s->o->chain && o)
+		code = qf_cmd_duchain_tell(s->img, o);
+	printed = qf_args_print(o);
+	return code >= 0 ? code : printed;
 }
 
 static const char *size(const struct showing *s, uint64_t clusters)
@@ -278,6 +286,7 @@ static void print_deleted(const struct showing *s)
 static int show_human(const struct showing *s)
 {
 	char bytes[32];
+	int code = -1;
 
 	printf("%s: %" PRIu64 " clusters of %s\n\n", s->name, s->du->clusters,
 	       qf_text_bytes(s->cluster_bytes, bytes, sizeof(bytes)));
@@ -285,7 +294,9 @@ static int show_human(const struct showing *s)
 	print_totals(s);
 	if (s->o->if_deleted)
 		print_deleted(s);
-	return qf_args_flush();
+	if (s->o->chain)
+		code = qf_cmd_duchain_tell(s->img, NULL);
+	return code >= 0 ? code : qf_args_flush();
 }
 
 static int show(struct qf_image *img, const struct qf_args *a,
@@ -331,6 +342,7 @@ int qf_cmd_du(int argc, char **argv)
 	const struct qf_args_option options[] = {
 		{ "if-deleted", 0, QF_ARGS_TEXT, &o.if_deleted },
 		{ "ranges", 0, QF_ARGS_FLAG, &o.ranges },
+		{ "backing-chain", 0, QF_ARGS_FLAG, &o.chain },
 		{ 0 }
 	};
 	struct qf_args a = { .command = "du", .help = help, .option = options };
