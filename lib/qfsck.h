@@ -71,6 +71,15 @@ int qfsck_open(const char *name, unsigned int flags, struct qfsck_image **img,
 	       struct qfsck_error *why);
 void qfsck_close(struct qfsck_image *img);
 
+/*
+ * Gives the passphrase of an encrypted image, the LEN bytes at KEY, for the
+ * states that are opened from now on; without it, to read their data is
+ * QFSCK_UNSUPPORTED. The passphrase is not kept. QFSCK_USAGE: it is wrong, or
+ * nothing is encrypted.
+ */
+int qfsck_unlock(struct qfsck_image *img, const void *key, size_t len,
+		 struct qfsck_error *why);
+
 struct qfsck_info {
 	uint32_t version; /* of the format: 2 or 3 */
 	uint32_t snapshots;

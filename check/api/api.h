@@ -14,7 +14,8 @@
 struct qfsck_image {
 	struct qf_image *img;
 	struct qf_chain chain;
-	struct qf_loss loss; /* of the files that were judged */
+	struct qf_loss loss;	  /* of the files that were judged */
+	struct qf_disk *unlocked; /* has the keys; NULL: none were given */
 };
 
 /* WHY in the library's words; returns the code. */

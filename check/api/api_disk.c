@@ -54,6 +54,8 @@ QF_PUBLIC int qfsck_state_open(struct qfsck_image *q, const char *snapshot,
 		err = holder_of(q->img, snapshot, &holder, &why);
 	if (!err)
 		err = qf_disk_open(&q->chain, holder, &s->disk, &why);
+	if (!err && q->unlocked)
+		err = qf_disk_unlock_as(s->disk, q->unlocked, &why);
 	if (!err && !(flags & QFSCK_PLAIN))
 		err = qf_loss_tell(&q->loss, &q->chain, holder, s->disk, &why);
 	if (err) {

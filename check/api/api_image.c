@@ -80,10 +80,30 @@ QF_PUBLIC void qfsck_close(struct qfsck_image *q)
 	if (!q)
 		return;
 	qf_loss_free(&q->loss);
+	qf_disk_close(q->unlocked);
 	qf_chain_close(&q->chain);
 	if (q->img)
 		qf_image_close(q->img);
 	free(q);
+}
+
+QF_PUBLIC int qfsck_unlock(struct qfsck_image *q, const void *key, size_t len,
+			   struct qfsck_error *error)
+{
+	struct qf_disk *disk = NULL;
+	struct qf_why why = { 0 };
+	enum qf_err err =
+		qf_disk_open(&q->chain, QF_HOLDER_ACTIVE, &disk, &why);
+
+	if (!err)
+		err = qf_disk_unlock(disk, key, len, &why);
+	if (err) {
+		qf_disk_close(disk);
+	} else {
+		qf_disk_close(q->unlocked);
+		q->unlocked = disk;
+	}
+	return qf_api_fail(&why, err, error);
 }
 
 QF_PUBLIC int qfsck_info(const struct qfsck_image *q, struct qfsck_info *info,

@@ -35,6 +35,7 @@ static const struct {
 	{ "if-deleted", "any" },
 	{ "in-use-bitmaps", "keep remove" },
 	{ "jobs", "any" },
+	{ "key-file", "file" },
 	{ "map", "file" },
 	{ "max-length", "any" },
 	{ "max-memory", "any" },

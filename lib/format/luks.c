@@ -66,6 +66,7 @@ static void take_slot(const struct wire_slot *w, uint32_t key_bytes,
 	s->state = qf_be_get32(w->active);
 	s->active = s->state == SLOT_ACTIVE;
 	s->iterations = qf_be_get32(w->iterations);
+	memcpy(s->salt, w->salt, sizeof(s->salt));
 	s->key_off = (uint64_t)qf_be_get32(w->key_sector) * SECTOR;
 	s->stripes = qf_be_get32(w->stripes);
 	/* two 32-bit numbers: this cannot overflow */
@@ -109,6 +110,9 @@ enum qf_err qf_luks_parse(const void *buf, struct qf_luks *l,
 	snprintf(l->hash, sizeof(l->hash), "%.32s", w.hash);
 	snprintf(l->uuid, sizeof(l->uuid), "%.40s", w.uuid);
 	take_mode(w.mode, l);
+	l->key_bytes = qf_be_get32(w.key_bytes);
+	memcpy(l->digest, w.digest, sizeof(l->digest));
+	memcpy(l->salt, w.salt, sizeof(l->salt));
 	l->key_bits = (qf_be_get32(w.key_bytes) & 0xffffff) * 8;
 	if (!strcmp(l->mode, "xts"))
 		l->key_bits /= 2;

@@ -11,6 +11,7 @@
 
 #define QF_LUKS_SLOTS 8u
 #define QF_LUKS_BYTES 592u
+#define QF_LUKS_SALT 32u
 
 /* Facts about a key slot that QEMU does not accept. */
 enum qf_luks_slot_odd {
@@ -27,6 +28,7 @@ struct qf_luks_slot {
 	bool active;
 	uint32_t state; /* as it is written */
 	uint32_t iterations;
+	uint8_t salt[QF_LUKS_SALT];
 	uint64_t key_off; /* from the header's start */
 	uint32_t stripes;
 	uint64_t key_bytes; /* of key material at key_off */
@@ -50,7 +52,10 @@ struct qf_luks {
 	char iv_hash[33]; /* "sha256" of "essiv:sha256"; else empty */
 	char hash[33];
 	char uuid[41];
-	uint32_t key_bits; /* of the cipher; XTS needs two such keys */
+	uint32_t key_bits;  /* of the cipher; XTS needs two such keys */
+	uint32_t key_bytes; /* of all keys, as it is written */
+	uint8_t digest[20]; /* of the master key */
+	uint8_t salt[QF_LUKS_SALT];
 	uint32_t iterations;
 	uint64_t payload_off; /* from the header's start */
 	unsigned int odd;     /* enum qf_luks_odd */

@@ -70,6 +70,82 @@ uint32_t qf_disk_layers(const struct qf_disk *g)
 	return g->n;
 }
 
+static bool is_encrypted(const struct qf_layer *l)
+{
+	return l->node->img && l->node->img->hdr.crypt_method;
+}
+
+enum qf_err qf_disk_unlock(struct qf_disk *g, const void *pass, size_t n,
+			   struct qf_why *why)
+{
+	const struct qf_image *img;
+	enum qf_err err = QF_ERR_USAGE;
+	struct qf_why what = { 0 };
+	uint32_t i;
+
+	qf_err_set(why, err, 0, QF_NOWHERE,
+		   "is not encrypted: no key is "
+		   "needed");
+	for (i = 0; i < g->n; i++) {
+		if (!is_encrypted(&g->layer[i]) || g->layer[i].key)
+			continue;
+		img = g->layer[i].node->img;
+		err = qf_diskkey_open(img->io, img->hdr.crypt_method, &img->ext,
+				      pass, n, &g->layer[i].key, &what);
+		if (!err)
+			continue;
+		if (why)
+			*why = what;
+		if (i)
+			qf_err_set(why, err, what.sys, what.off, "%.200s: %s",
+				   g->layer[i].node->path, what.text);
+		return err;
+	}
+	return err;
+}
+
+enum qf_err qf_disk_unlock_by(struct qf_disk *g, const char *name,
+			      struct qf_why *why)
+{
+	enum qf_err err;
+	char *pass;
+	size_t n;
+
+	if (!name)
+		return QF_OK;
+	err = qf_diskkey_read_file(name, &pass, &n, why);
+	if (err)
+		return err;
+	err = qf_disk_unlock(g, pass, n, why);
+	qf_diskkey_forget(pass, n);
+	return err;
+}
+
+enum qf_err qf_disk_unlock_as(struct qf_disk *g, const struct qf_disk *from,
+			      struct qf_why *why)
+{
+	uint32_t i;
+
+	for (i = 0; i < g->n && i < from->n; i++) {
+		if (!from->layer[i].key || g->layer[i].key)
+			continue;
+		g->layer[i].key = qf_diskkey_copy(from->layer[i].key);
+		if (!g->layer[i].key)
+			return no_memory(why);
+	}
+	return QF_OK;
+}
+
+bool qf_disk_locked(const struct qf_disk *g)
+{
+	uint32_t i;
+
+	for (i = 0; i < g->n; i++)
+		if (is_encrypted(&g->layer[i]) && !g->layer[i].key)
+			return true;
+	return false;
+}
+
 void qf_disk_lose(struct qf_disk *g, uint32_t depth, struct qf_ranges *r)
 {
 	if (depth < g->n) {
@@ -266,10 +342,23 @@ static enum qf_err doubt(const struct reading *r,
 	return QF_ERR_STOPPED;
 }
 
+/* Reads BYTES at OFF, and decrypts them where that is needed: whole sectors,
+ * then. */
+static enum qf_err fetch(const struct qf_layer *l, unsigned char *buf,
+			 uint64_t bytes, uint64_t off, uint64_t guest)
+{
+	enum qf_err err = qf_io_read_pad(l->node->data, buf, bytes, off, NULL);
+
+	if (!err && l->key &&
+	    !qf_diskkey_decrypt(l->key, buf, bytes, off, guest))
+		err = QF_ERR_IO;
+	return err;
+}
+
 /* After a failed read: sector by sector, zeros for what fails. */
-static enum qf_err read_sectors(const struct reading *r, struct qf_io *io,
-				unsigned char *buf, uint64_t bytes,
-				uint64_t off, uint64_t guest)
+static enum qf_err read_sectors(const struct reading *r,
+				const struct qf_layer *l, unsigned char *buf,
+				uint64_t bytes, uint64_t off, uint64_t guest)
 {
 	enum qf_err err = QF_OK;
 	uint64_t at, n;
@@ -279,7 +368,7 @@ static enum qf_err read_sectors(const struct reading *r, struct qf_io *io,
 		n = 512 - ((off + at) & 511);
 		if (n > bytes - at)
 			n = bytes - at;
-		if (!qf_io_read_pad(io, buf + at, n, off + at, NULL))
+		if (!fetch(l, buf + at, n, off + at, guest + at))
 			continue;
 		memset(buf + at, 0, n);
 		err = lose(r, guest + at, n, "the data cannot be read");
@@ -290,15 +379,58 @@ static enum qf_err read_sectors(const struct reading *r, struct qf_io *io,
 static enum qf_err read_data(const struct reading *r,
 			     const struct qf_disk_extent *e, unsigned char *buf)
 {
-	struct qf_io *io = r->g->layer[e->depth].node->data;
+	const struct qf_layer *l = &r->g->layer[e->depth];
 
-	if (!io) {
+	if (!l->node->data) {
 		memset(buf, 0, e->bytes);
 		return lose(r, e->start, e->bytes, "the data file is missing");
 	}
-	if (!qf_io_read_pad(io, buf, e->bytes, e->host_off, NULL))
+	if (!fetch(l, buf, e->bytes, e->host_off, e->start))
 		return QF_OK;
-	return read_sectors(r, io, buf, e->bytes, e->host_off, e->start);
+	return read_sectors(r, l, buf, e->bytes, e->host_off, e->start);
+}
+
+/* What is lost of whole sectors, cut to what was asked for. */
+struct clip {
+	const struct reading *r;
+	uint64_t start, end;
+};
+
+static bool clip_lost(void *ctx, uint64_t start, uint64_t bytes,
+		      const char *reason)
+{
+	const struct clip *c = ctx;
+	uint64_t end = start + bytes < c->end ? start + bytes : c->end;
+
+	if (start < c->start)
+		start = c->start;
+	return start >= end || !lose(c->r, start, end - start, reason);
+}
+
+/* Encrypted data are decrypted by whole sectors. */
+static enum qf_err read_encrypted(const struct reading *r,
+				  const struct qf_disk_extent *e,
+				  unsigned char *buf, struct qf_why *why)
+{
+	uint64_t head = e->host_off & 511;
+	struct clip clip = { r, e->start, e->start + e->bytes };
+	struct reading whole = { r->g, clip_lost, &clip, r->told };
+	struct qf_disk_extent s = *e;
+	unsigned char *sectors;
+	enum qf_err err;
+
+	if (!head && !(e->bytes & 511))
+		return read_data(r, e, buf);
+	s.start -= head;
+	s.host_off -= head;
+	s.bytes = qf_mem_round_up(e->bytes + head, 512);
+	sectors = qf_mem_zalloc(1, s.bytes);
+	if (!sectors)
+		return no_memory(why);
+	err = read_data(&whole, &s, sectors);
+	memcpy(buf, sectors + head, e->bytes);
+	free(sectors);
+	return err;
 }
 
 static enum qf_err read_packed(const struct reading *r,
@@ -331,25 +463,20 @@ static enum qf_err read_packed(const struct reading *r,
 	return QF_OK;
 }
 
-static bool is_encrypted(const struct qf_disk *g,
-			 const struct qf_disk_extent *e)
-{
-	const struct qf_image *img = g->layer[e->depth].node->img;
-
-	return e->data && img && img->hdr.crypt_method;
-}
-
 static enum qf_err read_extent(const struct reading *r,
 			       const struct qf_disk_extent *e,
 			       unsigned char *buf, struct qf_why *why)
 {
-	if (is_encrypted(r->g, e))
+	const struct qf_layer *l = &r->g->layer[e->depth];
+
+	if (e->data && is_encrypted(l) && !l->key)
 		return qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "the disk is encrypted, and there is no "
 				  "key here");
 	switch (e->kind) {
 	case QF_DISK_DATA:
-		return read_data(r, e, buf);
+		return l->key ? read_encrypted(r, e, buf, why)
+			      : read_data(r, e, buf);
 	case QF_DISK_COMPRESSED:
 		return read_packed(r, e, buf, why);
 	case QF_DISK_BAD:

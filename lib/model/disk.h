@@ -66,6 +66,27 @@ uint64_t qf_disk_bytes(const struct qf_disk *g);
 uint32_t qf_disk_layers(const struct qf_disk *g);
 
 /*
+ * Gives the key to the files of the chain that are encrypted: the N bytes at
+ * PASS are the passphrase of each. Errors: as qf_diskkey_open, with the file's
+ * name if it is not the first one; QF_ERR_USAGE if none is encrypted.
+ */
+enum qf_err qf_disk_unlock(struct qf_disk *g, const void *pass, size_t n,
+			   struct qf_why *why);
+
+/* The same with the key file NAME ("-": standard input); NULL: none is given.
+ * Errors: as qf_disk_unlock and qf_diskkey_read_file. */
+enum qf_err qf_disk_unlock_by(struct qf_disk *g, const char *name,
+			      struct qf_why *why);
+
+/* Gives G the keys that FROM, a disk of the same chain, has. Errors:
+ * QF_ERR_NOMEM. */
+enum qf_err qf_disk_unlock_as(struct qf_disk *g, const struct qf_disk *from,
+			      struct qf_why *why);
+
+/* True if a file of the chain is encrypted, and there is no key for it. */
+bool qf_disk_locked(const struct qf_disk *g);
+
+/*
  * What the image at DEPTH has lost, as a judge says who looks at the whole
  * file: the reader alone takes an erased table for an empty one. From now on
  * these ranges of that image are lost. Takes R over, and leaves it empty.

@@ -84,6 +84,7 @@ void qf_layer_close(struct qf_layer *l)
 	free(l->plain);
 	qf_codec_free(l->codec);
 	qf_ranges_free(&l->lost);
+	qf_diskkey_free(l->key);
 }
 
 static enum qf_err load_l2(struct qf_layer *l, uint64_t off, struct qf_why *why)

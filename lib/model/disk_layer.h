@@ -4,6 +4,7 @@
 #define QF_DISK_LAYER_H
 
 #include "lib/format/codec.h"
+#include "lib/format/diskkey.h"
 #include "lib/model/disk.h"
 
 struct qf_layer {
@@ -22,7 +23,8 @@ struct qf_layer {
 	unsigned char *packed, *plain;
 	uint64_t plain_entry; /* its L2 entry; 0: none */
 	enum qf_codec_state plain_state;
-	struct qf_ranges lost; /* see qf_disk_lose */
+	struct qf_ranges lost;	/* see qf_disk_lose */
+	struct qf_diskkey *key; /* owned; see qf_disk_unlock */
 };
 
 /* Aligned like no table is, and with every reserved bit. */

@@ -35,6 +35,8 @@ static const char help[] =
 	"      --path=P           only the file P of a file system on the disk: what\n"
 	"                         is told is of the file, and its holes are holes\n"
 	"  -s, --snapshot=S       the disk as snapshot S (id or name) has it\n"
+	"      --key-file=FILE    the passphrase of an encrypted image, all bytes of\n"
+	"                         FILE (-: standard input)\n"
 	"      --hash             also tell the SHA-256 of the bytes written\n"
 	"      --map=FILE         write what was read (+) and what is lost or in\n"
 	"                         doubt (-), in the format of GNU ddrescue, to the\n"
@@ -61,6 +63,7 @@ static const struct option options[] = {
 	{ "snapshot", required_argument, NULL, 's' },
 	{ "path", required_argument, NULL, 'P' },
 	{ "hash", no_argument, NULL, 'H' },
+	{ "key-file", required_argument, NULL, 'K' },
 	{ "map", required_argument, NULL, 'M' },
 	{ "table", required_argument, NULL, 'T' },
 	{ "at", required_argument, NULL, 'A' },
@@ -74,7 +77,7 @@ static const struct option options[] = {
 };
 
 struct args {
-	const char *snapshot, *map, *path, *image, *out;
+	const char *snapshot, *map, *path, *image, *out, *key_file;
 	const char *format;  /* the user's word on it, or NULL */
 	const char *orphans; /* the folder, or NULL */
 	uint64_t table, at;  /* see --table */
@@ -175,20 +178,16 @@ static enum qf_err create_out(struct job *j, struct qf_why *why)
 }
 
 /* Encrypted data would be found late, with the file half written. */
-static enum qf_err refuse_encrypted(const struct job *j, struct qf_why *why)
+static enum qf_err unlock(struct job *j, struct qf_why *why)
 {
-	uint32_t i;
+	enum qf_err err = qf_disk_unlock_by(j->x.guest, j->a->key_file, why);
 
-	for (i = 0; i < j->chain.n; i++) {
-		if (!j->chain.node[i].img ||
-		    !j->chain.node[i].img->hdr.crypt_method)
-			continue;
-		qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
-			   "the disk is encrypted, and there is no key here");
-		qf_err_next(why, "qemu-img convert can be given the key");
-		return QF_ERR_UNSUPPORTED;
-	}
-	return QF_OK;
+	if (err || !qf_disk_locked(j->x.guest))
+		return err;
+	qf_err_set(why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
+		   "the disk is encrypted, and there is no key here");
+	qf_err_next(why, "give its passphrase: --key-file=FILE");
+	return QF_ERR_UNSUPPORTED;
 }
 
 /* Names the map before hours of reading: it must not be there yet. */
@@ -237,9 +236,9 @@ static enum qf_err prepare(struct job *j, struct qf_why *why)
 	if (!err)
 		err = qf_chain_open(j->img, true, &j->chain, why);
 	if (!err)
-		err = refuse_encrypted(j, why);
-	if (!err)
 		err = qf_disk_open(&j->chain, holder, &j->x.guest, why);
+	if (!err)
+		err = unlock(j, why);
 	if (!err)
 		err = name_map(j, why);
 	if (!err)
@@ -434,6 +433,9 @@ static int take(struct args *a, int opt)
 	case 'H':
 		a->hash = true;
 		return -1;
+	case 'K':
+		a->key_file = optarg;
+		return -1;
 	case 'M':
 		a->map = optarg;
 		return -1;
@@ -483,10 +485,10 @@ static int parse(struct args *a, int argc, char **argv)
 	if (a->has_table != a->has_at || (a->has_table && a->snapshot))
 		return wrong_use("--table and --at go together, and show the "
 				 "active disk");
-	if (a->orphans &&
-	    (a->snapshot || a->map || a->hash || a->has_table || a->path))
+	if (a->orphans && (a->snapshot || a->map || a->hash || a->has_table ||
+			   a->path || a->key_file))
 		return wrong_use("--orphans goes with none of -s, --map, "
-				 "--hash, --table and --path");
+				 "--hash, --key-file, --table and --path");
 	if (argc - optind != 2 - (a->orphans != NULL))
 		return wrong_use(a->orphans ? "one image is needed"
 					    : "an image and a new file are "

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "repair/salvage/extract.h"
 #include "check/check.h"
-#include "lib/base/dynload.h"
+#include "lib/base/evp.h"
 #include "lib/base/mem.h"
 #include "repair/write/sink.h"
 
 #include <inttypes.h>
-#include <openssl/evp.h>
-#include <openssl/opensslv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,34 +14,6 @@
 /* Zeros of this many bytes, on a multiple of it, become a hole. */
 #define BLOCK_BYTES 4096u
 #define DIGEST_BYTES 32u
-
-#ifdef OPENSSL_SHLIB_VERSION
-#define STRING(x) #x
-#define NUMBER(x) STRING(x)
-#define SONAME "libcrypto.so." NUMBER(OPENSSL_SHLIB_VERSION)
-#else
-#define SONAME "libcrypto.so." SHLIB_VERSION_NUMBER
-#endif
-
-#define FUNCTIONS         \
-	X(MD_CTX_new)     \
-	X(MD_CTX_free)    \
-	X(DigestInit_ex)  \
-	X(DigestUpdate)   \
-	X(DigestFinal_ex) \
-	X(sha256)
-
-static struct {
-#define X(f) __typeof__(EVP_##f) *f;
-	FUNCTIONS
-#undef X
-} evp;
-
-static const char *const names[] = {
-#define X(f) "EVP_" #f,
-	FUNCTIONS
-#undef X
-};
 
 static const unsigned char zeros[PIECE_BYTES];
 
@@ -108,7 +78,7 @@ static void step(const struct qf_extract *x)
 static enum qf_err put(struct qf_extract *x, const void *buf, uint64_t len)
 {
 	if (x->digest &&
-	    evp.DigestUpdate(x->digest, buf ? buf : zeros, len) != 1)
+	    x->evp->DigestUpdate(x->digest, buf ? buf : zeros, len) != 1)
 		return qf_err_set(&x->why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "SHA-256 failed");
 	x->at += len;
@@ -224,18 +194,15 @@ static enum qf_err all(struct qf_extract *x)
 
 static enum qf_err start_hash(struct qf_extract *x)
 {
-	enum qf_err err;
-
 	if (!x->hash)
 		return QF_OK;
-	err = qf_dynload_load(SONAME, names, sizeof(names) / sizeof(names[0]),
-			      &evp, &x->why);
-	if (err)
-		return err;
-	x->digest = evp.MD_CTX_new();
+	x->evp = qf_evp_load(&x->why);
+	if (!x->evp)
+		return x->why.err;
+	x->digest = x->evp->MD_CTX_new();
 	if (!x->digest)
 		return no_memory(&x->why);
-	if (evp.DigestInit_ex(x->digest, evp.sha256(), NULL) != 1)
+	if (x->evp->DigestInit_ex(x->digest, x->evp->sha256(), NULL) != 1)
 		return qf_err_set(&x->why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "there is no SHA-256 here");
 	return QF_OK;
@@ -248,7 +215,8 @@ static enum qf_err end_hash(struct qf_extract *x)
 
 	if (!x->hash)
 		return QF_OK;
-	if (evp.DigestFinal_ex(x->digest, sum, &n) != 1 || n != DIGEST_BYTES)
+	if (x->evp->DigestFinal_ex(x->digest, sum, &n) != 1 ||
+	    n != DIGEST_BYTES)
 		return qf_err_set(&x->why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "SHA-256 failed");
 	for (i = 0; i < n; i++)
@@ -276,7 +244,7 @@ enum qf_err qf_extract_run(struct qf_extract *x, struct qf_why *why)
 void qf_extract_free(struct qf_extract *x)
 {
 	if (x->digest)
-		evp.MD_CTX_free(x->digest);
+		x->evp->MD_CTX_free(x->digest);
 	free(x->buf);
 	free(x->lost);
 	x->digest = NULL;

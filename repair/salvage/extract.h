@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+struct qf_evp;
+
 /* A stretch of the disk that is lost, or could not be read. */
 struct qf_extract_lost {
 	uint64_t start, bytes;
@@ -34,6 +36,7 @@ struct qf_extract {
 	size_t n_lost, room;
 	uint64_t lost_bytes, doubtful_bytes;
 	/* private */
+	const struct qf_evp *evp;
 	void *digest;
 	unsigned char *buf;
 	uint64_t at; /* bytes put out */

@@ -7,6 +7,7 @@
  * Nothing is written. What can be read is served; what the image has lost, or
  * cannot be read, is an I/O error and not zeros.
  */
+#include "lib/format/diskkey.h"
 #include "lib/qfsck.h"
 
 #define NBDKIT_API_VERSION 2
@@ -21,7 +22,8 @@
 /* Each client has its own state, read by one request at a time. */
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS
 
-static char *file, *snapshot;
+static char *file, *snapshot, *key;
+static size_t key_bytes;
 static bool share, zeros;
 static struct qfsck_image *image;
 /* what is opened from an image is opened by one thread at a time */
@@ -32,31 +34,46 @@ static void qfsck_unload(void)
 	qfsck_close(image);
 	free(file);
 	free(snapshot);
+	qf_diskkey_forget(key, key_bytes);
 }
 
-static int take_word(const char *key, const char *value, const char *yes,
+static int take_word(const char *name, const char *value, const char *yes,
 		     const char *no, bool *is)
 {
 	if (strcmp(value, yes) && strcmp(value, no)) {
-		nbdkit_error("%s=%s or %s=%s", key, yes, key, no);
+		nbdkit_error("%s=%s or %s=%s", name, yes, name, no);
 		return -1;
 	}
 	*is = !strcmp(value, yes);
 	return 0;
 }
 
-static int qfsck_config(const char *key, const char *value)
+static int read_key_file(const char *name)
 {
-	char **to = !strcmp(key, "file")       ? &file
-		    : !strcmp(key, "snapshot") ? &snapshot
-					       : NULL;
+	struct qf_why why;
 
-	if (!strcmp(key, "lost"))
-		return take_word(key, value, "zeros", "error", &zeros);
-	if (!strcmp(key, "share"))
-		return take_word(key, value, "true", "false", &share);
+	qf_diskkey_forget(key, key_bytes);
+	key = NULL;
+	if (!qf_diskkey_read_file(name, &key, &key_bytes, &why))
+		return 0;
+	nbdkit_error("%s: %s", name, why.text);
+	return -1;
+}
+
+static int qfsck_config(const char *name, const char *value)
+{
+	char **to = !strcmp(name, "file")	? &file
+		    : !strcmp(name, "snapshot") ? &snapshot
+						: NULL;
+
+	if (!strcmp(name, "lost"))
+		return take_word(name, value, "zeros", "error", &zeros);
+	if (!strcmp(name, "share"))
+		return take_word(name, value, "true", "false", &share);
+	if (!strcmp(name, "key-file"))
+		return read_key_file(value);
 	if (!to) {
-		nbdkit_error("unknown parameter \"%s\"", key);
+		nbdkit_error("unknown parameter \"%s\"", name);
 		return -1;
 	}
 	free(*to);
@@ -84,9 +101,13 @@ static int open_image(struct qfsck_image **out)
 {
 	struct qfsck_error why;
 
-	return qfsck_open(file, share ? QFSCK_SHARE : 0, out, &why)
-		       ? complain(&why)
-		       : 0;
+	if (qfsck_open(file, share ? QFSCK_SHARE : 0, out, &why))
+		return complain(&why);
+	if (!key || !qfsck_unlock(*out, key, key_bytes, &why))
+		return 0;
+	qfsck_close(*out);
+	*out = NULL;
+	return complain(&why);
 }
 
 /* Says what is wrong while there is still a terminal to say it to. */
@@ -199,6 +220,8 @@ static struct nbdkit_plugin plugin = {
 	.config_help = "[file=]IMAGE      the qcow2 image, or an nbd:// URI\n"
 		       "snapshot=NAME     a snapshot's id or name (default: "
 		       "the active disk)\n"
+		       "key-file=FILE     the passphrase of an encrypted "
+		       "image, all bytes of FILE\n"
 		       "lost=zeros        zeros for what is lost (default: "
 		       "an error)\n"
 		       "share=true        no lock: the image may be in use",

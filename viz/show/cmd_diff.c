@@ -2,6 +2,7 @@
 /* qfsck diff. */
 #include "check/check.h"
 #include "cmd.h"
+#include "lib/format/diskkey.h"
 #include "lib/model/open.h"
 #include "lib/base/text.h"
 #include "viz/show/cmd_args.h"
@@ -37,6 +38,8 @@ static const char help[] =
 	"                         bitmap would lack: an error\n"
 	"      --against=BACKUP   with --bitmap: compare with the backup that was\n"
 	"                         made when the bitmap began (qcow2 or raw)\n"
+	"      --key-file=FILE    the passphrase of the encrypted ones among the\n"
+	"                         images, all bytes of FILE (-: standard input)\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
@@ -53,7 +56,9 @@ static const char help[] =
 
 struct options {
 	bool content, files;
-	const char *from, *to, *bitmap, *against;
+	const char *from, *to, *bitmap, *against, *key_file;
+	char *pass; /* owned; what is in the key file */
+	size_t pass_bytes;
 };
 
 struct printing {
@@ -65,6 +70,7 @@ struct printing {
 
 /* All that one side needs. */
 struct side {
+	const struct options *o;
 	struct qf_image *img;
 	struct qf_io *raw; /* instead of img */
 	struct qf_chain chain;
@@ -131,6 +137,9 @@ static enum qf_err open_side(struct side *s, const char *name,
 		err = qf_map_holder(s->img, state, &holder, why);
 	if (!err)
 		err = qf_disk_open(&s->chain, holder, &s->guest, why);
+	if (!err && s->o->pass && qf_disk_locked(s->guest))
+		err = qf_disk_unlock(s->guest, s->o->pass, s->o->pass_bytes,
+				     why);
 	if (err)
 		return err;
 	qf_progress_start(name, false);
@@ -219,7 +228,7 @@ static int finish(const struct qf_diff *d, const struct printing *p,
 static int diff(const struct qf_args *a, const struct options *o)
 {
 	const char *old = a->arg[0], *new = a->arg[a->n - 1], *name = old;
-	struct side from = { 0 }, to = { 0 };
+	struct side from = { .o = o }, to = { .o = o };
 	struct printing p = { .json = a->json };
 	struct qf_difffiles files = { .json = a->json };
 	struct qf_diff d = { .content = o->content, .range = print, .ctx = &p };
@@ -320,7 +329,7 @@ static int bitmap(const struct qf_args *a, const struct options *o)
 {
 	const char *image = a->arg[0], *name = image;
 	const char *old = o->against ? o->against : image;
-	struct side from = { 0 }, to = { 0 };
+	struct side from = { .o = o }, to = { .o = o };
 	struct printing p = { .json = a->json };
 	struct qf_why why = { 0 };
 	struct qf_missed m = { .range = print_range, .ctx = &p, .why = &why };
@@ -383,12 +392,14 @@ int qf_cmd_diff(int argc, char **argv)
 		{ "files", 0, QF_ARGS_FLAG, &o.files },
 		{ "bitmap", 0, QF_ARGS_TEXT, &o.bitmap },
 		{ "against", 0, QF_ARGS_TEXT, &o.against },
+		{ "key-file", 0, QF_ARGS_TEXT, &o.key_file },
 		{ 0 }
 	};
 	struct qf_args a = {
 		.command = "diff", .help = help, .option = options, .more = 1
 	};
 	int code = qf_args_parse(&a, argc, argv);
+	struct qf_why why = { 0 };
 	const char *wrong;
 
 	if (code >= 0)
@@ -396,5 +407,10 @@ int qf_cmd_diff(int argc, char **argv)
 	wrong = contradiction(&a, &o);
 	if (wrong)
 		return qf_args_wrong("diff", wrong, NULL);
-	return o.bitmap ? bitmap(&a, &o) : diff(&a, &o);
+	if (o.key_file &&
+	    qf_diskkey_read_file(o.key_file, &o.pass, &o.pass_bytes, &why))
+		return qf_args_failed(o.key_file, &why);
+	code = o.bitmap ? bitmap(&a, &o) : diff(&a, &o);
+	qf_diskkey_forget(o.pass, o.pass_bytes);
+	return code;
 }

@@ -29,6 +29,8 @@ static const char help[] =
 	"      --ranges           also which ranges of the disk are in use, free\n"
 	"                         or not known\n"
 	"  -s, --snapshot=S       the disk as snapshot S (id or name) has it\n"
+	"      --key-file=FILE    the passphrase of an encrypted image, all bytes of\n"
+	"                         FILE (-: standard input)\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
@@ -39,7 +41,7 @@ static const char help[] =
 	"qcow2 image.\n";
 
 struct options {
-	const char *snapshot, *files, *path;
+	const char *snapshot, *files, *path, *key_file;
 	bool ranges;
 };
 
@@ -291,6 +293,8 @@ static int guest(struct qf_image *img, const struct qf_args *a,
 	if (!err)
 		err = qf_disk_open(&chain, holder, &disk, &why);
 	if (!err)
+		err = qf_disk_unlock_by(disk, o->key_file, &why);
+	if (!err)
 		err = qf_guest_open(disk, false, &g, &why);
 	if (err)
 		code = qf_args_failed(a->arg[0], &why);
@@ -314,6 +318,7 @@ int qf_cmd_guest(int argc, char **argv)
 		{ "ranges", 0, QF_ARGS_FLAG, &o.ranges },
 		{ "files", 0, QF_ARGS_TEXT, &o.files },
 		{ "path", 0, QF_ARGS_TEXT, &o.path },
+		{ "key-file", 0, QF_ARGS_TEXT, &o.key_file },
 		{ 0 }
 	};
 	struct qf_args a = { .command = "guest",
