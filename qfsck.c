@@ -53,6 +53,10 @@ static void usage(FILE *out)
 	for (i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  qfsck %-9s%-28s %s\n", commands[i].name,
 			commands[i].synopsis, commands[i].help);
+	fprintf(out,
+		"\n  --log=FILE before a command: append a line of JSON to FILE "
+		"that tells\n  version, arguments, exit code, and the SHA-256 of "
+		"the files named, before\n  and after\n");
 	fprintf(out, "\n\"qfsck COMMAND --help\" tells the options. "
 		     "The manual: man qfsck.\n");
 }
@@ -75,7 +79,8 @@ static int version(void)
 	return finish(0);
 }
 
-int main(int argc, char **argv)
+/* The arguments of one run, without --log. */
+static int run(int argc, char **argv)
 {
 	const char *slash = argc ? strrchr(argv[0], '/') : NULL;
 	size_t i;
@@ -104,4 +109,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "qfsck: there is no command \"%s\"\n", argv[1]);
 	usage(stderr);
 	return QF_EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 &&
+	    (!strcmp(argv[1], "--log") || !strncmp(argv[1], "--log=", 6)))
+		return qf_cmd_log(argc, argv, QFSCK_VERSION, QFSCK_COMMIT, run);
+	return run(argc, argv);
 }

@@ -13,4 +13,11 @@ int qf_cmd_check_or_repair(int argc, char **argv);
 int qf_cmd_fsck(int argc, char **argv);
 int qf_cmd_extract(int argc, char **argv);
 
+/*
+ * ARGV[1] is --log, with its file: RUN, with the arguments behind, and a line
+ * of JSON about it. Returns the exit code.
+ */
+int qf_cmd_log(int argc, char **argv, const char *version, const char *commit,
+	       int (*run)(int argc, char **argv));
+
 #endif

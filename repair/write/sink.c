@@ -135,6 +135,44 @@ void qf_sink_close(struct qf_sink *s, bool remove)
 	s->fd = -1;
 }
 
+/* True if the file FD is empty or begins as a line of JSON does. */
+static bool is_log(int fd)
+{
+	struct stat st;
+	char c = '{';
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	       (!st.st_size || (pread(fd, &c, 1, 0) == 1 && c == '{'));
+}
+
+enum qf_err qf_sink_append(const char *name, const void *buf, uint64_t len,
+			   struct qf_why *why)
+{
+	int fd = open(name,
+		      O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC,
+		      0644);
+	int err = 0;
+
+	if (fd < 0)
+		return qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
+				  "the log cannot be written");
+	if (!is_log(fd)) {
+		close(fd);
+		return qf_err_set(why, QF_ERR_IO, 0, QF_NOWHERE,
+				  "is no log: it is not empty, and does not "
+				  "begin as a line of JSON does");
+	}
+	/* one write, so that runs beside each other keep their lines whole */
+	if (len && write(fd, buf, len) != (ssize_t)len)
+		err = errno ? errno : ENOSPC;
+	if (!err && len && fsync(fd) < 0)
+		err = errno;
+	close(fd);
+	return err ? qf_err_set(why, QF_ERR_IO, err, QF_NOWHERE,
+				"the log cannot be written")
+		   : QF_OK;
+}
+
 void qf_sink_remove(const char *name)
 {
 	unlink(name);

@@ -39,6 +39,14 @@ enum qf_err qf_sink_sync(struct qf_sink *s, struct qf_why *why);
 /* Closes; REMOVE: the file is taken away again. */
 void qf_sink_close(struct qf_sink *s, bool remove);
 
+/*
+ * Appends the line of LEN bytes at BUF to the log NAME, which is made if it is
+ * not there, and makes it durable. With LEN 0, only sees that this can be
+ * done, and that the file is a log: empty, or lines of JSON. Errors: QF_ERR_IO.
+ */
+enum qf_err qf_sink_append(const char *name, const void *buf, uint64_t len,
+			   struct qf_why *why);
+
 /* Takes away an undo file that recorded nothing. */
 void qf_sink_remove(const char *name);
 
