@@ -203,7 +203,7 @@ DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libmagic-dev \
 	libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
 	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
 	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
-	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin
+	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin libvirt0
 
 # --- tests ---
 
@@ -361,6 +361,7 @@ bashdir = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
+exampledir = $(DESTDIR)$(PREFIX)/share/doc/qfsck/examples
 
 # The program and its pages; the library, its header and its pkg-config file.
 SO_FILE := libqfsck.so.$(SOVERSION)
@@ -389,6 +390,8 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	sed 's|@BINDIR@|$(PREFIX)/bin|' share/systemd/qfsck@.service.in \
 		>"$(unitdir)/qfsck@.service"
 	chmod 644 "$(unitdir)/qfsck@.service"
+	install -d "$(exampledir)"
+	install -m 755 share/libvirt/qemu "$(exampledir)/libvirt-hook"
 	if test -f $(PLUGIN); then \
 		install -d "$(plugindir)" && \
 		install -m 644 $(PLUGIN) "$(plugindir)/$(notdir $(PLUGIN))"; \
@@ -403,7 +406,7 @@ uninstall: ## remove what install put there
 		"$(bashdir)/qfsck" "$(bashdir)/fsck.qcow2" "$(zshdir)/_qfsck" \
 		"$(fishdir)/qfsck.fish" "$(fishdir)/fsck.qcow2.fish" \
 		"$(unitdir)/qfsck@.service" "$(unitdir)/qfsck@.timer" \
-		"$(unitdir)/qfsck-fail@.service"
+		"$(unitdir)/qfsck-fail@.service" "$(exampledir)/libvirt-hook"
 
 # `make clean O=.` must not take the tree along.
 ifneq ($(filter $(CURDIR) $(CURDIR)/..,$(abspath $(O))),)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* qfsck check. */
 #include "check/check.h"
+#include "check/host/cmd_domains.h"
 #include "check/report/cmd_layers.h"
 #include "check/report/hits.h"
 #include "check/report/report.h"
@@ -22,7 +23,9 @@ struct args {
 	char **name; /* owned list of borrowed or owned strings */
 	size_t n;
 	size_t resolved; /* names from the first on that are owned */
-	char *files0;	 /* what the names of --files0-from point into */
+	struct qf_domains domains;
+	bool by_domain; /* they name the images, if only none */
+	char *files0;	/* what the names of --files0-from point into */
 };
 
 enum {
@@ -35,6 +38,9 @@ enum {
 	OPT_NO_GUEST,
 	OPT_CHAIN,
 	OPT_FILES0,
+	OPT_DOMAIN,
+	OPT_DOMAINS,
+	OPT_DOMAIN_XML,
 	OPT_IMAGE_OPTS,
 	OPT_OBJECT,
 	OPT_HELP
@@ -58,6 +64,9 @@ static const struct option options[] = {
 	{ "jobs", required_argument, NULL, OPT_JOBS },
 	{ "max-memory", required_argument, NULL, OPT_MEMORY },
 	{ "files0-from", required_argument, NULL, OPT_FILES0 },
+	{ "domain", required_argument, NULL, OPT_DOMAIN },
+	{ "domain-xml", required_argument, NULL, OPT_DOMAIN_XML },
+	{ "all-domains", no_argument, NULL, OPT_DOMAINS },
 	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
 	{ "object", required_argument, NULL, OPT_OBJECT },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -85,6 +94,10 @@ static const char help[] =
 	"      --max-memory=SIZE  count in windows that take about SIZE (16M, 1G)\n"
 	"      --files0-from=F    take the images' names, ended by NUL, from F\n"
 	"                         (- is standard input)\n"
+	"      --domain=NAME      the qcow2 images of this domain of libvirt's\n"
+	"      --all-domains      the qcow2 images of all domains\n"
+	"      --domain-xml=FILE  those of the domain that FILE describes (- is\n"
+	"                         standard input: a hook of libvirt's has it there)\n"
 	"  -q, --quiet            print nothing about a clean image\n"
 	"  -p, --progress         show progress on standard error\n"
 	"      --image-opts       IMAGE is a list driver=qcow2,file.filename=X\n"
@@ -131,6 +144,18 @@ static bool parse_size(const char *s, uint64_t *out)
 	return !*end && v >= 1u << 20;
 }
 
+static bool add_name(void *ctx, char *name)
+{
+	struct args *a = ctx;
+	char **names = realloc(a->name, (a->n + 1) * sizeof(char *));
+
+	if (!names)
+		return false;
+	a->name = names;
+	a->name[a->n++] = name;
+	return true;
+}
+
 /* Reads NUL-ended names from F and adds them. */
 static bool read_names(struct args *a, const char *file)
 {
@@ -162,15 +187,8 @@ static bool read_names(struct args *a, const char *file)
 	for (i = 0; i <= used; i++) {
 		if (buf[i] && i < used)
 			continue;
-		if (i > start) {
-			char **names =
-				realloc(a->name, (a->n + 1) * sizeof(char *));
-
-			if (!names)
-				return false;
-			a->name = names;
-			a->name[a->n++] = buf + start;
-		}
+		if (i > start && !add_name(a, buf + start))
+			return false;
 		start = i + 1;
 	}
 	return true;
@@ -209,6 +227,13 @@ static int wrong_use(const char *text, const char *arg)
 	fprintf(stderr, "qfsck check: %s%s%s; see qfsck check --help\n", text,
 		arg ? ": " : "", arg ? arg : "");
 	return QF_EXIT_FAILED;
+}
+
+static enum qf_cmd_domains_by by_what(int opt)
+{
+	return opt == OPT_DOMAIN    ? QF_CMD_DOMAINS_NAME
+	       : opt == OPT_DOMAINS ? QF_CMD_DOMAINS_ALL
+				    : QF_CMD_DOMAINS_XML;
 }
 
 /* Takes one option. Returns -1 to go on, else the exit code. */
@@ -262,6 +287,12 @@ static int take_option(struct args *a, int opt)
 			       : wrong_use("not a size", optarg);
 	case OPT_FILES0:
 		return read_names(a, optarg) ? -1 : QF_EXIT_FAILED;
+	case OPT_DOMAIN:
+	case OPT_DOMAINS:
+	case OPT_DOMAIN_XML:
+		a->by_domain = true;
+		return qf_cmd_domains_add(&a->domains, by_what(opt), optarg,
+					  add_name, a);
 	case OPT_IMAGE_OPTS:
 		a->image_opts = true;
 		return -1;
@@ -285,14 +316,11 @@ static int parse(struct args *a, int argc, char **argv)
 		if (code >= 0)
 			return code;
 	}
-	for (; optind < argc; optind++) {
-		char **names = realloc(a->name, (a->n + 1) * sizeof(char *));
-
-		if (!names)
+	for (; optind < argc; optind++)
+		if (!add_name(a, argv[optind]))
 			return QF_EXIT_FAILED;
-		a->name = names;
-		a->name[a->n++] = argv[optind];
-	}
+	if (!a->n && a->by_domain)
+		return QF_EXIT_CLEAN;
 	if (!a->n)
 		return wrong_use("no image given", NULL);
 	return -1;
@@ -560,5 +588,6 @@ int qf_cmd_check(int argc, char **argv)
 		free(a.name[--a.resolved]);
 	free(a.name);
 	free(a.files0);
+	qf_domains_free(&a.domains);
 	return code;
 }

@@ -25,6 +25,8 @@ static const struct {
 	{ "cluster", "any" },
 	{ "color", "auto 256 16 mono" },
 	{ "colour", "auto 256 16 mono" },
+	{ "domain", "any" },
+	{ "domain-xml", "file" },
 	{ "export", "file" },
 	{ "files", "any" },
 	{ "files0-from", "file" },
