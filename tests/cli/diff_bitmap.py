@@ -4,12 +4,14 @@ it would lack."""
 
 import os
 import random
+import shutil
 import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
+from daemon import Daemon                                   # noqa: E402
 from staged import Writer, killed_bitmap_writer             # noqa: E402
 from tap import Tap                                         # noqa: E402
 from show import WORK, qfsck                                # noqa: E402
@@ -197,6 +199,47 @@ def missing():
                    "data that a bitmap misses: " + what, notes + [str(n)])
 
 
+def live():
+    """A daemon makes the bitmap and writes; QEMU's own incremental backup by
+    it is the disk, and qfsck finds the bitmap true."""
+    path, old = fresh("live"), None
+    make.build(path, "6M", ["write -P 1 0 1M", "write -P 2 3M 64k"])
+    old = raw_of(path)
+    target = path + ".inc"
+    shutil.copy(path, path + ".full")
+    make.create(target, "6M", backing_file=path + ".full",
+                backing_fmt="qcow2")
+    server = Daemon(path)
+    made = server.do("block-dirty-bitmap-add", node="disk", name="b",
+                     persistent=True)
+    tools.must(["qemu-io", "-f", "raw", "-c", "write -P 3 512k 1M", "-c",
+                "write -P 4 5000k 5k", "-c", "write -z 3M 64k",
+                "nbd+unix:///disk?socket=" + server.nbd])
+    server.do("blockdev-add", node_name="to", driver="qcow2", file={
+        "driver": "file", "filename": target})
+    server.do("blockdev-backup", job_id="job", device="disk", target="to",
+              sync="bitmap", bitmap="b", bitmap_mode="never",
+              auto_dismiss=False)
+    end = time.monotonic() + tools.TIMEOUT
+    while time.monotonic() < end:
+        jobs = server.do("query-jobs")
+        if jobs and jobs[0]["status"] == "concluded":
+            break
+        time.sleep(.02)
+    status, _, err = asked("--bitmap=b", "-U", path)
+    server.end()
+    tap.result(made == {} and status == 1 and "bitmap" in err,
+               "beside a daemon the file has no bitmap to rely on",
+               [str((made, status, err))])
+    notes, n = judge(path, old, "--against", path + ".full")
+    if raw_of(target) != raw_of(path) or "error" in jobs[0]:
+        notes.append("QEMU's backup by it is another disk: %s" % jobs)
+    again = asked("--bitmap=b", "--against", target, path)
+    tap.result(not notes and not n and again[:2] == (0, []),
+               "an incremental backup of QEMU's, proven",
+               notes + [str((n, again))])
+
+
 def several():
     path = fresh("several, of them")
     make.build(path, "6M", [("bitmap", "a"), "write -P 1 0 64k",
@@ -296,7 +339,7 @@ def damaged():
                [str((status, err))])
 
 
-for case in (as_qemu, restored, ones, missing, several, backups, refused,
+for case in (as_qemu, restored, ones, live, missing, several, backups, refused,
              damaged):
     case()
 sys.exit(tap.finish())
