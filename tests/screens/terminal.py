@@ -79,13 +79,13 @@ class Terminal:
 
 
 def shown(screen):
-    return " qfsck  1 Map" in screen and "clean" in screen
+    return " qfsck  1 File" in screen and "clean" in screen
 
 
 def back(screen):
     lines = screen.strip().splitlines()
     return bool(lines) and lines[-1].strip() == PROMPT \
-        and "qfsck  1 Map" not in screen
+        and "qfsck  1 File" not in screen
 
 
 class Checks:
@@ -152,7 +152,7 @@ def stop_and_go(c):
     t = c.terminal
     good = c.start()
     t.keys("C-z")
-    stopped = t.wait(lambda s: "Stopped" in s and " 1 Map" not in s)
+    stopped = t.wait(lambda s: "Stopped" in s and " 1 File" not in s)
     stopped_modes = t.modes()
     t.type("fg")
     again = t.wait(shown)

@@ -20,7 +20,6 @@ enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
 	a->locked = !shared;
 	qf_watch_start(&a->watch, img->io);
 	qf_text_safe(name, a->name, sizeof(a->name));
-	a->map.fit = true;
 	a->age = 1;
 	a->hex.buf_off = a->hex.magic_off = QF_NOWHERE;
 	a->model = qf_model_first(img);
@@ -36,8 +35,7 @@ void qf_app_close(struct qf_app *a)
 	qf_job_drop(a->job);
 	qf_model_free(a->model);
 	qf_cells_free(&a->screen);
-	qf_order_free(&a->map.order);
-	free(a->map.cell);
+	qf_grid_free(&a->map.grid);
 	free(a->map.level);
 	free(a->snapshots.row);
 	free(a->findings.row);

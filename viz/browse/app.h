@@ -7,6 +7,7 @@
 #define QF_APP_H
 
 #include "viz/draw/cells.h"
+#include "viz/draw/grid.h"
 #include "viz/views/hex.h"
 #include "viz/browse/list.h"
 #include "viz/draw/model.h"
@@ -22,19 +23,9 @@ enum qf_view_id {
 };
 
 struct qf_map_state {
-	bool fit; /* the whole file in one page, whatever the size */
-	unsigned int zoom;
-	bool hilbert;
-	uint64_t top; /* cell number of the first one shown */
+	struct qf_grid grid;
 	uint32_t bar, bar_top;
-	struct qf_order order;
-	/* what was drawn last */
-	int x, y, w, h;
-	/* kept from one drawing to the next */
-	struct qf_scene_cell *cell;
-	size_t n_cells;
-	uint64_t cell_first;
-	unsigned int cell_zoom, cell_age;
+	/* the bars: kept from one drawing to the next */
 	uint8_t *level;
 	size_t level_width;
 	uint32_t level_first, level_rows;

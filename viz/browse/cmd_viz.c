@@ -112,7 +112,7 @@ static enum qf_err browse(const struct args *a, struct qf_image *img,
 	enum qf_err err = qf_app_open(&app, img, name, a->share, why);
 
 	colours_of(a->colour, &colours);
-	app.map.hilbert = a->hilbert;
+	app.map.grid.hilbert = a->hilbert;
 	app.ascii = a->ascii ||
 		    (!a->script && strcmp(nl_langinfo(CODESET), "UTF-8"));
 	if (!err)

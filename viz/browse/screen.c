@@ -15,7 +15,8 @@ struct look {
 
 static struct look look_of(const struct qf_cell *c)
 {
-	struct qf_paint p = qf_palette_paint((enum qf_tint)c->tint);
+	struct qf_paint p = qf_palette_solid((enum qf_tint)c->tint,
+					     (int)c->under - 1, c->ch);
 	struct look l = { p.fg == QF_PLAIN ? INK : p.fg,
 			  p.bg == QF_PLAIN ? PAPER : p.bg,
 			  p.mono & QF_MONO_BOLD };
@@ -53,8 +54,9 @@ static bool draw_block(const struct qf_cell *cell, int x, int y, struct look l,
 	uint32_t ch = cell->ch;
 	int eighths = 8, top = 0;
 
-	if (ch < 0x2581 || ch > 0x2593)
-		return false;
+	if (ch < 0x2581 || ch > 0x2593 ||
+	    (!cell->under && qf_palette_is_shade((enum qf_tint)cell->tint, ch)))
+		return false; /* the ground is the block */
 	if (ch < 0x2588)
 		top = CELL_H - CELL_H * (int)(ch - 0x2580) / 8;
 	else if (ch > 0x2588 && ch < 0x2590)
@@ -70,6 +72,18 @@ static bool draw_block(const struct qf_cell *cell, int x, int y, struct look l,
 	return true;
 }
 
+/* Drawn as an area, or by its ground. */
+static bool is_block(const struct qf_cell *c)
+{
+	return (c->ch >= 0x2581 && c->ch <= 0x2593) ||
+	       qf_palette_is_shade((enum qf_tint)c->tint, c->ch);
+}
+
+static bool is_blank(const struct qf_cell *c)
+{
+	return c->ch == ' ' || is_block(c);
+}
+
 static void draw_text(const struct qf_cells *c, int x, int y, int n,
 		      struct look l, struct qf_outbuf *out)
 {
@@ -77,9 +91,9 @@ static void draw_text(const struct qf_cells *c, int x, int y, int n,
 	char utf8[5];
 	int i, first = 0, end = n;
 
-	while (end > first && row[x + end - 1].ch == ' ')
+	while (end > first && is_blank(&row[x + end - 1]))
 		end--;
-	while (first < end && row[x + first].ch == ' ')
+	while (first < end && is_blank(&row[x + first]))
 		first++;
 	if (first == end)
 		return;
@@ -94,7 +108,7 @@ static void draw_text(const struct qf_cells *c, int x, int y, int n,
 
 		if (!ch)
 			continue;
-		qf_cells_utf8(ch >= 0x2581 && ch <= 0x2593 ? ' ' : ch, utf8);
+		qf_cells_utf8(is_block(&row[x + i]) ? ' ' : ch, utf8);
 		qf_outbuf_xml(out, utf8);
 	}
 	qf_outbuf_printf(out, "</text>\n");

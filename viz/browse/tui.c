@@ -9,6 +9,7 @@
 #include "viz/browse/frame.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <ncurses.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,11 +24,17 @@
 #define WAIT_JOB_MS 100
 #define WAIT_MS 1000
 
+#define MADE 512 /* pairs of colours for cells */
+
 static struct {
 	struct termios before;
 	bool colours, bright; /* bright: 16 colours or more */
 	bool many;	      /* 256 */
-	char undo[256];	      /* gives the terminal back */
+	int pairs;	      /* made so far */
+	struct {
+		short fg, bg, pair;
+	} made[MADE];
+	char undo[256]; /* gives the terminal back */
 	size_t undo_bytes;
 } t;
 
@@ -118,6 +125,56 @@ static void set_colours(enum qf_tui_colours want)
 		init_pair((short)(i + 1), colour_number(p.fg, p.fg16),
 			  colour_number(p.bg, p.bg16));
 	}
+	t.pairs = QF_TINTS + 1;
+	memset(t.made, 0, sizeof(t.made));
+}
+
+/* The pair of two of 256 colours, which is made when it is first wanted; 0:
+ * the terminal has no more. */
+static short pair_of(short fg, short bg)
+{
+	int i;
+
+	for (i = 0; i < MADE && t.made[i].pair; i++)
+		if (t.made[i].fg == fg && t.made[i].bg == bg)
+			return t.made[i].pair;
+	if (i == MADE || t.pairs >= COLOR_PAIRS || t.pairs >= SHRT_MAX ||
+	    init_pair((short)t.pairs, fg, bg) == ERR)
+		return 0;
+	t.made[i].fg = fg;
+	t.made[i].bg = bg;
+	t.made[i].pair = (short)t.pairs++;
+	return t.made[i].pair;
+}
+
+/* A cell as an area of its kind's colour; false: it has no such look. */
+static bool solid(const struct qf_cell *c, wchar_t *ch, short *pair)
+{
+	struct qf_paint p;
+	short made;
+
+	if (!t.colours || !t.many ||
+	    (!c->under && c->tint >= (int)QF_KIND_LEAKED))
+		return false;
+	p = qf_palette_solid((enum qf_tint)c->tint, (int)c->under - 1, c->ch);
+	made = pair_of(colour_number(p.fg, 0), colour_number(p.bg, 0));
+	if (!made)
+		return false;
+	*pair = made;
+	if (!c->under && qf_palette_is_shade((enum qf_tint)c->tint, c->ch))
+		*ch = L' ';
+	return true;
+}
+
+/* Without colours enough for two in a cell, that of its larger part. */
+static struct qf_cell simple(struct qf_cell c)
+{
+	if (c.under && !(t.colours && t.many)) {
+		c.tint = (uint8_t)(c.under - 1);
+		c.ch = qf_palette_kind((enum qf_kind)c.tint)->glyph;
+		c.under = 0;
+	}
+	return c;
 }
 
 /* The attributes of a cell; *PAIR its colours. */
@@ -156,15 +213,16 @@ static void show(struct qf_app *a)
 	a->redraw = false;
 	for (y = 0; y < c->h; y++)
 		for (x = 0; x < c->w; x++) {
-			const struct qf_cell *p = &c->at[y * c->w + x];
-			wchar_t text[2] = { (wchar_t)p->ch, 0 };
+			struct qf_cell p = simple(c->at[y * c->w + x]);
+			wchar_t text[2] = { (wchar_t)p.ch, 0 };
 			cchar_t out;
 			short pair;
-			attr_t attr = attributes(p, &pair);
+			attr_t attr = attributes(&p, &pair);
 
-			if (!p->ch)
+			if (!p.ch)
 				continue;
-			if (a->ascii && p->ch > 0x7e)
+			solid(&p, text, &pair);
+			if (a->ascii && p.ch > 0x7e)
 				text[0] = L'?';
 			setcchar(&out, text, attr, pair, NULL);
 			mvadd_wch(y, x, &out);

@@ -59,7 +59,16 @@ void qf_cells_set(struct qf_cells *c, int x, int y, enum qf_tint tint,
 		return;
 	p->ch = ch;
 	p->tint = (uint8_t)tint;
+	p->under = 0;
 	p->reverse = 0;
+}
+
+void qf_cells_under(struct qf_cells *c, int x, int y, enum qf_tint under)
+{
+	struct qf_cell *p = cell(c, x, y);
+
+	if (p)
+		p->under = (uint8_t)(under + 1);
 }
 
 uint32_t qf_cells_next(const char **s)
@@ -150,8 +159,10 @@ void qf_cells_tint(struct qf_cells *c, int x, int y, int width,
 
 	for (i = 0; i < width; i++) {
 		p = cell(c, x + i, y);
-		if (p)
+		if (p) {
 			p->tint = (uint8_t)tint;
+			p->under = 0;
+		}
 	}
 }
 

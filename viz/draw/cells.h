@@ -16,8 +16,10 @@
 #define QF_CELLS_MAX 1000 /* columns and rows of the largest screen */
 
 struct qf_cell {
-	uint32_t ch;  /* Unicode; 0: the right half of a wide character */
-	uint8_t tint; /* enum qf_tint */
+	uint32_t ch;   /* Unicode; 0: the right half of a wide character */
+	uint8_t tint;  /* enum qf_tint */
+	uint8_t under; /* 1 + the enum qf_tint whose colour the ground has, as
+			* behind a half block; 0: as the tint has it */
 	uint8_t reverse;
 };
 
@@ -34,6 +36,9 @@ void qf_cells_blank(struct qf_cells *c);
 
 void qf_cells_set(struct qf_cells *c, int x, int y, enum qf_tint tint,
 		  uint32_t ch);
+
+/* The cell's ground has the colour of the tint UNDER. */
+void qf_cells_under(struct qf_cells *c, int x, int y, enum qf_tint under);
 
 /*
  * Puts the UTF-8 TEXT at X, Y into at most WIDTH columns; what does not fit

@@ -22,7 +22,7 @@ static const struct qf_paint paints[QF_TINTS - QF_KINDS] = {
 	[QF_TINT_TEXT - QF_KINDS] = { QF_PLAIN, QF_PLAIN, -1, -1, 0 },
 	[QF_TINT_DIM - QF_KINDS] = { 0x8b949e, QF_PLAIN, 8, -1, QF_MONO_DIM },
 	[QF_TINT_STRONG -
-		QF_KINDS] = { 0xffffff, QF_PLAIN, 15, -1, QF_MONO_BOLD },
+		QF_KINDS] = { QF_PLAIN, QF_PLAIN, -1, -1, QF_MONO_BOLD },
 	[QF_TINT_TITLE -
 		QF_KINDS] = { 0xd0d7de, 0x1f3a5f, 7, 4, QF_MONO_REVERSE },
 	[QF_TINT_TAB - QF_KINDS] = { 0x0d1117, 0xd0d7de, 0, 7,
@@ -30,7 +30,7 @@ static const struct qf_paint paints[QF_TINTS - QF_KINDS] = {
 	[QF_TINT_STATUS -
 		QF_KINDS] = { 0xd0d7de, 0x30363d, 15, 4, QF_MONO_REVERSE },
 	[QF_TINT_PROMPT -
-		QF_KINDS] = { 0xffffff, QF_PLAIN, 15, -1, QF_MONO_BOLD },
+		QF_KINDS] = { QF_PLAIN, QF_PLAIN, -1, -1, QF_MONO_BOLD },
 	[QF_TINT_GOOD -
 		QF_KINDS] = { 0x3fb950, QF_PLAIN, 10, -1, QF_MONO_BOLD },
 	[QF_TINT_NOTE - QF_KINDS] = { 0x58a6ff, QF_PLAIN, 12, -1, 0 },
@@ -78,9 +78,43 @@ struct qf_paint qf_palette_paint(enum qf_tint t)
 	return p;
 }
 
+bool qf_palette_is_shade(enum qf_tint t, uint32_t glyph)
+{
+	return (int)t >= (int)QF_KIND_ACTIVE && (int)t <= (int)QF_KIND_LEAKED &&
+	       glyph == looks[t].glyph && glyph > 0x7f;
+}
+
+/* The colour of a kind's area on a dark ground: that of its glyph where the
+ * picture's could not be told from the ground. */
+static uint32_t area_of(enum qf_tint t)
+{
+	return t == (int)QF_KIND_HEADER ? inks[t].ink : looks[t].rgb;
+}
+
+struct qf_paint qf_palette_solid(enum qf_tint t, int under, uint32_t glyph)
+{
+	struct qf_paint p = qf_palette_paint(t);
+
+	if (under >= 0) {
+		p.fg = area_of(t);
+		p.bg = under < (int)QF_KIND_HEADER
+			       ? QF_PLAIN
+			       : area_of((enum qf_tint)under);
+		p.bg16 = -1;
+		return p;
+	}
+	if ((int)t < (int)QF_KIND_HEADER || (int)t >= (int)QF_KIND_LEAKED)
+		return p;
+	if (glyph > 0x7f && !qf_palette_is_shade(t, glyph))
+		return p;
+	p.bg = area_of(t);
+	p.fg = qf_palette_letter(p.bg);
+	return p;
+}
+
 char qf_palette_mark(enum qf_kind k)
 {
-	if (k <= QF_KIND_UNKNOWN || k >= QF_KINDS ||
+	if (k < QF_KIND_HEADER || k >= QF_KINDS ||
 	    (k >= QF_KIND_ACTIVE && k <= QF_KIND_COMPRESSED))
 		return 0;
 	return looks[k].ascii;

@@ -7,6 +7,7 @@
 #ifndef QF_PALETTE_H
 #define QF_PALETTE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What a host cluster is, as the pictures tell it. */
@@ -70,6 +71,14 @@ struct qf_paint {
 };
 
 struct qf_paint qf_palette_paint(enum qf_tint t);
+
+/*
+ * The same on the ground of UNDER, where there are colours enough: a kind's
+ * cell is an area of its colour then, and a glyph that is but a shade of it
+ * (qf_palette_is_shade) a blank. UNDER negative: as it is by itself.
+ */
+struct qf_paint qf_palette_solid(enum qf_tint t, int under, uint32_t glyph);
+bool qf_palette_is_shade(enum qf_tint t, uint32_t glyph);
 
 /* Black or white: what can be read on RGB. */
 uint32_t qf_palette_letter(uint32_t rgb);

@@ -6,7 +6,7 @@
  *
  * A picture's cell stands for a number of consecutive clusters. It shows the
  * kind that most of them have, but what is wrong in it always shows, the
- * gravest first: damaged, unowned, doubtful, leaked.
+ * gravest first: damaged, lost, unowned, doubtful, leaked.
  */
 #ifndef QF_SCENE_H
 #define QF_SCENE_H
@@ -111,10 +111,15 @@ enum qf_kind qf_scene_at(const struct qf_scene *s, uint64_t cluster,
 bool qf_scene_holds(const struct qf_scene *s, uint32_t set, uint32_t holder);
 
 struct qf_scene_cell {
-	uint8_t kind; /* QF_KINDS: past the end of the file */
-	uint8_t mark; /* the strongest in it */
-	bool mostly;  /* most of it has that mark */
+	uint8_t kind;  /* QF_KINDS: past the end of the file */
+	uint8_t minor; /* what would vanish behind it, or the same */
+	uint8_t mark;  /* the strongest in it */
+	bool mostly;   /* most of it has that mark */
 };
+
+/* The cell of the clusters from FIRST up to END. */
+void qf_scene_cell(const struct qf_scene *s, uint64_t first, uint64_t end,
+		   struct qf_scene_cell *out);
 
 /* N cells of PER_CELL clusters each, from cluster FIRST on. */
 void qf_scene_cells(const struct qf_scene *s, uint64_t first, uint64_t per_cell,
@@ -131,9 +136,6 @@ bool qf_scene_bars(const struct qf_scene *s, size_t width, uint32_t from,
 /* After a change of the holders' marks: sets the sets' marks. Returns the
  * clusters that deleting the marked holders would free. */
 uint64_t qf_scene_mark(struct qf_scene *s);
-
-/* Clusters per cell, as a power of two, so that the file fits N cells. */
-unsigned int qf_scene_fit(const struct qf_scene *s, uint64_t n);
 
 /* "L2 table", ... and who holds it, as one line. */
 char *qf_scene_describe(const struct qf_scene *s, uint64_t cluster, char *buf,

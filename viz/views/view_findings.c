@@ -331,10 +331,8 @@ static void go_to_place(struct qf_app *a, const struct qf_finding_row *r,
 			   "this finding has no place in the file");
 		return;
 	}
-	if (view == QF_VIEW_MAP) { /* each cluster by itself */
-		a->map.fit = false;
-		a->map.zoom = 0;
-	}
+	if (view == QF_VIEW_MAP)
+		qf_grid_closest(&a->map.grid, &a->model->scene);
 	qf_app_go(a, view, f->host_off);
 }
 

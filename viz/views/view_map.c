@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The file as a grid of cells, the snapshots' bars, the legend. */
+#include "viz/views/gridparts.h"
 #include "viz/views/map_search.h"
 #include "viz/views/views.h"
 #include "lib/base/mem.h"
@@ -10,186 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MARGIN 11 /* columns for the offsets at the left */
-
-static uint64_t cell_at_cursor(const struct qf_app *a)
-{
-	return qf_app_cluster(a) >> a->map.zoom;
-}
-
-static uint64_t n_cells(const struct qf_app *a)
-{
-	uint64_t per = 1ull << a->map.zoom;
-
-	return qf_mem_div_up(a->model->scene.clusters, per);
-}
-
-/* Which cells are on the screen: the cursor's is among them. */
-static void place_page(struct qf_app *a)
-{
-	struct qf_map_state *m = &a->map;
-	uint64_t room = (uint64_t)m->w * (uint64_t)m->h;
-	uint64_t step = m->hilbert ? room : (uint64_t)m->w;
-	uint64_t at, last;
-
-	if (m->fit)
-		m->zoom = qf_scene_fit(&a->model->scene, room);
-	at = cell_at_cursor(a);
-	last = n_cells(a) > room ? (n_cells(a) - room + step - 1) / step * step
-				 : 0;
-	m->top = m->top / step * step;
-	if (at < m->top)
-		m->top = at / step * step;
-	if (at >= m->top + room)
-		m->top = m->hilbert ? at / step * step
-				    : (at / step - (uint64_t)m->h + 1) * step;
-	if (m->top > last)
-		m->top = last;
-}
-
-static bool load_cells(struct qf_app *a)
-{
-	struct qf_map_state *m = &a->map;
-	size_t n = (size_t)m->w * (size_t)m->h;
-	struct qf_scene_cell *p;
-
-	if (m->cell && m->n_cells == n && m->cell_first == m->top &&
-	    m->cell_zoom == m->zoom && m->cell_age == a->age)
-		return true;
-	p = realloc(m->cell, n * sizeof(*p));
-	if (!p)
-		return false;
-	m->cell = p;
-	m->n_cells = n;
-	m->cell_first = m->top;
-	m->cell_zoom = m->zoom;
-	m->cell_age = a->age;
-	qf_scene_cells(&a->model->scene, m->top << m->zoom, 1ull << m->zoom, n,
-		       p);
-	return true;
-}
-
-static void draw_cell(struct qf_app *a, int x, int y, struct qf_scene_cell c)
-{
-	const struct qf_kind_look *look = qf_palette_kind(c.kind);
-	enum qf_tint tint = (enum qf_tint)c.kind;
-	uint32_t ch = a->ascii ? (unsigned char)look->ascii : look->glyph;
-
-	if (c.kind >= QF_KINDS)
-		return; /* past the end of the file */
-	if (a->marked && c.kind <= QF_KIND_LEAKED) {
-		tint = c.mark == QF_MARK_EXCLUSIVE ? QF_TINT_MARK
-		       : c.mark == QF_MARK_SHARED  ? QF_TINT_SHARE
-						   : QF_TINT_DIM;
-		if (c.mark == QF_MARK_EXCLUSIVE)
-			ch = a->ascii	? (c.mostly ? '*' : 'x')
-			     : c.mostly ? 0x2588
-					: 0x25aa;
-		else if (c.mark == QF_MARK_SHARED)
-			ch = a->ascii ? '+' : 0x2592;
-		else if (c.kind >= QF_KIND_ACTIVE && c.kind <= QF_KIND_LEAKED)
-			ch = a->ascii ? '.' : 0xb7;
-	}
-	qf_cells_set(&a->screen, x, y, tint, ch);
-}
-
 static void draw_grid(struct qf_app *a)
 {
-	struct qf_map_state *m = &a->map;
-	uint64_t here = cell_at_cursor(a);
-	uint32_t i, place;
-	int x, y;
+	const struct qf_grid_look look = { a->ascii, a->marked };
+	struct qf_grid *g = &a->map.grid;
 
-	if (!qf_order_make(&m->order, m->w, m->h, m->hilbert) ||
-	    !load_cells(a)) {
-		qf_cells_text(&a->screen, 0, m->y, m->w, QF_TINT_BAD,
+	if (!qf_grid_draw(g, &a->model->scene, qf_app_cluster(a), a->age, look,
+			  &a->screen))
+		qf_cells_text(&a->screen, 0, g->y, a->screen.w, QF_TINT_BAD,
 			      "no memory for the map");
-		return;
-	}
-	for (i = 0; i < m->n_cells; i++) {
-		place = m->order.place[i];
-		x = m->x + (int)(place % (uint32_t)m->w);
-		y = m->y + (int)(place / (uint32_t)m->w);
-		draw_cell(a, x, y, m->cell[i]);
-		if (m->top + i == here)
-			qf_cells_reverse(&a->screen, x, y, 1);
-	}
-	for (y = 0; m->x && !m->hilbert && y < m->h; y++) {
-		uint64_t cell = m->top + (uint64_t)y * (uint64_t)m->w;
-		char text[32];
-
-		if (cell >= n_cells(a))
-			break;
-		qf_text_bytes((cell << m->zoom) << a->img->geo.cluster_bits,
-			      text, sizeof(text));
-		qf_cells_printf(&a->screen, 0, m->y + y, m->x - 1, QF_TINT_DIM,
-				"%10s", text);
-	}
-}
-
-/* Where the next entry of the legend goes. */
-struct legend {
-	int x, y, row, max; /* y negative: only to measure */
-};
-
-static bool add_legend(struct qf_app *a, struct legend *l, enum qf_tint tint,
-		       uint32_t glyph, const char *text)
-{
-	int need = (int)strlen(text) + 4;
-
-	if (l->x && l->x + need > a->screen.w) {
-		l->x = 0;
-		l->row++;
-	}
-	if (l->row >= l->max)
-		return false;
-	if (l->y >= 0) {
-		qf_cells_set(&a->screen, l->x, l->y + l->row, tint, glyph);
-		qf_cells_text(&a->screen, l->x + 2, l->y + l->row, need - 3,
-			      QF_TINT_DIM, text);
-	}
-	l->x += need;
-	return true;
-}
-
-/* The legend: what there is of each kind. Returns the rows it takes; draws
- * if Y is not negative. */
-static int draw_legend(struct qf_app *a, int y, int max)
-{
-	const struct qf_scene *s = &a->model->scene;
-	struct legend l = { 0, y, 0, max };
-	char text[96], size[32];
-	int i, k;
-
-	if (a->marked) {
-		add_legend(a, &l, QF_TINT_MARK, a->ascii ? '*' : 0x2588,
-			   "only in the marked");
-		if (a->map.zoom)
-			add_legend(a, &l, QF_TINT_MARK, a->ascii ? 'x' : 0x25aa,
-				   "partly");
-		add_legend(a, &l, QF_TINT_SHARE, a->ascii ? '+' : 0x2592,
-			   "shared with others");
-	}
-	/* data and damage first: if the rest is cut off, less is lost */
-	for (i = 0; i < QF_KINDS; i++) {
-		const struct qf_kind_look *look;
-
-		k = (i + QF_KIND_ACTIVE) % QF_KINDS;
-		look = qf_palette_kind((enum qf_kind)k);
-		/* with marks, data of all kinds looks the same */
-		if (!s->total[k] ||
-		    (a->marked && k >= QF_KIND_ACTIVE && k <= QF_KIND_LEAKED))
-			continue;
-		qf_text_bytes(s->total[k] << s->cluster_bits, size,
-			      sizeof(size));
-		snprintf(text, sizeof(text), "%s %s", look->title, size);
-		if (!add_legend(a, &l, (enum qf_tint)k,
-				a->ascii ? (unsigned char)look->ascii
-					 : look->glyph,
-				text))
-			break;
-	}
-	return l.row < max ? l.row + 1 : max;
+	if (g->x)
+		qf_gridparts_offsets(a, g, &a->model->scene);
 }
 
 static bool load_bars(struct qf_app *a, size_t width, uint32_t rows)
@@ -286,9 +118,9 @@ static void draw_status(struct qf_app *a, int y)
 	int n, used;
 
 	qf_cells_wipe(c, 0, y, c->w, 1, QF_TINT_STATUS);
-	qf_text_bytes(a->img->geo.cluster_bytes << m->zoom, size, sizeof(size));
-	n = snprintf(scale, sizeof(scale), " %s per cell%s ", size,
-		     m->hilbert ? ", Hilbert" : "");
+	n = snprintf(scale, sizeof(scale), " %s%s ",
+		     qf_gridparts_scale(&m->grid, s, size, sizeof(size)),
+		     m->grid.hilbert ? ", Hilbert" : "");
 	if (a->marked) {
 		char freed[32];
 
@@ -318,98 +150,37 @@ static void draw_status(struct qf_app *a, int y)
 		qf_cells_text(c, c->w - n, y, n, QF_TINT_STATUS, scale);
 }
 
-/* Of ROWS, a quarter; more where a small file leaves the grid empty. */
-static int rows_for_bars(const struct qf_app *a, int rows)
-{
-	const struct qf_scene *s = &a->model->scene;
-	uint64_t grid = qf_mem_div_up(s->clusters, (uint64_t)a->map.w) + 1;
-	int bars = rows / 4;
-
-	if (!a->map.hilbert && grid < (uint64_t)(rows - bars))
-		bars = rows - (int)grid;
-	return (uint32_t)bars > s->n_holders ? (int)s->n_holders : bars;
-}
-
 static void draw(struct qf_app *a, struct qf_area area)
 {
-	struct qf_map_state *m = &a->map;
+	const struct qf_scene *s = &a->model->scene;
+	struct qf_grid *g = &a->map.grid;
 	int bars = 0, legend = 0, rest = area.h;
 
 	if (rest >= 4)
 		rest--; /* the status line */
 	if (rest >= 8)
-		legend = draw_legend(a, -1, rest >= 16 ? 3 : 1);
-	m->x = area.w >= 50 && !m->hilbert ? MARGIN : 0;
-	m->y = area.y;
-	m->w = area.w - m->x;
-	if (m->w >= 32 && m->x)
-		m->w = m->w / 16 * 16; /* round offsets at the left */
-	if (rest >= 10)
-		bars = rows_for_bars(a, rest - legend);
-	m->h = rest - legend - bars;
-	place_page(a);
+		legend = qf_gridparts_legend(a, s, -1, rest >= 16 ? 3 : 1);
+	if (rest >= 10) {
+		bars = (rest - legend) / 4;
+		if ((uint32_t)bars > s->n_holders)
+			bars = (int)s->n_holders;
+	}
+	g->x = area.w >= 50 && !g->hilbert ? QF_GRIDPARTS_MARGIN : 0;
+	g->y = area.y;
+	g->w = area.w - g->x;
+	g->h = rest - legend - bars;
+	qf_grid_place(g, s, qf_app_cluster(a));
+	/* what the rows leave is the bars' */
+	while (bars && (uint32_t)bars < s->n_holders &&
+	       qf_grid_height(g) + bars + legend < rest)
+		bars++;
 	draw_grid(a);
 	if (bars)
-		draw_bars(a, area.y + m->h, bars);
+		draw_bars(a, area.y + rest - legend - bars, bars);
 	if (legend)
-		draw_legend(a, area.y + m->h + bars, legend);
+		qf_gridparts_legend(a, s, area.y + rest - legend, legend);
 	if (rest < area.h)
 		draw_status(a, area.y + area.h - 1);
-}
-
-/* Moves the cursor by cells, along the file. */
-static void step(struct qf_app *a, int64_t cells)
-{
-	uint64_t at = cell_at_cursor(a), n = n_cells(a), to;
-
-	if (cells < 0)
-		to = at < (uint64_t)-cells ? 0 : at - (uint64_t)-cells;
-	else
-		to = at + (uint64_t)cells >= n ? (n ? n - 1 : 0)
-					       : at + (uint64_t)cells;
-	/* a row up from the first row stays where it is */
-	if (cells < -1 && at < (uint64_t)-cells && cells == -(int64_t)a->map.w)
-		to = at;
-	qf_app_set_cluster(a, to << a->map.zoom);
-}
-
-/* Moves on the screen, along Hilbert's curve's picture. */
-static void step_hilbert(struct qf_app *a, int dx, int dy)
-{
-	struct qf_map_state *m = &a->map;
-	uint64_t i = cell_at_cursor(a) - m->top;
-	int x, y;
-
-	if (!m->order.place || i >= m->n_cells || m->order.w != m->w ||
-	    m->order.h != m->h)
-		return;
-	x = (int)(m->order.place[i] % (uint32_t)m->w) + dx;
-	y = (int)(m->order.place[i] / (uint32_t)m->w) + dy;
-	if (x < 0 || y < 0 || x >= m->w || y >= m->h)
-		return;
-	i = m->top + m->order.number[y * m->w + x];
-	if (i < n_cells(a))
-		qf_app_set_cluster(a, i << m->zoom);
-}
-
-static void zoom(struct qf_app *a, int by)
-{
-	struct qf_map_state *m = &a->map;
-	uint64_t room = (uint64_t)(m->w > 0 ? m->w : 1) *
-			(uint64_t)(m->h > 0 ? m->h : 1);
-	unsigned int most = qf_scene_fit(&a->model->scene, room);
-
-	m->fit = false;
-	if (by > 0 && m->zoom)
-		m->zoom--;
-	if (by < 0)
-		m->zoom++;
-	if (m->zoom >= most)
-		m->zoom = most;
-	m->fit = m->zoom == most;
-	/* the cursor's cell in the middle */
-	m->top = cell_at_cursor(a);
-	m->top = m->top > room / 2 ? m->top - room / 2 : 0;
 }
 
 static void mark(struct qf_app *a, uint32_t holder)
@@ -428,99 +199,48 @@ static void mark(struct qf_app *a, uint32_t holder)
 			   s->whole ? "" : " so far");
 }
 
-static bool act_move(struct qf_app *a, enum qf_action act)
-{
-	struct qf_map_state *m = &a->map;
-	int64_t page = (int64_t)m->w * (m->h > 0 ? m->h : 1);
-
-	switch (act) {
-	case QF_ACT_UP:
-		m->hilbert ? step_hilbert(a, 0, -1) : step(a, -m->w);
-		break;
-	case QF_ACT_DOWN:
-		m->hilbert ? step_hilbert(a, 0, 1) : step(a, m->w);
-		break;
-	case QF_ACT_LEFT:
-		m->hilbert ? step_hilbert(a, -1, 0) : step(a, -1);
-		break;
-	case QF_ACT_RIGHT:
-		m->hilbert ? step_hilbert(a, 1, 0) : step(a, 1);
-		break;
-	case QF_ACT_PAGE_UP:
-		step(a, -page);
-		break;
-	case QF_ACT_PAGE_DOWN:
-		step(a, page);
-		break;
-	case QF_ACT_FIRST:
-		qf_app_set_cluster(a, 0);
-		break;
-	case QF_ACT_LAST:
-		qf_app_set_cluster(a, a->model->scene.clusters);
-		break;
-	default:
-		return false;
-	}
-	return true;
-}
-
 static bool act(struct qf_app *a, enum qf_action act)
 {
 	struct qf_map_state *m = &a->map;
+	const struct qf_scene *s = &a->model->scene;
+	uint64_t at = qf_app_cluster(a);
 
+	if (qf_gridparts_act(&m->grid, s, act, &at)) {
+		qf_app_set_cluster(a, at);
+		return true;
+	}
 	switch (act) {
 	case QF_ACT_ENTER:
-		if (m->zoom)
-			zoom(a, 1);
-		else
+		if (!qf_grid_zoom(&m->grid, s, 1))
 			qf_app_go(a, QF_VIEW_OWNERS, a->at);
-		return true;
-	case QF_ACT_ZOOM_IN:
-		zoom(a, 1);
-		return true;
-	case QF_ACT_ZOOM_OUT:
-		zoom(a, -1);
-		return true;
-	case QF_ACT_ZOOM_FIT:
-		m->fit = true;
-		return true;
-	case QF_ACT_ORDER:
-		m->hilbert = !m->hilbert;
 		return true;
 	case QF_ACT_MARK:
 		mark(a, m->bar);
 		return true;
 	case QF_ACT_NEXT_BAR:
-		m->bar += m->bar + 1 < a->model->scene.n_holders;
+		m->bar += m->bar + 1 < s->n_holders;
 		return true;
 	case QF_ACT_PREV_BAR:
 		m->bar -= m->bar > 0;
 		return true;
 	default:
-		return act_move(a, act);
+		return false;
 	}
 }
 
 static void click(struct qf_app *a, int x, int y, bool twice)
 {
-	struct qf_map_state *m = &a->map;
-	uint64_t i;
+	uint64_t at;
 
-	x -= m->x;
-	y -= m->y;
-	if (x < 0 || y < 0 || x >= m->w || y >= m->h || !m->order.number ||
-	    m->order.w != m->w || m->order.h != m->h)
+	if (!qf_grid_at(&a->map.grid, &a->model->scene, x, y, &at))
 		return;
-	i = m->top + m->order.number[y * m->w + x];
-	if (i >= n_cells(a))
-		return;
-	qf_app_set_cluster(a, i << m->zoom);
+	qf_app_set_cluster(a, at);
 	if (twice)
 		act(a, QF_ACT_ENTER);
 }
 
 const struct qf_view qf_view_map = {
-	.name = "Map",
+	.name = "File",
 	.letter = 'm',
 	.draw = draw,
 	.act = act,
