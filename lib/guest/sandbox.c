@@ -2,6 +2,7 @@
 #include "lib/guest/sandbox.h"
 #include "lib/guest/cage.h"
 #include "lib/base/mem.h"
+#include "lib/base/pool.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -206,6 +207,9 @@ static enum qf_err talk(struct parent *p, struct qf_why *why)
 	struct head h;
 
 	while (!err) {
+		if (qf_pool_halted())
+			return qf_err_set(why, QF_ERR_STOPPED, 0, QF_NOWHERE,
+					  "stopped");
 		if (!receive_all(p->fd, &h, sizeof(h)))
 			return QF_ERR_IO;
 		if (h.bytes > sizeof(p->record))
