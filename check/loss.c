@@ -7,6 +7,7 @@
 
 struct qf_loss_file {
 	uint64_t id[2]; /* as struct qf_io has it; 0, 0: not known */
+	const struct qf_image *img; /* that was told; or NULL */
 	struct qf_lost_list lost;
 };
 
@@ -22,8 +23,9 @@ static const struct qf_loss_file *known(const struct qf_loss *l,
 	size_t i;
 
 	for (i = 0; i < l->n; i++)
-		if (l->file[i].id[1] && l->file[i].id[0] == img->io->id[0] &&
-		    l->file[i].id[1] == img->io->id[1])
+		if (l->file[i].img == img ||
+		    (l->file[i].id[1] && l->file[i].id[0] == img->io->id[0] &&
+		     l->file[i].id[1] == img->io->id[1]))
 			return &l->file[i];
 	return NULL;
 }
@@ -86,6 +88,7 @@ static enum qf_err judge(struct qf_loss *l, const struct qf_chain_node *node,
 		return err;
 	f = &l->file[l->n++];
 	memcpy(f->id, node->img->io->id, sizeof(f->id));
+	f->img = NULL;
 	f->lost = rep.lost;
 	memset(&rep.lost, 0, sizeof(rep.lost));
 	qf_check_free(&rep);
@@ -128,6 +131,28 @@ enum qf_err qf_loss_tell(struct qf_loss *l, const struct qf_chain *chain,
 	}
 	qf_ranges_free(&r);
 	return err;
+}
+
+enum qf_err qf_loss_know(struct qf_loss *l, const struct qf_image *img,
+			 const struct qf_lost_list *lost, struct qf_why *why)
+{
+	struct qf_lost_range *at = qf_mem_zalloc(lost->n + 1, sizeof(*at));
+	struct qf_loss_file *f;
+
+	if (!at ||
+	    !qf_mem_grow((void **)&l->file, l->n, &l->room, sizeof(*l->file))) {
+		free(at);
+		return no_memory(why);
+	}
+	if (lost->n)
+		memcpy(at, lost->at, lost->n * sizeof(*at));
+	f = &l->file[l->n++];
+	memset(f, 0, sizeof(*f));
+	memcpy(f->id, img->io->id, sizeof(f->id));
+	f->img = img;
+	f->lost.at = at;
+	f->lost.n = lost->n;
+	return QF_OK;
 }
 
 void qf_loss_free(struct qf_loss *l)

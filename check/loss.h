@@ -30,6 +30,11 @@ struct qf_loss {
 enum qf_err qf_loss_tell(struct qf_loss *l, const struct qf_chain *chain,
 			 uint32_t holder, struct qf_disk *disk,
 			 struct qf_why *why);
+
+/* IMG was judged, and the report's list is LOST, which is copied: it is not
+ * judged again. Errors: QF_ERR_NOMEM. */
+enum qf_err qf_loss_know(struct qf_loss *l, const struct qf_image *img,
+			 const struct qf_lost_list *lost, struct qf_why *why);
 void qf_loss_free(struct qf_loss *l);
 
 #endif
