@@ -43,20 +43,20 @@ END
 "$QFSCK" viz --script - server.qcow2 <<END
 size 100x28
 wait
-key 2 j j Space j Space
+key 3 j j Space j Space
 save $out/browser-snapshots.svg
-key 1 ]
+key 2 ]
 key ]
 save $out/browser-map.svg
 END
 "$QFSCK" viz --script - damaged.qcow2 <<END
 size 100x28
 wait
-key 3 j j
+key 4 j j
 save $out/browser-findings.svg
-key 1 /
+key 2 /
 type l2
-key Enter n 5
+key Enter n 6
 save $out/browser-hex.svg
 save $out/browser-hex.txt
 END

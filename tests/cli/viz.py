@@ -142,7 +142,7 @@ def check_what_if(tap, images, tmp):
         for chosen in (ids[:1], ids[-1:], ids[::2], ids):
             keys = " ".join("j Space" if i in chosen else "j" for i in ids)
             with open(script, "w") as file:
-                file.write(f"size 90x40\nwait\nkey 2 {keys}\nsave -\n")
+                file.write(f"size 90x40\nwait\nkey 3 {keys}\nsave -\n")
             told = re.search(r"would free .*\((\d+) clusters\)",
                              viz("--script", script, images[case]).stdout)
             du = qfsck("du", "--output=json", "--if-deleted",
@@ -158,7 +158,7 @@ def check_unowned(tap, images, tmp):
     leaked only where nothing is lost or given up."""
     script = os.path.join(tmp, "unowned")
     with open(script, "w") as file:
-        file.write("size 90x30\nwait\nsave -\n")
+        file.write("size 90x30\nwait\nkey 2\nsave -\n")
     for case, lost in UNOWNED.items():
         image, out = images[case], os.path.join(tmp, "unowned.html")
         du = qfsck("du", "--output=json", image)
@@ -186,7 +186,7 @@ def check_doubtful(tap, images, tmp):
     """Clusters that two claim are a kind of their own, as many as du says."""
     script = os.path.join(tmp, "doubtful")
     with open(script, "w") as file:
-        file.write("size 90x30\nwait\nkey /\ntype claimed by\nkey Enter\n"
+        file.write("size 90x30\nwait\nkey 2 /\ntype claimed by\nkey Enter\n"
                    "save -\n")
     for case in ("twice-data", "two-writers", "data-on-refblock",
                  "twice-l2-blessed"):

@@ -66,7 +66,7 @@ class Beside:
         t = self.terminal
         t.type(f"clear; {QFSCK} viz {self.image}")
         good = t.wait(shown)
-        t.keys("5", ":")
+        t.keys("6", ":")
         t.tmux("send-keys", "-t", "s", "-l", "0x30010")
         t.keys("Enter")
         return good and t.wait(lambda s: "0x30010" in s) \

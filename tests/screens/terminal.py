@@ -79,13 +79,13 @@ class Terminal:
 
 
 def shown(screen):
-    return " qfsck  1 File" in screen and "clean" in screen
+    return " qfsck  1 Guest" in screen and "clean" in screen
 
 
 def back(screen):
     lines = screen.strip().splitlines()
     return bool(lines) and lines[-1].strip() == PROMPT \
-        and "qfsck  1 File" not in screen
+        and "qfsck  1 Guest" not in screen
 
 
 class Checks:
@@ -152,11 +152,11 @@ def stop_and_go(c):
     t = c.terminal
     good = c.start()
     t.keys("C-z")
-    stopped = t.wait(lambda s: "Stopped" in s and " 1 File" not in s)
+    stopped = t.wait(lambda s: "Stopped" in s and " 1 Guest" not in s)
     stopped_modes = t.modes()
     t.type("fg")
     again = t.wait(shown)
-    t.keys("2")
+    t.keys("3")
     alive = t.wait(lambda s: "referenced" in s)
     t.keys("q")
     clean = t.wait(back)

@@ -30,7 +30,7 @@ static void make_image(struct mini *m)
 /* Through every view, with everything that takes memory. */
 static void use(struct qf_app *a)
 {
-	static const char keys[] = "2 s1]mo5o4w35u?";
+	static const char keys[] = "3 s2]mo6o5w1+v1]o6v46u?";
 	const char *p;
 
 	qf_drive_wait(a);
@@ -127,49 +127,85 @@ static void test_unreadable(void **unused)
 }
 
 /* Places as they are typed. */
+static void go(struct qf_app *a, const char *place)
+{
+	qf_drive_key(a, ':');
+	for (; *place; place++)
+		qf_drive_key(a, (uint32_t)*place);
+	qf_drive_key(a, QF_KEY_ENTER);
+}
+
 static void test_goto(void **unused)
 {
 	static const struct {
+		enum qf_view_id in; /* where it is typed */
 		const char *typed;
+		bool guest; /* it is a place of the guest's disk */
 		uint64_t at;
 	} cases[] = {
-		{ "0x3000", 0x3000 }, { "8k", 8192 },	{ "c5", 5 * 4096 },
-		{ "0%", 0 },	      { "4096", 4096 }, { "C2", 2 * 4096 },
+		{ QF_VIEW_MAP, "0x3000", false, 0x3000 },
+		{ QF_VIEW_MAP, "8k", false, 8192 },
+		{ QF_VIEW_MAP, "c5", false, 5 * 4096 },
+		{ QF_VIEW_MAP, "0%", false, 0 },
+		{ QF_VIEW_HEX, "4096", false, 4096 },
+		{ QF_VIEW_OWNERS, "C2", false, 2 * 4096 },
+		{ QF_VIEW_MAP, "g1M", true, 1 << 20 },
+		{ QF_VIEW_MAP, "gc3", true, 3 * 4096 },
+		{ QF_VIEW_GUEST, "50%", true, 4 << 20 },
+		{ QF_VIEW_GUEST, "0x5000", true, 0x5000 },
+		{ QF_VIEW_GUEST, "h8k", false, 8192 },
+		{ QF_VIEW_GUEST, "H0x3000", false, 0x3000 },
 	};
 	static const char *const wrong[] = { "x",
 					     "-1",
 					     "12q",
 					     "5%%",
 					     "c",
+					     "g",
+					     "gh5",
+					     "g8M", /* the disk's end */
 					     "99999999999999999999",
 					     "c0xffffffffffffffff",
 					     "" };
 	struct qf_image *img;
 	struct qf_app a;
 	struct mini m;
-	const char *p;
 	size_t i;
 
 	(void)unused;
 	make_image(&m);
 	img = mini_open(&m);
 	assert_int_equal(qf_app_open(&a, img, "test", false, NULL), QF_OK);
-	for (i = 0; i < ARRAY_SIZE(cases) + ARRAY_SIZE(wrong); i++) {
-		bool good = i < ARRAY_SIZE(cases);
-		uint64_t before = a.at;
-
-		qf_drive_key(&a, ':');
-		for (p = good ? cases[i].typed : wrong[i - ARRAY_SIZE(cases)];
-		     *p; p++)
-			qf_drive_key(&a, (uint32_t)*p);
-		qf_drive_key(&a, QF_KEY_ENTER);
-		assert_int_equal(a.at, good ? cases[i].at : before);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		a.view = cases[i].in;
+		go(&a, cases[i].typed);
+		assert_int_equal(a.view == QF_VIEW_GUEST, cases[i].guest);
+		assert_int_equal(cases[i].guest ? a.guest.at : a.at,
+				 cases[i].at);
 	}
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		uint64_t at = a.at, guest = a.guest.at;
+
+		go(&a, wrong[i]);
+		assert_int_equal(a.at, at);
+		assert_int_equal(a.guest.at, guest);
+		assert_true(!*wrong[i] || *a.message);
+	}
+	/* what was typed before comes back */
+	qf_drive_key(&a, ':');
+	qf_drive_key(&a, QF_KEY_UP);
+	assert_string_equal(a.typed, "c0xffffffffffffffff");
+	qf_drive_key(&a, QF_KEY_UP);
+	qf_drive_key(&a, QF_KEY_UP);
+	assert_string_equal(a.typed, "g8M");
+	qf_drive_key(&a, QF_KEY_DOWN);
+	assert_string_equal(a.typed, "99999999999999999999");
+	qf_drive_key(&a, QF_KEY_ESC);
 	/* past the end: as far as the file goes */
 	qf_app_go(&a, QF_VIEW_MAP, UINT64_MAX);
 	assert_int_equal(a.at, img->io->size - 1);
 	qf_drive_key(&a, QF_KEY_BACKSPACE);
-	assert_int_equal(a.at, 2 * 4096);
+	assert_int_equal(a.at, 0x3000);
 	qf_app_close(&a);
 	mini_free(&m);
 }

@@ -32,7 +32,9 @@ enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
 
 void qf_app_close(struct qf_app *a)
 {
-	qf_job_drop(a->job);
+	qf_beside_drop(a->job);
+	qf_guestmap_free(a->guest.map);
+	qf_grid_free(&a->guest.grid);
 	qf_model_free(a->model);
 	qf_cells_free(&a->screen);
 	qf_grid_free(&a->map.grid);
@@ -91,7 +93,8 @@ void qf_app_marks_changed(struct qf_app *a)
 	a->age++;
 }
 
-void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at)
+/* Remembers where it is. */
+static void push_spot(struct qf_app *a)
 {
 	struct qf_spot *b;
 
@@ -103,7 +106,14 @@ void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at)
 	b = &a->back[a->n_back++];
 	b->view = a->view;
 	b->at = a->at;
+	b->guest_at = a->guest.at;
+	b->holder = a->guest.holder;
 	b->row = a->owners.list.at;
+}
+
+void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at)
+{
+	push_spot(a);
 	a->view = view;
 	if (at == a->at)
 		return;
@@ -112,6 +122,22 @@ void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at)
 			   "0x%" PRIx64 " is past the end of the file", at);
 	a->at = at;
 	keep_inside(a);
+}
+
+void qf_app_set_holder(struct qf_app *a, uint32_t holder)
+{
+	if (holder >= a->model->scene.n_holders || holder == a->guest.holder)
+		return;
+	a->guest.holder = holder;
+	a->guest.tried = false;
+}
+
+void qf_app_go_guest(struct qf_app *a, uint32_t holder, uint64_t at)
+{
+	push_spot(a);
+	a->view = QF_VIEW_GUEST;
+	qf_app_set_holder(a, holder);
+	a->guest.at = at;
 }
 
 void qf_app_back(struct qf_app *a)
@@ -125,6 +151,8 @@ void qf_app_back(struct qf_app *a)
 	b = &a->back[--a->n_back];
 	a->view = b->view;
 	a->at = b->at;
+	a->guest.at = b->guest_at;
+	qf_app_set_holder(a, b->holder);
 	a->owners.list.at = b->row;
 	keep_inside(a);
 }
@@ -143,11 +171,29 @@ static void keep_marks(const struct qf_scene *old, struct qf_scene *now)
 					now->holder[i].name);
 }
 
+/* The holder of NOW that is the holder H of OLD; else the active disk. */
+static uint32_t same_holder(const struct qf_scene *old, uint32_t h,
+			    const struct qf_scene *now)
+{
+	uint32_t i;
+
+	for (i = 1; h && h < old->n_holders && i < now->n_holders; i++)
+		if (!strcmp(old->holder[h].id, now->holder[i].id))
+			return i;
+	return 0;
+}
+
 /* Shows IMG from now on. BUF: room for a cluster of it. */
 static void take_image(struct qf_app *a, struct qf_image *img,
 		       struct qf_model *m, unsigned char *buf)
 {
 	keep_marks(&a->model->scene, &m->scene);
+	a->guest.holder =
+		same_holder(&a->model->scene, a->guest.holder, &m->scene);
+	a->guest.tried = false;
+	qf_guestmap_free(a->guest.map);
+	a->guest.map = NULL;
+	a->guest.from = a->guest.to = 0;
 	qf_model_free(a->model);
 	qf_image_close(a->img);
 	free(a->hex.buf);
@@ -173,9 +219,10 @@ void qf_app_reread(struct qf_app *a)
 
 	if (a->img->io->fd < 0)
 		return;
-	qf_job_drop(a->job);
+	qf_beside_drop(a->job);
 	a->job = NULL;
 	a->hex.searching = false;
+	a->wish = QF_WISH_NOTHING;
 	if (!qf_open_image(a->img->io->name, qf_open_format(a->img),
 			   QF_LOCK_READ, a->shared, &img, &why)) {
 		m = qf_model_first(img);

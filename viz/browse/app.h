@@ -9,17 +9,33 @@
 #include "viz/draw/cells.h"
 #include "viz/draw/grid.h"
 #include "viz/views/hex.h"
+#include "viz/browse/beside.h"
 #include "viz/browse/list.h"
 #include "viz/draw/model.h"
 #include "viz/browse/watch.h"
 
 enum qf_view_id {
+	QF_VIEW_GUEST,
 	QF_VIEW_MAP,
 	QF_VIEW_SNAPSHOTS,
 	QF_VIEW_FINDINGS,
 	QF_VIEW_OWNERS,
 	QF_VIEW_HEX,
 	QF_VIEWS
+};
+
+struct qf_guestview_state {
+	struct qf_guestmap *map; /* owned; NULL: not there yet */
+	unsigned int age;	 /* grows with each map */
+	uint32_t holder;	 /* whose disk is wanted */
+	bool tried;		 /* that one was begun to be looked at */
+	uint64_t at;		 /* the offset on the disk under the cursor */
+	struct qf_grid grid;
+	bool close; /* to be zoomed in until each cluster is by itself */
+	int bar_y;  /* of the volumes' bar, as drawn last; negative: none */
+	/* whose the bytes from FROM to TO are, with the cursor at FILES_AT */
+	uint64_t files_at, from, to;
+	char files[300];
 };
 
 struct qf_map_state {
@@ -97,13 +113,23 @@ enum qf_ask {
 	QF_ASK_GOTO,
 };
 
+/* What is to be done when something that takes long is known. */
+enum qf_wish {
+	QF_WISH_NOTHING,
+	QF_WISH_PATH,  /* go to the guest's file a->path */
+	QF_WISH_GUEST, /* go to where the cluster is on the guest's disk */
+};
+
 struct qf_spot {
 	enum qf_view_id view;
 	uint64_t at;
-	size_t row; /* of the owners or findings */
+	uint64_t guest_at;
+	uint32_t holder; /* of the guest's disk */
+	size_t row;	 /* of the owners or findings */
 };
 
 #define QF_APP_BACK 64
+#define QF_APP_PAST 16
 
 struct qf_app {
 	struct qf_image *img; /* owned */
@@ -115,7 +141,7 @@ struct qf_app {
 	struct qf_cells screen;
 	struct qf_model *model; /* what is shown */
 	unsigned int age;	/* grows when the model or a mark changes */
-	struct qf_job *job;	/* beside the browser, or NULL */
+	struct qf_beside *job;	/* beside the browser, or NULL */
 	uint64_t freed; /* clusters that the marked snapshots hold alone */
 	bool marked;
 
@@ -127,6 +153,10 @@ struct qf_app {
 	enum qf_ask ask;
 	char typed[128];
 	char pattern[128];
+	char past[2][QF_APP_PAST][128]; /* what was searched, where one went */
+	int n_past[2], past_at;
+	enum qf_wish wish;
+	char path[128];
 	bool scene_tried, check_tried; /* jobs are begun once */
 	char message[200];
 	enum qf_tint message_tint;
@@ -135,6 +165,7 @@ struct qf_app {
 	int overlay_top;
 	bool quit, redraw;
 
+	struct qf_guestview_state guest;
 	struct qf_map_state map;
 	struct qf_snapshots_state snapshots;
 	struct qf_findings_state findings;
@@ -158,6 +189,10 @@ void qf_app_reread(struct qf_app *a);
 void qf_app_say(struct qf_app *a, enum qf_tint tint, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at);
+/* To the offset AT of HOLDER's disk, in the view of it. */
+void qf_app_go_guest(struct qf_app *a, uint32_t holder, uint64_t at);
+/* The guest's disk of HOLDER is wanted from now on. */
+void qf_app_set_holder(struct qf_app *a, uint32_t holder);
 uint64_t qf_app_cluster(const struct qf_app *a);
 void qf_app_set_cluster(struct qf_app *a, uint64_t cluster);
 void qf_app_marks_changed(struct qf_app *a);

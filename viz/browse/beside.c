@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/*
- * What takes long, beside the browser, in a thread of its own. One job at a
- * time, so that stopping its loops stops nothing else.
- */
+#include "viz/browse/beside.h"
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
 #include "lib/walk/owners.h"
@@ -18,12 +15,9 @@
 /* Owners that are listed of one cluster. */
 #define MAX_OWNERS 10000
 
-struct qf_job {
+struct qf_beside {
 	struct qf_pool_task *task;
-	struct qf_image *img;
-	struct qf_model *model;
-	bool shared;
-	struct qf_job_result res;
+	struct qf_beside_result res;
 };
 
 static atomic_uint_fast64_t items_done, items;
@@ -34,7 +28,7 @@ static void tick(uint64_t done, uint64_t n)
 	atomic_store(&items_done, done);
 }
 
-double qf_job_part(void)
+double qf_beside_part(void)
 {
 	uint64_t n = atomic_load(&items), done = atomic_load(&items_done);
 
@@ -49,6 +43,7 @@ static void describe_owner(const struct qf_image *img, const struct qf_owner *o,
 		      o->kind == QF_REF_BITMAP_TABLE ||
 		      o->kind == QF_REF_BITMAP_DATA;
 
+	out->holder = bitmap ? QF_HOLDER_IMAGE : o->holder;
 	out->pointer_off = o->pointer_off;
 	out->guest_off = o->guest_off;
 	if (o->guest_off != QF_NOWHERE)
@@ -62,12 +57,13 @@ static void describe_owner(const struct qf_image *img, const struct qf_owner *o,
 		 qf_describe_kind(o->kind), place);
 }
 
-static enum qf_err find_owners(struct qf_job *j)
+static enum qf_err find_owners(struct qf_beside *j)
 {
 	struct qf_owner_list list = { 0 };
-	struct qf_job_result *r = &j->res;
-	enum qf_err err = qf_owners_find(&j->model->walk, 0, r->cluster,
-					 MAX_OWNERS, &list, &r->why);
+	struct qf_beside_result *r = &j->res;
+	enum qf_err err = qf_owners_find(&r->order.model->walk, 0,
+					 r->order.cluster, MAX_OWNERS, &list,
+					 &r->why);
 	size_t i;
 
 	if (!err) {
@@ -76,7 +72,7 @@ static enum qf_err find_owners(struct qf_job *j)
 			err = QF_ERR_NOMEM;
 	}
 	for (i = 0; !err && i < list.n; i++)
-		describe_owner(j->img, &list.at[i], &r->owner[i]);
+		describe_owner(r->order.img, &list.at[i], &r->owner[i]);
 	if (!err) {
 		r->n_owners = list.n;
 		r->total_owners = list.total;
@@ -87,54 +83,62 @@ static enum qf_err find_owners(struct qf_job *j)
 
 static void work(void *ctx)
 {
-	struct qf_job *j = ctx;
-	struct qf_job_result *r = &j->res;
+	struct qf_beside *j = ctx;
+	struct qf_beside_result *r = &j->res;
+	struct qf_beside_order *o = &r->order;
 
-	switch (r->kind) {
-	case QF_JOB_SCENE:
-		r->err = qf_model_scene(j->img, &r->model, &r->why);
+	switch (o->kind) {
+	case QF_BESIDE_SCENE:
+		r->err = qf_model_scene(o->img, &r->model, &r->why);
 		break;
-	case QF_JOB_CHECK:
-		r->err = qf_model_check(j->img, j->shared, &r->report, &r->why);
+	case QF_BESIDE_CHECK:
+		r->err = qf_model_check(o->img, o->shared, &r->report, &r->why);
 		break;
-	case QF_JOB_OWNERS:
+	case QF_BESIDE_OWNERS:
 		r->err = find_owners(j);
+		break;
+	case QF_BESIDE_GUEST:
+		r->err = qf_guestmap_make(o->model, o->holder, o->shared,
+					  &r->guest, &r->why);
+		break;
+	case QF_BESIDE_FILES:
+		qf_guestmap_files(o->map, o->at, o->from, o->to, r->text,
+				  sizeof(r->text));
+		break;
+	case QF_BESIDE_PATH:
+		r->at = qf_guestmap_path(o->map, o->path, r->text,
+					 sizeof(r->text));
 		break;
 	}
 }
 
-struct qf_job *qf_job_start(enum qf_job_kind kind, struct qf_image *img,
-			    bool shared, struct qf_model *model,
-			    uint64_t cluster)
+struct qf_beside *qf_beside_start(const struct qf_beside_order *order)
 {
-	struct qf_job *j = qf_mem_zalloc(1, sizeof(*j));
+	struct qf_beside *j = qf_mem_zalloc(1, sizeof(*j));
 
 	if (!j)
 		return NULL;
-	j->img = img;
-	j->shared = shared;
-	j->model = model;
-	j->res.kind = kind;
-	j->res.cluster = cluster;
+	j->res.order = *order;
 	tick(0, 0);
 	qf_pool_watch(tick);
 	if (qf_pool_start(&j->task, work, j))
 		return j;
+	qf_pool_watch(NULL);
 	free(j);
 	return NULL;
 }
 
-enum qf_job_kind qf_job_kind(const struct qf_job *j)
+enum qf_beside_kind qf_beside_kind(const struct qf_beside *j)
 {
-	return j->res.kind;
+	return j->res.order.kind;
 }
 
-bool qf_job_done(const struct qf_job *j)
+bool qf_beside_done(const struct qf_beside *j)
 {
 	return qf_pool_done(j->task);
 }
 
-void qf_job_take(struct qf_job *j, struct qf_job_result *res)
+void qf_beside_take(struct qf_beside *j, struct qf_beside_result *res)
 {
 	qf_pool_wait(j->task);
 	qf_pool_watch(NULL);
@@ -142,16 +146,17 @@ void qf_job_take(struct qf_job *j, struct qf_job_result *res)
 	free(j);
 }
 
-void qf_job_drop(struct qf_job *j)
+void qf_beside_drop(struct qf_beside *j)
 {
-	struct qf_job_result res;
+	struct qf_beside_result res;
 
 	if (!j)
 		return;
 	qf_pool_halt(true);
-	qf_job_take(j, &res);
+	qf_beside_take(j, &res);
 	qf_pool_halt(false);
 	qf_model_free(res.model);
 	qf_check_free(&res.report);
+	qf_guestmap_free(res.guest);
 	free(res.owner);
 }

@@ -18,8 +18,9 @@
 static const char help[] =
 	"Usage: qfsck viz [OPTION]... IMAGE\n"
 	"       qfsck viz --export FILE.svg|FILE.png|FILE.html IMAGE\n"
-	"Browses a qcow2 image: a map of the file, its snapshots, what is wrong,\n"
-	"who owns what, and the bytes. Never changes a byte of it.\n"
+	"Browses a qcow2 image: the disk as the guest has it, with its partitions\n"
+	"and files, and what of it is lost; a map of the file, its snapshots, what\n"
+	"is wrong, who owns what, and the bytes. Never changes a byte of it.\n"
 	"Press ? in the browser for its keys. It locks the image only while it\n"
 	"reads it, and says if the image changes afterwards.\n\n"
 	"      --export=FILE      write the map, the snapshots and the findings\n"

@@ -3,113 +3,13 @@
 #include "lib/base/mem.h"
 #include "lib/io/lock.h"
 #include "viz/browse/frame.h"
+#include "viz/browse/prompt.h"
 #include "viz/views/hex_search.h"
 #include "viz/views/views.h"
 
-#include <ctype.h>
-#include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* "0x10000", "64k", "c12", "50%": a host offset. */
-static bool parse_place(const struct qf_app *a, const char *s, uint64_t *off)
-{
-	static const char units[] = "kmgt";
-	const char *unit;
-	bool cluster = *s == 'c' || *s == 'C';
-	char *end;
-
-	s += cluster;
-	if (!isdigit((unsigned char)*s))
-		return false;
-	errno = 0;
-	*off = strtoull(s, &end, 0);
-	if (errno)
-		return false;
-	if (cluster)
-		return !*end &&
-		       qf_mem_mul(*off, a->img->geo.cluster_bytes, off);
-	if (*end == '%' && !end[1] && *off <= 100) {
-		*off = a->img->io->size / 100 * *off +
-		       a->img->io->size % 100 * *off / 100;
-		return true;
-	}
-	unit = *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
-	if (unit) {
-		end++;
-		if (!qf_mem_mul(*off, 1ull << (10 * (unit - units + 1)), off))
-			return false;
-	}
-	return !*end;
-}
-
-static void search(struct qf_app *a, bool back)
-{
-	if (!a->pattern[0])
-		qf_app_say(a, QF_TINT_WARN, "no search yet: / starts one");
-	else if (!qf_views[a->view]->find)
-		qf_app_say(a, QF_TINT_WARN, "this view has no search");
-	else if (!qf_views[a->view]->find(a, back))
-		qf_app_say(a, QF_TINT_WARN, "\"%s\" not found %s here",
-			   a->pattern, back ? "above" : "below");
-}
-
-static void answer(struct qf_app *a)
-{
-	enum qf_ask ask = a->ask;
-	uint64_t off;
-
-	a->ask = QF_ASK_NOTHING;
-	if (!a->typed[0])
-		return;
-	if (ask == QF_ASK_SEARCH) {
-		memcpy(a->pattern, a->typed, sizeof(a->pattern));
-		search(a, false);
-	} else if (!parse_place(a, a->typed, &off)) {
-		qf_app_say(
-			a, QF_TINT_WARN,
-			"\"%s\" is not a place: try 0x10000, 4M, c12 or 50%%",
-			a->typed);
-	} else {
-		qf_app_go(a,
-			  a->view == QF_VIEW_HEX      ? QF_VIEW_HEX
-			  : a->view == QF_VIEW_OWNERS ? QF_VIEW_OWNERS
-						      : QF_VIEW_MAP,
-			  off);
-	}
-}
-
-/* A key while something is typed at the bottom. */
-static void type(struct qf_app *a, uint32_t key)
-{
-	size_t n = strlen(a->typed);
-	char utf8[5];
-	int len;
-
-	if (key == QF_KEY_ENTER) {
-		answer(a);
-	} else if (key == QF_KEY_ESC || key == 3) {
-		a->ask = QF_ASK_NOTHING;
-	} else if (key == QF_KEY_BACKSPACE || key == QF_KEY_DELETE) {
-		if (!n)
-			a->ask = QF_ASK_NOTHING;
-		while (n && (a->typed[--n] & 0xc0) == 0x80)
-			;
-		a->typed[n] = '\0';
-	} else if (key == 21) { /* Ctrl-U */
-		a->typed[0] = '\0';
-	} else if (key >= ' ' && key < QF_KEY_NONE && key != 0x7f) {
-		len = qf_cells_utf8(key, utf8);
-		if (n + (size_t)len < sizeof(a->typed))
-			memcpy(a->typed + n, utf8, (size_t)len + 1);
-	}
-}
-
-static void ask(struct qf_app *a, enum qf_ask what)
-{
-	a->ask = what;
-	a->typed[0] = '\0';
-}
 
 static void turn_view(struct qf_app *a, int by)
 {
@@ -138,12 +38,17 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 	case QF_ACT_PREV_VIEW:
 		turn_view(a, -1);
 		break;
+	case QF_ACT_VIEW_GUEST:
 	case QF_ACT_VIEW_MAP:
 	case QF_ACT_VIEW_SNAPSHOTS:
 	case QF_ACT_VIEW_FINDINGS:
 	case QF_ACT_VIEW_OWNERS:
 	case QF_ACT_VIEW_HEX:
-		qf_app_go(a, (enum qf_view_id)(act - QF_ACT_VIEW_MAP), a->at);
+		qf_app_go(a, (enum qf_view_id)(act - QF_ACT_VIEW_GUEST), a->at);
+		break;
+	case QF_ACT_SWAP:
+		/* its owners tell where it is on the guest's disk */
+		a->wish = QF_WISH_GUEST;
 		break;
 	case QF_ACT_BACK:
 		qf_app_back(a);
@@ -152,14 +57,14 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 		unmark(a);
 		break;
 	case QF_ACT_SEARCH:
-		ask(a, QF_ASK_SEARCH);
+		qf_prompt_begin(a, QF_ASK_SEARCH);
 		break;
 	case QF_ACT_GOTO:
-		ask(a, QF_ASK_GOTO);
+		qf_prompt_begin(a, QF_ASK_GOTO);
 		break;
 	case QF_ACT_SEARCH_NEXT:
 	case QF_ACT_SEARCH_PREV:
-		search(a, act == QF_ACT_SEARCH_PREV);
+		qf_prompt_search(a, act == QF_ACT_SEARCH_PREV);
 		break;
 	case QF_ACT_REREAD:
 		qf_app_reread(a);
@@ -218,7 +123,7 @@ void qf_drive_key(struct qf_app *a, uint32_t key)
 		return;
 	a->message[0] = '\0';
 	if (a->ask != QF_ASK_NOTHING) {
-		type(a, key);
+		qf_prompt_key(a, key);
 		return;
 	}
 	if (a->help || a->explain) {
@@ -271,7 +176,7 @@ static void take_scene(struct qf_app *a, struct qf_model *m)
 	qf_app_marks_changed(a);
 }
 
-static void take_owners(struct qf_app *a, struct qf_job_result *r)
+static void take_owners(struct qf_app *a, struct qf_beside_result *r)
 {
 	struct qf_owners_state *st = &a->owners;
 
@@ -279,74 +184,206 @@ static void take_owners(struct qf_app *a, struct qf_job_result *r)
 	st->owner = r->owner;
 	st->n = r->n_owners;
 	st->total = r->total_owners;
-	st->cluster = r->cluster;
+	st->cluster = r->order.cluster;
 	st->loaded = true;
 	st->failed = r->err != QF_OK;
+}
+
+/* Goes to where the cluster whose owners are known is on the guest's disk: of
+ * the state that is shown, if it has it. */
+static void go_to_guest(struct qf_app *a)
+{
+	const struct qf_owners_state *st = &a->owners;
+	const struct qf_model_owner *o, *best = NULL;
+	size_t i;
+
+	a->wish = QF_WISH_NOTHING;
+	for (i = 0; i < st->n; i++) {
+		o = &st->owner[i];
+		if (o->guest_off == QF_NOWHERE || o->holder == QF_HOLDER_IMAGE)
+			continue;
+		if (!best || (o->holder == a->guest.holder &&
+			      best->holder != a->guest.holder))
+			best = o;
+	}
+	a->guest.close |= best != NULL;
+	if (best)
+		qf_app_go_guest(a, best->holder, best->guest_off);
+	else
+		qf_app_say(a, QF_TINT_WARN,
+			   st->n ? "it belongs to the image, and is nowhere on "
+				   "the guest's disk"
+				 : "nobody says where it is on the guest's "
+				   "disk");
+}
+
+static void take_path(struct qf_app *a, const struct qf_beside_result *r)
+{
+	a->wish = QF_WISH_NOTHING;
+	a->message[0] = '\0';
+	if (r->at == QF_NOWHERE) {
+		qf_app_say(a, QF_TINT_WARN, "%s", r->text);
+		return;
+	}
+	a->guest.close = true;
+	qf_app_go_guest(a, a->guest.holder, r->at);
+}
+
+static void take_guest(struct qf_app *a, struct qf_beside_result *r)
+{
+	struct qf_guestview_state *st = &a->guest;
+
+	if (!r->guest)
+		return;
+	qf_guestmap_free(st->map);
+	st->map = r->guest;
+	st->age++;
+	st->from = st->to = 0;
+	/* another state was chosen meanwhile */
+	st->tried = st->map->holder == st->holder;
+}
+
+static void take_files(struct qf_app *a, const struct qf_beside_result *r)
+{
+	memcpy(a->guest.files, r->text, sizeof(a->guest.files));
+	a->guest.files_at = r->order.at;
+	a->guest.from = r->order.from;
+	a->guest.to = r->order.to;
 }
 
 /* Takes over what the job has found; waits for it. */
 static void take_job(struct qf_app *a)
 {
-	struct qf_job_result r;
+	struct qf_beside_result r;
 
-	qf_job_take(a->job, &r);
+	qf_beside_take(a->job, &r);
 	a->job = NULL;
 	if (r.err)
 		qf_app_say(a, QF_TINT_BAD, "%s",
 			   r.why.text[0] ? r.why.text : "no memory");
-	switch (r.kind) {
-	case QF_JOB_SCENE:
+	switch (r.order.kind) {
+	case QF_BESIDE_SCENE:
 		if (r.model)
 			take_scene(a, r.model);
 		break;
-	case QF_JOB_CHECK:
+	case QF_BESIDE_CHECK:
 		if (!r.err && !qf_model_take_report(a->model, &r.report))
 			qf_app_say(
 				a, QF_TINT_BAD,
 				"not enough memory to show all that is wrong");
 		qf_check_free(&r.report);
 		break;
-	case QF_JOB_OWNERS:
+	case QF_BESIDE_OWNERS:
 		take_owners(a, &r);
 		break;
+	case QF_BESIDE_GUEST:
+		take_guest(a, &r);
+		return;
+	case QF_BESIDE_FILES:
+		take_files(a, &r);
+		return;
+	case QF_BESIDE_PATH:
+		take_path(a, &r);
+		return;
 	}
 	a->age++;
 }
 
-static bool owners_wanted(const struct qf_app *a)
+static bool owners_known(const struct qf_app *a)
 {
 	const struct qf_owners_state *st = &a->owners;
 
-	return a->view == QF_VIEW_OWNERS && a->model->scene.whole &&
-	       (!st->loaded || st->cluster != qf_app_cluster(a));
+	return st->loaded && st->cluster == qf_app_cluster(a);
+}
+
+static bool owners_wanted(const struct qf_app *a)
+{
+	return (a->view == QF_VIEW_OWNERS || a->wish == QF_WISH_GUEST) &&
+	       a->model->scene.whole && !owners_known(a);
+}
+
+/* Whose bytes those under the cursor are is asked once. */
+static bool files_wanted(const struct qf_app *a, struct qf_beside_order *o)
+{
+	const struct qf_guestview_state *st = &a->guest;
+	const struct qf_guestmap *map = st->map;
+	uint64_t first, end;
+	uint32_t bits;
+
+	if (a->view != QF_VIEW_GUEST || !map || !map->guest || !st->grid.cols)
+		return false;
+	bits = map->scene.cluster_bits;
+	qf_grid_cell(&st->grid, &map->scene, st->at >> bits, &first, &end);
+	o->map = st->map;
+	o->at = st->at;
+	o->from = first << bits;
+	o->to = end << bits;
+	return o->from < o->to && (o->at != st->files_at ||
+				   o->from != st->from || o->to != st->to);
+}
+
+/* What is to be done next; false: nothing. */
+static bool next_order(struct qf_app *a, struct qf_beside_order *o)
+{
+	if (!a->scene_tried) {
+		o->kind = QF_BESIDE_SCENE;
+		a->scene_tried = true;
+	} else if (owners_wanted(a)) {
+		o->kind = QF_BESIDE_OWNERS;
+	} else if (!a->check_tried && a->model->scene.whole) {
+		o->kind = QF_BESIDE_CHECK;
+		a->check_tried = true;
+	} else if (!a->guest.tried && a->model->scene.whole) {
+		o->kind = QF_BESIDE_GUEST;
+		a->guest.tried = true;
+	} else if (a->wish == QF_WISH_PATH && a->guest.map) {
+		o->kind = QF_BESIDE_PATH;
+		o->map = a->guest.map;
+		memcpy(o->path, a->path, sizeof(o->path));
+	} else if (files_wanted(a, o)) {
+		o->kind = QF_BESIDE_FILES;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* What was to be done cannot be: it is not tried for ever. */
+static void give_up(struct qf_app *a, const struct qf_beside_order *o)
+{
+	qf_app_say(a, QF_TINT_BAD,
+		   "could not start a thread to read the image");
+	a->wish = QF_WISH_NOTHING;
+	if (o->kind == QF_BESIDE_OWNERS) {
+		a->owners.loaded = a->owners.failed = true;
+		a->owners.n = 0;
+		a->owners.cluster = qf_app_cluster(a);
+	} else if (o->kind == QF_BESIDE_FILES) {
+		a->guest.files[0] = '\0';
+		a->guest.files_at = o->at;
+		a->guest.from = o->from;
+		a->guest.to = o->to;
+	}
 }
 
 /* Begins what is to be done next, if anything is. */
 static void begin_job(struct qf_app *a)
 {
-	enum qf_job_kind kind;
+	struct qf_beside_order o = {
+		.img = a->img,
+		.shared = a->shared,
+		.model = a->model,
+		.cluster = qf_app_cluster(a),
+		.holder = a->guest.holder,
+	};
 
-	if (!a->scene_tried)
-		kind = QF_JOB_SCENE;
-	else if (owners_wanted(a))
-		kind = QF_JOB_OWNERS;
-	else if (!a->check_tried && a->model->scene.whole)
-		kind = QF_JOB_CHECK;
-	else
+	if (a->wish == QF_WISH_GUEST && owners_known(a))
+		go_to_guest(a);
+	if (!next_order(a, &o))
 		return;
-	a->scene_tried = true;
-	a->check_tried |= kind == QF_JOB_CHECK;
-	a->job = qf_job_start(kind, a->img, a->shared, a->model,
-			      qf_app_cluster(a));
-	if (a->job)
-		return;
-	qf_app_say(a, QF_TINT_BAD,
-		   "could not start a thread to read the image");
-	if (kind == QF_JOB_OWNERS) {
-		a->owners.loaded = a->owners.failed = true;
-		a->owners.n = 0;
-		a->owners.cluster = qf_app_cluster(a);
-	}
+	a->job = qf_beside_start(&o);
+	if (!a->job)
+		give_up(a, &o);
 }
 
 /* All that is shown at once has been read: a VM may start. */
@@ -371,7 +408,7 @@ static bool look_at_file(struct qf_app *a)
 bool qf_drive_tick(struct qf_app *a, bool *changed)
 {
 	*changed = a->job || a->hex.searching;
-	if (a->job && qf_job_done(a->job))
+	if (a->job && qf_beside_done(a->job))
 		take_job(a);
 	if (!a->job)
 		begin_job(a);
@@ -394,5 +431,10 @@ void qf_drive_wait(struct qf_app *a)
 			take_job(a);
 		while (qf_drive_tick(a, &changed))
 			;
+		/* what is on the screen tells whose files are asked for */
+		if (!a->job && a->view == QF_VIEW_GUEST) {
+			qf_frame_draw(a);
+			begin_job(a);
+		}
 	} while (a->job);
 }

@@ -37,25 +37,34 @@ int qf_frame_tab_at(const struct qf_app *a, int x)
 	return -1;
 }
 
+/* Whose files a place has is asked at every step: no word of that. */
+static bool shows_work(const struct qf_app *a)
+{
+	return a->job && qf_beside_kind(a->job) != QF_BESIDE_FILES;
+}
+
 static void draw_verdict(struct qf_app *a)
 {
 	static const enum qf_tint tints[] = { QF_TINT_GOOD, QF_TINT_WARN,
 					      QF_TINT_BAD, QF_TINT_BAD };
-	static const char *const stage[] = { "looking", "checking", "asking" };
+	static const char *const stage[] = { "looking", "checking", "asking",
+					     "reading", "naming",   "finding" };
 	const struct qf_model *m = a->model;
 	char text[64];
 	const char *slash;
 	enum qf_tint tint = QF_TINT_TITLE;
 	int n, width, used;
 
-	if (a->job || !a->scene_tried) {
+	if (!a->scene_tried || shows_work(a)) {
 		n = snprintf(text, sizeof(text), " %s %2.0f%% ",
-			     stage[a->job ? qf_job_kind(a->job) : 0],
-			     qf_job_part() * 100);
+			     stage[a->job ? (int)qf_beside_kind(a->job) : 0],
+			     qf_beside_part() * 100);
 	} else if (m->checked) {
 		n = snprintf(text, sizeof(text), " %s%s ",
 			     qf_check_verdict(m->report.verdict),
-			     a->file == QF_WATCH_SAME ? "" : ", changed since");
+			     a->file == QF_WATCH_SAME ? ""
+			     : a->screen.w < 90	      ? ", old"
+						      : ", changed since");
 		tint = a->file == QF_WATCH_SAME ? tints[m->report.verdict]
 						: QF_TINT_WARN;
 	} else {
@@ -63,7 +72,7 @@ static void draw_verdict(struct qf_app *a)
 		tint = QF_TINT_BAD;
 	}
 	used = tab_place(a, QF_VIEWS - 1, &width) + width;
-	if (a->screen.w - n > used)
+	if (a->screen.w - n >= used)
 		qf_cells_text(&a->screen, a->screen.w - n, 0, n, tint, text);
 	/* the image's name, where there is room between */
 	n = a->screen.w - n - used - 2;
@@ -89,6 +98,29 @@ static void draw_tabs(struct qf_app *a)
 				qf_views[i]->name);
 	}
 	draw_verdict(a);
+}
+
+/* Where the last of the parts begins that two blanks set apart. */
+static char *last_gap(char *text)
+{
+	char *p, *found = NULL;
+
+	for (p = strstr(text, "  "); p; p = strstr(p + 2, "  "))
+		found = p;
+	return found;
+}
+
+/* The keys of the view, as far as there is room for whole ones. */
+static void draw_hint(struct qf_app *a, int y)
+{
+	struct qf_cells *c = &a->screen;
+	char text[200], *cut;
+
+	snprintf(text, sizeof(text), "? help  q quit  %s  : go to  Tab views",
+		 qf_views[a->view]->hint);
+	while ((int)strlen(text) > c->w && (cut = last_gap(text)) != NULL)
+		*cut = '\0';
+	qf_cells_text(c, 0, y, c->w, QF_TINT_DIM, text);
 }
 
 static void draw_bottom(struct qf_app *a, int y)
@@ -119,11 +151,7 @@ static void draw_bottom(struct qf_app *a, int y)
 		qf_cells_text(c, 0, y, c->w, QF_TINT_WARN,
 			      c->w < 60 ? "changed: R rereads" : news[a->file]);
 	} else {
-		qf_cells_text(c, 0, y, c->w, QF_TINT_DIM,
-			      c->w < 30 ? "? help"
-					: "? help  Tab views  Enter in  "
-					  "Backspace back  / search  : go to  "
-					  "q quit");
+		draw_hint(a, y);
 	}
 }
 
@@ -188,40 +216,50 @@ static void bound_overlay(struct qf_app *a, int n, int h)
 		a->overlay_top = 0;
 }
 
-static const char *where(const char *views)
+/* The help: first the keys of this view, then those of all. */
+static bool help_row(const struct qf_app *a, int n, const char **keys,
+		     const char **help, bool *title)
 {
-	static const char *const names[] = { "map", "snapshots", "findings",
-					     "owners", "hex" };
-	static const char letters[] = "msfoh";
+	char letter = qf_views[a->view]->letter;
+	const char *views;
+	int pass;
+	size_t i;
 
-	if (views[0] == '*')
-		return "";
-	if (views[1])
-		return "map, snapshots";
-	return names[strchr(letters, views[0]) - letters];
+	for (pass = 0; pass < 2; pass++) {
+		*title = !n--;
+		if (*title) {
+			*keys = pass ? "In every view"
+				     : qf_views[a->view]->name;
+			*help = "";
+			return true;
+		}
+		for (i = 0; qf_keys_row(i, &views, keys, help); i++)
+			if ((pass ? views[0] == '*'
+				  : views[0] != '*' && strchr(views, letter)) &&
+			    !n--)
+				return true;
+	}
+	return false;
 }
 
 static void draw_help(struct qf_app *a)
 {
-	const char *views, *keys, *help;
+	const char *keys, *help;
 	int x, y, w, h, i, n = 0;
-	char text[160];
+	bool title;
 
 	draw_box(a, "Keys", &x, &y, &w, &h);
-	while (qf_keys_row((size_t)n, &views, &keys, &help))
+	while (help_row(a, n, &keys, &help, &title))
 		n++;
 	bound_overlay(a, n, h);
 	for (i = 0; i < h; i++) {
-		if (!qf_keys_row((size_t)(i + a->overlay_top), &views, &keys,
-				 &help))
+		if (!help_row(a, i + a->overlay_top, &keys, &help, &title))
 			break;
-		snprintf(text, sizeof(text), "%s%s%s%s", help,
-			 views[0] == '*' ? "" : " (", where(views),
-			 views[0] == '*' ? "" : ")");
 		qf_cells_text(&a->screen, x, y + i, w < 17 ? w : 17,
-			      QF_TINT_PANEL_KEY, keys);
+			      title ? QF_TINT_PANEL_HEAD : QF_TINT_PANEL_KEY,
+			      keys);
 		qf_cells_text(&a->screen, x + 18, y + i, w - 18, QF_TINT_PANEL,
-			      text);
+			      help);
 	}
 }
 

@@ -25,6 +25,7 @@ struct qf_model {
 /* One owner of a cluster. */
 struct qf_model_owner {
 	char text[240];	      /* "active disk: guest data, guest offset ..." */
+	uint32_t holder;      /* QF_HOLDER_IMAGE: no state of the disk */
 	uint64_t pointer_off; /* QF_NOWHERE: none */
 	uint64_t guest_off;   /* QF_NOWHERE: none */
 };
@@ -46,41 +47,6 @@ uint64_t qf_model_l2_guest(const struct qf_model *m, uint64_t off);
  * snapshots, what their deletion would free. Marks the scene's sets, too.
  */
 uint64_t qf_model_mark(struct qf_model *m);
-
-/* Work beside the browser: one thing at a time. */
-enum qf_job_kind {
-	QF_JOB_SCENE,  /* a model whose scene is whole */
-	QF_JOB_CHECK,  /* the report */
-	QF_JOB_OWNERS, /* who owns one cluster */
-};
-
-/* What a job has found; owned by who takes it. */
-struct qf_job_result {
-	enum qf_job_kind kind;
-	enum qf_err err;
-	struct qf_why why;
-	struct qf_model *model;
-	struct qf_report report;
-	struct qf_model_owner *owner;
-	size_t n_owners;
-	uint64_t total_owners, cluster;
-};
-
-struct qf_job;
-
-/* MODEL and CLUSTER are for _OWNERS; MODEL must outlive the job. NULL
- * without memory or threads. */
-struct qf_job *qf_job_start(enum qf_job_kind kind, struct qf_image *img,
-			    bool shared, struct qf_model *model,
-			    uint64_t cluster);
-enum qf_job_kind qf_job_kind(const struct qf_job *j);
-bool qf_job_done(const struct qf_job *j);
-/* How far the running job is, 0 to 1. */
-double qf_job_part(void);
-/* Waits for the end, and ends the job. */
-void qf_job_take(struct qf_job *j, struct qf_job_result *res);
-/* Stops it and throws away what it has. */
-void qf_job_drop(struct qf_job *j);
 
 /* Puts a report into the model, which owns it then: what is wrong shows.
  * False without memory: then some of it does not. */

@@ -44,6 +44,8 @@ static const struct qf_paint paints[QF_TINTS - QF_KINDS] = {
 	[QF_TINT_PANEL - QF_KINDS] = { 0xd0d7de, 0x21262d, 7, 0, 0 },
 	[QF_TINT_PANEL_KEY -
 		QF_KINDS] = { 0xffd33d, 0x21262d, 11, 0, QF_MONO_BOLD },
+	[QF_TINT_PANEL_HEAD - QF_KINDS] = { 0xffffff, 0x21262d, 15, 0,
+					    QF_MONO_BOLD | QF_MONO_UNDERLINE },
 };
 
 const struct qf_kind_look *qf_palette_kind(enum qf_kind k)

@@ -37,6 +37,7 @@ enum qf_tint {
 	QF_TINT_SHARE, /* clusters that marked snapshots share with others */
 	QF_TINT_PANEL, /* what is laid over a view */
 	QF_TINT_PANEL_KEY,
+	QF_TINT_PANEL_HEAD,
 	QF_TINTS
 };
 

@@ -97,6 +97,43 @@ void qf_scene_add_run(struct qf_scene *s, uint64_t first, uint64_t n,
 	*built(s) = end;
 }
 
+void qf_scene_add_bytes(struct qf_scene *s, uint64_t from, uint64_t to,
+			enum qf_kind kind, enum qf_kind gap)
+{
+	uint64_t first = from >> s->cluster_bits;
+	uint64_t end = qf_mem_div_up(to, 1ull << s->cluster_bits);
+	struct qf_scene_run *last = s->n ? &s->run[s->n - 1] : NULL;
+
+	if (from >= to)
+		return;
+	if (last && first < *built(s) && kind >= QF_KIND_LEAKED &&
+	    kind > (enum qf_kind)last->kind) {
+		/* the cluster that both are in */
+		*built(s) = first;
+		s->n -= last->first == first;
+	}
+	qf_scene_add_run(s, first, end - first, kind, 0, gap);
+}
+
+void qf_scene_coarsen(struct qf_scene *s)
+{
+	uint32_t bits = s->cluster_bits;
+	uint64_t all = *built(s), end;
+	size_t i, n = s->n;
+
+	s->clusters = qf_mem_div_up(s->clusters, 2);
+	s->cluster_bits++;
+	*built(s) = s->n = 0;
+	/* no more than one run is put back for each that is read */
+	for (i = 0; i < n; i++) {
+		struct qf_scene_run r = s->run[i];
+
+		end = i + 1 < n ? s->run[i + 1].first : all;
+		qf_scene_add_bytes(s, r.first << bits, end << bits,
+				   (enum qf_kind)r.kind, (enum qf_kind)r.kind);
+	}
+}
+
 void qf_scene_add_wrong(struct qf_scene *s, uint64_t first, uint64_t n,
 			enum qf_kind kind)
 {

@@ -86,6 +86,12 @@ uint32_t qf_scene_add_set(struct qf_scene *s, const struct qf_scene_span *span,
 			  uint32_t n);
 void qf_scene_add_run(struct qf_scene *s, uint64_t first, uint64_t n,
 		      enum qf_kind kind, uint32_t set, enum qf_kind gap);
+/* The same for the bytes from FROM to TO, without holders: of a cluster that
+ * two share the graver shows, or else the first. */
+void qf_scene_add_bytes(struct qf_scene *s, uint64_t from, uint64_t to,
+			enum qf_kind kind, enum qf_kind gap);
+/* Twice the bytes a cluster, for a scene that has too many runs. */
+void qf_scene_coarsen(struct qf_scene *s);
 void qf_scene_add_wrong(struct qf_scene *s, uint64_t first, uint64_t n,
 			enum qf_kind kind);
 void qf_scene_finish(struct qf_scene *s, enum qf_kind gap);

@@ -4,23 +4,20 @@
 #include <string.h>
 
 /* True if run I is of what is searched: a kind, or a holder's cluster. */
-static bool run_matches(const struct qf_app *a, size_t i, const bool *kinds,
+static bool run_matches(const struct qf_scene *s, size_t i, const bool *kinds,
 			const struct qf_scene_holder *h)
 {
-	const struct qf_scene *s = &a->model->scene;
-
 	return kinds[s->run[i].kind] ||
 	       (h &&
 		qf_scene_holds(s, s->run[i].set, (uint32_t)(h - s->holder)));
 }
 
 /* The next range of what is wrong that is of one of the KINDS, or NULL. */
-static const struct qf_scene_range *find_wrong(const struct qf_app *a,
-					       const bool *kinds, bool back)
+static const struct qf_scene_range *find_wrong(const struct qf_scene *s,
+					       uint64_t here, const bool *kinds,
+					       bool back)
 {
-	const struct qf_scene *s = &a->model->scene;
 	const struct qf_scene_range *end = s->wrong + s->n_wrong, *w;
-	uint64_t here = qf_app_cluster(a);
 
 	w = qf_scene_wrong_from(s, here);
 	w = w ? w : end;
@@ -36,21 +33,21 @@ static const struct qf_scene_range *find_wrong(const struct qf_app *a,
 }
 
 /* The next run that matches, or the number of runs. */
-static size_t find_run(const struct qf_app *a, const bool *kinds,
-		       const struct qf_scene_holder *h, bool back)
+static size_t find_run(const struct qf_scene *s, uint64_t here,
+		       const bool *kinds, const struct qf_scene_holder *h,
+		       bool back)
 {
-	const struct qf_scene *s = &a->model->scene;
-	size_t i = qf_scene_find(s, qf_app_cluster(a));
+	size_t i = qf_scene_find(s, here);
 
 	while (back ? i-- > 0 : ++i < s->n)
-		if (run_matches(a, i, kinds, h))
+		if (run_matches(s, i, kinds, h))
 			return i;
 	return s->n;
 }
 
-bool qf_map_search_find(struct qf_app *a, bool back)
+bool qf_map_search_find(const struct qf_app *a, const struct qf_scene *s,
+			uint64_t *cluster, bool back)
 {
-	const struct qf_scene *s = &a->model->scene;
 	const struct qf_scene_holder *h = NULL;
 	const struct qf_scene_range *w;
 	bool kinds[QF_KINDS];
@@ -70,13 +67,13 @@ bool qf_map_search_find(struct qf_app *a, bool back)
 			h = &s->holder[k];
 	if (!s->n)
 		return false;
-	i = find_run(a, kinds, h, back);
-	w = find_wrong(a, kinds, back);
+	i = find_run(s, *cluster, kinds, h, back);
+	w = find_wrong(s, *cluster, kinds, back);
 	if (i == s->n && !w)
 		return false;
 	to = i < s->n ? s->run[i].first : w->first;
 	if (w && (back ? w->first > to : w->first < to))
 		to = w->first;
-	qf_app_set_cluster(a, to);
+	*cluster = to;
 	return true;
 }

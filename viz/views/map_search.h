@@ -5,8 +5,9 @@
 
 #include "viz/browse/app.h"
 
-/* Puts the cursor on the next cluster, or the one BACK, that a->pattern names;
+/* Moves *CLUSTER of S to the next one, or the one BACK, that a->pattern names;
  * false if there is none. */
-bool qf_map_search_find(struct qf_app *a, bool back);
+bool qf_map_search_find(const struct qf_app *a, const struct qf_scene *s,
+			uint64_t *cluster, bool back);
 
 #endif

@@ -346,6 +346,19 @@ static void go_to_parent(struct qf_app *a, const struct qf_finding_row *r)
 		st->list.at--;
 }
 
+/* To what was lost, on the disk of who lost it. */
+static void go_to_lost(struct qf_app *a, const struct qf_finding_row *r)
+{
+	const struct qf_lost_range *l = &a->model->report.lost.at[r->first];
+
+	if (l->holder == QF_HOLDER_IMAGE || *l->id)
+		qf_app_say(a, QF_TINT_WARN,
+			   "the header does not name that snapshot: there is "
+			   "no disk to look at");
+	else
+		qf_app_go_guest(a, l->holder, l->guest_off);
+}
+
 static bool act_on_row(struct qf_app *a, enum qf_action act,
 		       const struct qf_finding_row *r)
 {
@@ -358,6 +371,8 @@ static bool act_on_row(struct qf_app *a, enum qf_action act,
 			fold(a, r);
 		else if (place)
 			go_to_place(a, r, QF_VIEW_MAP);
+		else if (r->of == QF_ROW_LOST)
+			go_to_lost(a, r);
 		return true;
 	case QF_ACT_LEFT:
 		if (r->level < 2 && open)
@@ -452,6 +467,7 @@ static void click(struct qf_app *a, int x, int y, bool twice)
 const struct qf_view qf_view_findings = {
 	.name = "Findings",
 	.letter = 'f',
+	.hint = "Enter its place  e explains  x bytes  w owners  / search",
 	.draw = draw,
 	.act = act,
 	.find = find,

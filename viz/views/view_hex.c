@@ -297,6 +297,7 @@ static void click(struct qf_app *a, int x, int y, bool twice)
 const struct qf_view qf_view_hex = {
 	.name = "Hex",
 	.letter = 'h',
+	.hint = "Enter follows  [ ] cluster  v on the disk  / search  n again",
 	.draw = draw,
 	.act = act,
 	.find = qf_hex_search_begin,

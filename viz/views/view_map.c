@@ -239,11 +239,22 @@ static void click(struct qf_app *a, int x, int y, bool twice)
 		act(a, QF_ACT_ENTER);
 }
 
+static bool find(struct qf_app *a, bool back)
+{
+	uint64_t at = qf_app_cluster(a);
+
+	if (!qf_map_search_find(a, &a->model->scene, &at, back))
+		return false;
+	qf_app_set_cluster(a, at);
+	return true;
+}
+
 const struct qf_view qf_view_map = {
 	.name = "File",
 	.letter = 'm',
+	.hint = "Enter in  - out  v on the disk  x bytes  w owners  / search",
 	.draw = draw,
 	.act = act,
-	.find = qf_map_search_find,
+	.find = find,
 	.click = click,
 };

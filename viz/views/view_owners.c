@@ -109,6 +109,7 @@ static void click(struct qf_app *a, int x, int y, bool twice)
 const struct qf_view qf_view_owners = {
 	.name = "Owners",
 	.letter = 'o',
+	.hint = "Enter its pointer  v on the disk  x bytes  Backspace back",
 	.draw = draw,
 	.act = act,
 	.find = find,

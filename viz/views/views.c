@@ -2,6 +2,7 @@
 #include "viz/views/views.h"
 
 const struct qf_view *const qf_views[QF_VIEWS] = {
+	[QF_VIEW_GUEST] = &qf_view_guest,
 	[QF_VIEW_MAP] = &qf_view_map,
 	[QF_VIEW_SNAPSHOTS] = &qf_view_snapshots,
 	[QF_VIEW_FINDINGS] = &qf_view_findings,

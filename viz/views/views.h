@@ -12,7 +12,8 @@ struct qf_area {
 
 struct qf_view {
 	const char *name;
-	char letter; /* as in keys.def */
+	char letter;	  /* as in keys.def */
+	const char *hint; /* its own keys, for the last line */
 	void (*draw)(struct qf_app *a, struct qf_area area);
 	/* true if the action meant something */
 	bool (*act)(struct qf_app *a, enum qf_action act);
@@ -22,8 +23,8 @@ struct qf_view {
 	void (*click)(struct qf_app *a, int x, int y, bool twice);
 };
 
-extern const struct qf_view qf_view_map, qf_view_snapshots, qf_view_findings,
-	qf_view_owners, qf_view_hex;
+extern const struct qf_view qf_view_guest, qf_view_map, qf_view_snapshots,
+	qf_view_findings, qf_view_owners, qf_view_hex;
 
 extern const struct qf_view *const qf_views[QF_VIEWS];
 

@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""The browser's view of the guest's disk says what map, check and guest say.
+
+Every stretch that map tells is of the kind that the view shows there; what
+check calls lost is lost there, and seen at every zoom; files are found and
+named; and the same place is found in the file and back.
+"""
+import os
+import re
+import struct
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "screens"))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+from guests import *                                        # noqa: E402,F403
+from screens import Quiet, make                             # noqa: E402
+from tools import own_folder                                # noqa: E402
+
+MIB = 1 << 20
+PROBES = 40     # stretches of a disk that are looked at
+CASES = ("clean-snapshots", "clean-backing-chain", "clean-extended-l2",
+         "clean-zlib", "lost-l2-zeroed", "lost-l2-part", "twice-data",
+         "l2-is-random", "two-writers", "l2-entry-beyond",
+         "clean-snapshot-resized", "backing-corrupt-chain",
+         "clean-data-file")
+OWN = ("of this state only", "shared with snapshots", "claimed by two")
+BASES = ("from the backing file", "from the second backing file",
+         "from deeper backing files")
+STATUS = re.compile(r"^ (0x[0-9a-f]+): (.*)$", re.M)
+
+
+def qfsck(*args):
+    status, out, err = run([qfsck_path(), *args])
+    return status, parse(out), err.decode(errors="replace")
+
+
+def screens(image, lines, *args, size="300x50"):
+    """The screens that the script's `save -` lines print."""
+    wide, high = size.split("x")
+    status, out, err = run(
+        [qfsck_path(), "viz", *args, "--script", "-", image],
+        feed="\n".join([f"size {size}", "wait", *lines, ""]).encode())
+    assert status == 0 and not err, (status, err)
+    rows = out.decode().split("\n")[:-1]
+    assert len(rows) % int(high) == 0
+    return ["\n".join(rows[i:i + int(high)])
+            for i in range(0, len(rows), int(high))]
+
+
+def go(place):
+    return ["key :", f"type {place}", "key Enter"]
+
+
+def allowed(e):
+    """How the view may name what map tells of a stretch."""
+    if e.get("lost"):
+        return ("lost",)
+    if "error" in e:
+        return ("damaged",)
+    if e["data"] and not e["zero"]:
+        return ((BASES[min(e["depth"], 3) - 1],) if e["depth"]
+                else (*OWN, "compressed"))
+    return ("zeros",) if e["present"] else ("not mapped", "zeros")
+
+
+def probe(image, holder, offsets):
+    """What the view says at each offset of the disk of state number HOLDER."""
+    lines = ["key " + "] " * holder, "wait"] if holder else []
+    for off in offsets:
+        lines += [*go(f"g{off:#x}"), "save -"]
+    found = []
+    for off, text in zip(offsets, screens(image, lines)):
+        place, kind = STATUS.search(text).groups()
+        assert int(place, 16) == off, text
+        found.append(kind)
+    return found
+
+
+def check_kinds(tap, case, image):
+    states = [None] + [s["id"] for s in
+                       qfsck("info", "--output=json", image)[1]
+                       .get("snapshots", [])]
+    report = qfsck("check", "--output=json", image)[1]
+    for n, state in enumerate(states[:3]):
+        extents = qfsck("map", "--output=json",
+                        *(["-s", state] if state else []), image)[1]
+        step = len(extents) // PROBES + 1
+        some = [e for e in extents[::step] if e["length"]]
+        at = [off for e in some
+              for off in (e["start"], e["start"] + e["length"] - 1)]
+        said = probe(image, n, at)
+        wrong = [(hex(off), kind, e) for off, kind, e in
+                 zip(at, said, [e for e in some for _ in "ab"])
+                 if not kind.startswith(allowed(e))]
+        lost = [r for r in report["lost"]
+                if str(r["holder"]) == (state or "active")
+                and r["guest-offset"] < extents[-1]["start"]
+                + extents[-1]["length"]]
+        ends = [off for r in lost for off in
+                (r["guest-offset"], r["guest-offset"] + r["length"] - 1)]
+        wrong += [(hex(off), kind, "lost by check") for off, kind in
+                  zip(ends, probe(image, n, ends) if ends else [])
+                  if not kind.startswith("lost")]
+        tap.result(not wrong and at,
+                   f"{case}, state {state or 'active'}: {len(at)} places as "
+                   f"map has them, {len(ends)} as check", map(str, wrong[:5]))
+
+
+def check_zooms(tap, image):
+    """What is lost is seen at every zoom, until each cluster is by itself."""
+    lost = qfsck("check", "--output=json", image)[1]["lost"][0]
+    lines = go(f"g{lost['guest-offset']:#x}")
+    for _ in range(12):
+        lines += ["save -", "key +"]
+    shown = screens(image, lines, "--ascii", size="60x20")
+    hidden = [s for s in shown
+              if not re.search(r"(?m)^.{10} .*L", "\n".join(
+                  s.split("\n")[3:-4]))]
+    tap.result(not hidden, "what is lost is seen at every zoom",
+               hidden[0].split("\n") if hidden else [])
+
+
+def entry(kind, start, sectors):
+    return struct.pack("<4B4BII", 0, 0, 0, 0, kind, 0, 0, 0, start, sectors)
+
+
+def make_guest():
+    """A disk with two partitions; a snapshot; then a table is erased."""
+    os.makedirs("root/etc")
+    with open("root/etc/passwd", "w") as f:
+        f.write("root:x:0:0::/root:/bin/sh\n" * 400)
+    path = raw("disk.raw", 64 * MIB)
+    sectors = MIB // 512
+    put(path, 0, bytes(446) + entry(0x83, sectors, 8 * sectors)
+        + entry(0x83, 16 * sectors, 40 * sectors) + bytes(32) + b"\x55\xaa")
+    for at, size, label, root in ((1, 8, "boot", None),
+                                  (16, 40, "root", "root")):
+        fs = raw("fs", size * MIB)
+        quiet("mke2fs", "-q", "-t", "ext4", "-L", label, "-E",
+              "root_owner=0:0", *(["-d", root] if root else []), fs)
+        with open(fs, "rb") as f:
+            put(path, at * MIB, f.read())
+    out = image(path, 16384)
+    qemu_img("snapshot", "-c", "before", out)
+    return out
+
+
+def check_files(tap, disk):
+    told = qfsck("guest", "--path=/etc/passwd", "--output=json", disk)[1]
+    piece = told["files"][0]["pieces"][0]
+    first, found, host, back, missing, late, wrong = screens(
+        disk, ["save -", *go("/etc/passwd"), "wait", "save -",
+               "key v", "save -", "key v", "wait", "save -",
+               *go("/etc/shadow"), "wait", "save -",
+               *go("g64M"), "save -", *go("nowhere"), "save -"])
+    bar = first.split("\n")[2]
+    tap.result('partition 1 (ext4 "boot")' in bar
+               and 'partition 2 (ext4 "root")' in bar
+               and bar.index("boot") < bar.index("root")
+               and " The active disk: 64 MiB" in first,
+               "the first view has the disk's partitions", [bar])
+    off, kind = STATUS.search(found).groups()
+    at = piece["extents"][0]["host-offset"]
+    tap.result(int(off, 16) == piece["start"] and f"at {at:#x} of the file"
+               in kind and 'partition 2 (ext4 "root"): /etc/passwd' in found,
+               ":/etc/passwd goes to the file, and it is named there",
+               [off, kind, *found.split("\n")[-3:]])
+    tap.result(f" {at & ~16383:#x} cluster" in host,
+               "v goes to the same cluster in the file",
+               host.split("\n")[-3:])
+    off = STATUS.search(back)
+    tap.result(off and int(off[1], 16) == piece["start"] & ~16383,
+               "and v back to the disk", back.split("\n")[-3:])
+    tap.result('no file system of this disk has "/etc/shadow"' in missing
+               and "past the end of the disk, which has 64 MiB" in late
+               and '"nowhere" is no place' in wrong,
+               "what cannot be gone to is said",
+               [s.split("\n")[-1] for s in (missing, late, wrong)])
+
+
+def check_moves(tap, disk):
+    """States, the mouse on the bar and on the map, the finding's range."""
+    second, bar, again = screens(
+        disk, ["key ]", "wait", "save -", "key [", "wait", "click 150 2",
+               "wait", "save -", "click 11 3", "wait", "save -"])
+    off = STATUS.search(bar)
+    tap.result('The disk of snapshot 1 ("before")' in second
+               and off and int(off[1], 16) == 32 * MIB // 16384 * 16384
+               and STATUS.search(again)[1] == "0x0",
+               "] shows the snapshot's disk, a click on the bar goes there",
+               [*second.split("\n")[:3], str(off)])
+    with open(disk, "r+b") as f:
+        f.seek(40)
+        f.seek(struct.unpack(">Q", f.read(8))[0])
+        table = struct.unpack(">Q", f.read(8))[0] & 0xfffffffffffe00
+        f.seek(table)
+        f.write(bytes(16384))
+    lost = qfsck("check", "--output=json", disk)[1]["lost"][0]
+    shown, entries = screens(
+        disk, ["key 4 /", "type active disk", "key Enter Enter", "wait",
+               "save -", "key x", "save -"])
+    tap.result(int(STATUS.search(shown)[1], 16) == lost["guest-offset"]
+               and "lost: " in shown and f"0x{table:08x}" in entries,
+               "Enter on what was lost shows it, x the entry that is gone",
+               [*shown.split("\n")[-3:], *entries.split("\n")[:3]])
+
+
+def main():
+    tap = Quiet()
+    own_folder()
+    images = make(CASES, os.getcwd())
+    for case in CASES:
+        check_kinds(tap, case, images[case])
+    check_zooms(tap, images["lost-l2-part"])
+    disk = make_guest()
+    check_files(tap, disk)
+    check_moves(tap, disk)
+    return tap.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is typed at the bottom: searches, and places to go to. */
+#ifndef QF_PROMPT_H
+#define QF_PROMPT_H
+
+#include "viz/browse/app.h"
+
+void qf_prompt_begin(struct qf_app *a, enum qf_ask what);
+
+/* A key while something is typed. */
+void qf_prompt_key(struct qf_app *a, uint32_t key);
+
+/* Looks for a->pattern again. */
+void qf_prompt_search(struct qf_app *a, bool back);
+
+#endif
