@@ -267,6 +267,48 @@ static void test_hostile(void **unused)
 	qf_scene_free(&s);
 }
 
+/* Stretches of bytes: a cluster shows the gravest of its own, or its first; as
+ * well when clusters have been made larger meanwhile. */
+static void test_bytes(void **unused)
+{
+	enum qf_kind sector[4096], want;
+	uint64_t seed, at, n, i, end;
+	uint32_t set;
+	struct qf_scene s;
+	unsigned int k;
+
+	(void)unused;
+	for (seed = 1; seed < 60; seed++) {
+		struct dice dice = { seed };
+
+		qf_scene_init(&s, 4096 * 512, 11, 0);
+		for (at = 0; at < 4096; at += n) {
+			k = (unsigned int)dice_below(&dice, QF_KINDS);
+			n = 1 + dice_below(&dice, seed % 3 ? 30 : 5);
+			n = n < 4096 - at ? n : 4096 - at;
+			for (i = at; i < at + n; i++)
+				sector[i] = (enum qf_kind)k;
+			qf_scene_add_bytes(&s, at * 512, (at + n) * 512,
+					   (enum qf_kind)k, QF_KIND_FREE);
+			if (seed % 4 && dice_below(&dice, 300) == 0)
+				qf_scene_coarsen(&s);
+		}
+		qf_scene_finish(&s, QF_KIND_FREE);
+		assert_false(s.failed);
+		for (at = 0; at < s.clusters; at++) {
+			i = at << (s.cluster_bits - 9);
+			end = (at + 1) << (s.cluster_bits - 9);
+			want = sector[i];
+			for (; i < end && i < 4096; i++)
+				if (sector[i] >= QF_KIND_LEAKED &&
+				    sector[i] > want)
+					want = sector[i];
+			assert_int_equal(qf_scene_at(&s, at, &set), want);
+		}
+		qf_scene_free(&s);
+	}
+}
+
 /* Both orders visit each place once; along the curve of a square, the next
  * cell is always a neighbour. */
 static void test_orders(void **unused)
@@ -313,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_marked_cells),
 		cmocka_unit_test(test_bars),
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_orders),
 	};
 

@@ -41,6 +41,7 @@ struct qf_guestview_state {
 struct qf_map_state {
 	struct qf_grid grid;
 	uint32_t bar, bar_top;
+	int bar_x, bar_y, bar_rows; /* where they are, as drawn last */
 	/* the bars: kept from one drawing to the next */
 	uint8_t *level;
 	size_t level_width;

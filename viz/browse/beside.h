@@ -14,8 +14,9 @@ enum qf_beside_kind {
 	QF_BESIDE_CHECK,  /* the report */
 	QF_BESIDE_OWNERS, /* who owns one cluster */
 	QF_BESIDE_GUEST,  /* the disk of one state */
-	QF_BESIDE_FILES,  /* which files have bytes in a stretch of it */
-	QF_BESIDE_PATH,	  /* where a file of it is */
+	/* what follows is asked while anyone may write */
+	QF_BESIDE_FILES, /* which files have bytes in a stretch of it */
+	QF_BESIDE_PATH,	 /* where a file of it is */
 };
 
 /* What is to be done. All that is named must outlive the job. */

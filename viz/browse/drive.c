@@ -149,6 +149,9 @@ void qf_drive_click(struct qf_app *a, int x, int y, enum qf_drive_click c)
 							 : QF_KEY_DOWN);
 		return;
 	}
+	if (c == QF_DRAG &&
+	    (a->help || a->explain || y == 0 || a->ask != QF_ASK_NOTHING))
+		return;
 	a->message[0] = '\0';
 	if (a->help || a->explain) {
 		overlay_key(a, QF_ACT_NONE);
@@ -413,7 +416,7 @@ bool qf_drive_tick(struct qf_app *a, bool *changed)
 	if (!a->job)
 		begin_job(a);
 	*changed |= a->job != NULL;
-	if (!a->job)
+	if (!a->job || qf_beside_kind(a->job) > QF_BESIDE_GUEST)
 		release_lock(a);
 	*changed |= look_at_file(a);
 	if (!a->hex.searching)

@@ -6,7 +6,13 @@
 #include "viz/browse/app.h"
 
 void qf_drive_key(struct qf_app *a, uint32_t key);
-enum qf_drive_click { QF_CLICK, QF_CLICK_TWICE, QF_WHEEL_UP, QF_WHEEL_DOWN };
+enum qf_drive_click {
+	QF_CLICK,
+	QF_CLICK_TWICE,
+	QF_WHEEL_UP,
+	QF_WHEEL_DOWN,
+	QF_DRAG, /* the button is held, the mouse moves */
+};
 void qf_drive_click(struct qf_app *a, int x, int y, enum qf_drive_click c);
 
 /*

@@ -104,6 +104,11 @@ static enum qf_err do_wheel_down(struct qf_app *a, char *arg,
 	return mouse(a, arg, QF_WHEEL_DOWN, why);
 }
 
+static enum qf_err do_drag(struct qf_app *a, char *arg, struct qf_why *why)
+{
+	return mouse(a, arg, QF_DRAG, why);
+}
+
 static enum qf_err do_wait(struct qf_app *a, char *arg, struct qf_why *why)
 {
 	(void)arg;
@@ -208,6 +213,7 @@ static const struct {
 	{ "double", do_double },
 	{ "wheel-up", do_wheel_up },
 	{ "wheel-down", do_wheel_down },
+	{ "drag", do_drag },
 	{ "wait", do_wait },
 	{ "save", do_save },
 	{ "random", do_random },

@@ -7,7 +7,7 @@
  *	size 80x24	    the screen's size from now on
  *	key Down Down x	    presses keys, by the names of the help
  *	type TEXT	    presses the characters of the rest of the line
- *	click X Y	    the mouse; also double, wheel-up and wheel-down
+ *	click X Y	    the mouse; also double, drag, wheel-up, wheel-down
  *	wait		    until all that goes on in the background is done
  *	save FILE	    the screen as text, or as a picture if FILE ends
  *			    in .svg; - is standard output

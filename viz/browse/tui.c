@@ -18,11 +18,14 @@
 #include <string.h>
 #include <term.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 /* How long to wait for a key: with a job in the background, and without. */
 #define WAIT_JOB_MS 100
 #define WAIT_MS 1000
+/* Two clicks within that time are a double one. */
+#define TWICE_MS 400
 
 #define MADE 512 /* pairs of colours for cells */
 
@@ -88,7 +91,7 @@ static void prepare_undo(void)
 {
 	t.undo_bytes = 0;
 	if (tigetstr("kmous") && tigetstr("kmous") != (char *)-1)
-		add_undo("\033[?1000l\033[?1006l");
+		add_undo("\033[?1002l\033[?1000l\033[?1006l");
 	add_undo(tigetstr("sgr0"));
 	add_undo(tigetstr("rmkx"));
 	add_undo(tigetstr("cnorm"));
@@ -282,16 +285,40 @@ static uint32_t key_of_char(wint_t ch)
 	}
 }
 
+/* True if E is the second of two presses on one place. */
+static bool is_second(const MEVENT *e)
+{
+	static struct {
+		int x, y;
+		int64_t ms;
+	} last = { -1, -1, 0 };
+	struct timespec now;
+	int64_t ms;
+	bool second;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	second = e->x == last.x && e->y == last.y && ms - last.ms < TWICE_MS;
+	last.x = second ? -1 : e->x;
+	last.y = e->y;
+	last.ms = ms;
+	return second;
+}
+
 static void take_mouse(struct qf_app *a)
 {
 	MEVENT e;
 
 	if (getmouse(&e) == ERR)
 		return;
-	if (e.bstate & BUTTON1_DOUBLE_CLICKED)
+	if (e.bstate & REPORT_MOUSE_POSITION)
+		qf_drive_click(a, e.x, e.y, QF_DRAG);
+	else if (e.bstate & (BUTTON1_DOUBLE_CLICKED | BUTTON1_TRIPLE_CLICKED))
+		/* ncurses has put together what came at once */
 		qf_drive_click(a, e.x, e.y, QF_CLICK_TWICE);
 	else if (e.bstate & (BUTTON1_CLICKED | BUTTON1_PRESSED))
-		qf_drive_click(a, e.x, e.y, QF_CLICK);
+		qf_drive_click(a, e.x, e.y,
+			       is_second(&e) ? QF_CLICK_TWICE : QF_CLICK);
 	else if (e.bstate & BUTTON4_PRESSED)
 		qf_drive_click(a, e.x, e.y, QF_WHEEL_UP);
 #ifdef BUTTON5_PRESSED
@@ -356,6 +383,17 @@ static bool loop(struct qf_app *a)
 	return true;
 }
 
+/* Moves with a button held, too, which ncurses does not ask for. */
+static void report_drags(bool on)
+{
+	const char *mouse = tigetstr("kmous");
+
+	if (!mouse || mouse == (const char *)-1)
+		return;
+	putp(on ? "\033[?1002h" : "\033[?1002l");
+	fflush(stdout);
+}
+
 static bool start(enum qf_tui_colours colours)
 {
 	const char *cup;
@@ -374,14 +412,11 @@ static bool start(enum qf_tui_colours colours)
 	nodelay(stdscr, TRUE);
 	set_escdelay(25);
 	curs_set(0);
-	mousemask(BUTTON1_CLICKED | BUTTON1_PRESSED | BUTTON1_DOUBLE_CLICKED |
-			  BUTTON4_PRESSED
-#ifdef BUTTON5_PRESSED
-			  | BUTTON5_PRESSED
-#endif
-		  ,
-		  NULL);
-	mouseinterval(200);
+	/* all of them: ncurses waits for the next key, delay or not, when
+	 * one comes that is not wanted; nor is it to wait for a second click */
+	mousemask(ALL_MOUSE_EVENTS | REPORT_MOUSE_POSITION, NULL);
+	mouseinterval(0);
+	report_drags(true);
 	set_colours(colours);
 	return true;
 }
@@ -413,6 +448,7 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 	set_handlers(true);
 	take_size(a);
 	there = loop(a);
+	report_drags(false);
 	endwin();
 	screen = set_term(NULL);
 	delscreen(screen);

@@ -52,6 +52,9 @@ static void draw_bars(struct qf_app *a, int y, int rows)
 	int width = a->screen.w - label, i, x;
 	uint32_t h;
 
+	m->bar_x = label;
+	m->bar_y = y;
+	m->bar_rows = rows;
 	if (m->bar >= s->n_holders)
 		m->bar = 0;
 	if (m->bar < m->bar_top)
@@ -175,6 +178,7 @@ static void draw(struct qf_app *a, struct qf_area area)
 	       qf_grid_height(g) + bars + legend < rest)
 		bars++;
 	draw_grid(a);
+	a->map.bar_rows = 0;
 	if (bars)
 		draw_bars(a, area.y + rest - legend - bars, bars);
 	if (legend)
@@ -228,11 +232,29 @@ static bool act(struct qf_app *a, enum qf_action act)
 	}
 }
 
+/* A place on a bar is one of the file; its name marks the holder's bar. */
+static bool click_bar(struct qf_app *a, int x, int y)
+{
+	struct qf_map_state *m = &a->map;
+	uint64_t all = a->model->scene.clusters;
+	uint64_t w = (uint64_t)(a->screen.w - m->bar_x);
+
+	if (y < m->bar_y || y >= m->bar_y + m->bar_rows || x < 0)
+		return false;
+	m->bar = m->bar_top + (uint32_t)(y - m->bar_y);
+	if (x >= m->bar_x && w)
+		qf_app_set_cluster(
+			a, all / w * (uint64_t)(x - m->bar_x) +
+				   all % w * (uint64_t)(x - m->bar_x) / w);
+	return true;
+}
+
 static void click(struct qf_app *a, int x, int y, bool twice)
 {
 	uint64_t at;
 
-	if (!qf_grid_at(&a->map.grid, &a->model->scene, x, y, &at))
+	if (click_bar(a, x, y) ||
+	    !qf_grid_at(&a->map.grid, &a->model->scene, x, y, &at))
 		return;
 	qf_app_set_cluster(a, at);
 	if (twice)
