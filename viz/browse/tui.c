@@ -169,11 +169,13 @@ static bool solid(const struct qf_cell *c, wchar_t *ch, short *pair)
 	return true;
 }
 
-/* Without colours enough for two in a cell, that of its larger part. */
+/* Without colours enough for two in a cell, that of its larger part, or what
+ * there is in an empty one. */
 static struct qf_cell simple(struct qf_cell c)
 {
 	if (c.under && !(t.colours && t.many)) {
-		c.tint = (uint8_t)(c.under - 1);
+		if (c.under - 1 >= (int)QF_KIND_HEADER)
+			c.tint = (uint8_t)(c.under - 1);
 		c.ch = qf_palette_kind((enum qf_kind)c.tint)->glyph;
 		c.under = 0;
 	}

@@ -225,8 +225,11 @@ struct face {
 
 static struct face face_of(struct qf_scene_cell c, struct qf_grid_look look)
 {
-	const struct qf_kind_look *k = qf_palette_kind(c.kind);
-	struct face f = { (enum qf_tint)c.kind, -1, k->glyph };
+	/* where there is no half of a cell, what is in an empty one shows */
+	bool whole = look.ascii && c.kind < QF_KIND_HEADER && !look.marked;
+	enum qf_kind kind = (enum qf_kind)(whole ? c.minor : c.kind);
+	const struct qf_kind_look *k = qf_palette_kind(kind);
+	struct face f = { (enum qf_tint)kind, -1, k->glyph };
 
 	f.ch = look.ascii ? (unsigned char)k->ascii : k->glyph;
 	if (!look.marked || c.kind > QF_KIND_LEAKED) {

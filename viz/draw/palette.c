@@ -86,11 +86,11 @@ bool qf_palette_is_shade(enum qf_tint t, uint32_t glyph)
 	       glyph == looks[t].glyph && glyph > 0x7f;
 }
 
-/* The colour of a kind's area on a dark ground: that of its glyph where the
- * picture's could not be told from the ground. */
+/* The colour of a kind's area on a screen: the picture's is too near to a dark
+ * ground for one. */
 static uint32_t area_of(enum qf_tint t)
 {
-	return t == (int)QF_KIND_HEADER ? inks[t].ink : looks[t].rgb;
+	return (int)t == (int)QF_KIND_HEADER ? 0x64748b : looks[t].rgb;
 }
 
 struct qf_paint qf_palette_solid(enum qf_tint t, int under, uint32_t glyph)
