@@ -6,6 +6,7 @@ changed, and R rereads it with the cursor where it was. When its terminal
 goes away it ends, also if SIGHUP is ignored.
 """
 import glob
+import json
 import os
 import pty
 import shutil
@@ -119,6 +120,28 @@ def beside_io(b):
     b.quit()
 
 
+def beside_guest(b):
+    """The guest's disk: an entry is written meanwhile, R shows it."""
+    t = b.terminal
+    free = [e for e in json.loads(subprocess.run(
+        [QFSCK, "map", "--output=json", b.image], check=True,
+        capture_output=True, text=True).stdout) if not e["present"]]
+    at = free[-1]["start"]
+    good = b.browse()
+    t.keys("1", ":")
+    t.tmux("send-keys", "-t", "s", "-l", f"g{at:#x}")
+    b.says("a place of the disk that is not mapped", good,
+           [f" {at:#x}: not mapped"], ["Enter"])
+    wrote = subprocess.run(["qemu-io", "-c", f"write -P 5 {at} 4k", b.image],
+                           capture_output=True)
+    b.says("it is written to; the browser says so", not wrote.returncode,
+           [CHANGED])
+    b.says("R shows what is there now", True,
+           [f" {at:#x}: of this state only at 0x", "image reopened"], ["R"])
+    b.tap.result(becomes(lambda: not b.locks()), "and again no lock is held")
+    b.quit()
+
+
 def beside_nbd(b):
     socket = b.image + ".sock"
     good = b.browse()
@@ -170,6 +193,7 @@ def main():
         try:
             b = Beside(tap, terminal, image)
             beside_io(b)
+            beside_guest(b)
             beside_nbd(b)
             beside_files(b)
         finally:
