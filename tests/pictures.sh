@@ -39,6 +39,54 @@ with open(sys.argv[1], "r+b") as image:
     image.write(bytes(4096))
 END
 
+# A guest's disk: two partitions, files, two snapshots; a table is erased.
+mkdir -p root/etc root/home root/var/log
+seq 9000 >root/etc/passwd
+for n in 1 2 3 4 5 6 7 8; do
+	seq $((n * 60000)) >root/home/letter$n
+	seq $((n * 20000)) >root/var/log/syslog.$n
+done
+truncate -s 96M disk.raw
+mke2fs -q -F -t ext4 -L boot -E root_owner=0:0 boot.raw 8M
+mke2fs -q -F -t ext4 -L root -E root_owner=0:0 -d root root.raw 80M
+dd if=boot.raw of=disk.raw bs=1M seek=1 conv=notrunc,sparse status=none
+dd if=root.raw of=disk.raw bs=1M seek=12 conv=notrunc,sparse status=none
+python3 - disk.raw <<'END'
+import struct
+import sys
+with open(sys.argv[1], "r+b") as disk:
+    disk.seek(446)
+    for start, end in ((1, 9), (12, 92)):
+        disk.write(struct.pack("<8BII", 0, 0, 0, 0, 0x83, 0, 0, 0,
+                               start * 2048, (end - start) * 2048))
+    disk.seek(510)
+    disk.write(b"\x55\xaa")
+END
+qemu-img convert -O qcow2 -o cluster_size=16k disk.raw guest.qcow2
+qemu-img snapshot -c Monday guest.qcow2
+qemu-io -c 'write -q -P 3 20M 3M' -c 'write -q -P 3 60M 1M' guest.qcow2
+qemu-img snapshot -c Tuesday guest.qcow2
+qemu-io -c 'write -q -P 4 21M 700k' -c 'write -q -z 70M 6M' guest.qcow2
+python3 - guest.qcow2 <<'END'
+import struct
+import sys
+with open(sys.argv[1], "r+b") as image:
+    image.seek(40)
+    image.seek(struct.unpack(">Q", image.read(8))[0] + 8)
+    table = struct.unpack(">Q", image.read(8))[0] & 0xfffffffffffe00
+    image.seek(table + 1024)
+    image.write(bytes(2048))
+END
+
+"$QFSCK" viz --script - guest.qcow2 <<END
+size 100x28
+wait
+key :
+type g34M
+key Enter
+wait
+save $out/browser-guest.svg
+END
 "$QFSCK" viz --export "$out/map.svg" damaged.qcow2
 "$QFSCK" viz --script - server.qcow2 <<END
 size 100x28
