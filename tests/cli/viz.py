@@ -196,7 +196,7 @@ def check_doubtful(tap, images, tmp):
         viz("--export", out, images[case])
         with open(out, encoding="utf-8") as file:
             told = re.search(r"</i>claimed by two: [^,]*, (\d+) clus",
-                             file.read())
+                             file.read().split("<h2>The file")[1])
         cells = re.sub(r"(?m)^ *[\d.]+ [KMGT]?i?B ", "", map_)
         n = du["owned-twice"] // du["cluster-size"]
         good = (told and int(told[1]) == n and "claimed by two: " in map_

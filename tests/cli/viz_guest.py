@@ -5,17 +5,18 @@ Every stretch that map tells is of the kind that the view shows there; what
 check calls lost is lost there, and seen at every zoom; files are found and
 named; and the same place is found in the file and back.
 """
+import collections
+import html
 import os
 import re
 import struct
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "screens"))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 from guests import *                                        # noqa: E402,F403
-from screens import Quiet, make                             # noqa: E402
+from screens import Quiet, make, viz                            # noqa: E402
 from tools import own_folder                                # noqa: E402
 
 MIB = 1 << 20
@@ -106,6 +107,38 @@ def check_kinds(tap, case, image):
         tap.result(not wrong and at,
                    f"{case}, state {state or 'active'}: {len(at)} places as "
                    f"map has them, {len(ends)} as check", map(str, wrong[:5]))
+
+
+def group_of(e):
+    """The kinds of the page's legend that a stretch of map counts in."""
+    first = allowed(e)[0]
+    return "data" if first in OWN else "nothing" \
+        if first in ("zeros", "not mapped") else first
+
+
+def check_shares(tap, case, image):
+    """The page's legend of the disk: as many clusters as map and check say."""
+    viz("--export", "page.html", image)
+    with open("page.html", encoding="utf-8") as f:
+        disk = html.unescape(f.read()).split("<h2>The file")[0]
+    info = qfsck("info", "--output=json", image)[1]
+    extents = qfsck("map", "--output=json", image)[1]
+    unit = min([info["cluster-size"]] + [e["length"] for e in extents
+                                         if e["length"]])
+    drawn, told = collections.Counter(), collections.Counter()
+    for name, n in re.findall(r"</i>([^:<]*): [^,]*, (\d+) cluster", disk):
+        drawn["data" if name in (*OWN, "compressed") else "nothing"
+              if name in ("zeros", "not mapped") else name] += int(n)
+    for e in extents:
+        told[group_of(e)] += -(-e["length"] // unit)
+    total = sum(drawn.values())
+    scale = sum(told.values()) / total if total else 0
+    wrong = [(k, drawn[k], told[k]) for k in drawn | told
+             if drawn[k] * scale != told[k]]
+    tap.result(not wrong and total and (scale == 1 or scale == int(scale)
+               or 1 / scale == int(1 / scale)),
+               f"{case}: the page's legend has the shares that map has",
+               [str(wrong), f"unit {unit}, scale {scale}"])
 
 
 def check_zooms(tap, image):
@@ -213,6 +246,7 @@ def main():
     images = make(CASES, os.getcwd())
     for case in CASES:
         check_kinds(tap, case, images[case])
+        check_shares(tap, case, images[case])
     check_zooms(tap, images["lost-l2-part"])
     disk = make_guest()
     check_files(tap, disk)

@@ -23,8 +23,9 @@ static const char help[] =
 	"is wrong, who owns what, and the bytes. Never changes a byte of it.\n"
 	"Press ? in the browser for its keys. It locks the image only while it\n"
 	"reads it, and says if the image changes afterwards.\n\n"
-	"      --export=FILE      write the map, the snapshots and the findings\n"
-	"                         as a picture (.svg, .png) or a page (.html)\n"
+	"      --export=FILE      write the maps of disk and file, the snapshots and\n"
+	"                         the findings as a picture (.svg, .png) or a page\n"
+	"                         (.html)\n"
 	"      --hilbert          draw the map along a Hilbert curve\n"
 	"      --ascii            only plain characters\n"
 	"      --colour=MODE      auto (the default; heeds NO_COLOR), 256, 16\n"
@@ -87,19 +88,24 @@ static enum qf_err draw(const struct args *a, struct qf_image *img,
 {
 	struct qf_outbuf out = { 0 };
 	struct qf_sheet sheet = { 0 };
+	struct qf_guestmap *disk = NULL;
 	struct qf_model *m = NULL;
 	char safe[300];
 	enum qf_err err = qf_model_whole(img, a->share, &m, why);
 
 	qf_text_safe(name, safe, sizeof(safe));
 	if (!err)
-		err = qf_sheet_make(m, safe, a->hilbert, &sheet, why);
+		err = qf_guestmap_make(m, QF_HOLDER_ACTIVE, a->share, &disk,
+				       why);
+	if (!err)
+		err = qf_sheet_make(m, disk, safe, a->hilbert, &sheet, why);
 	if (!err)
 		err = format_of(a->export)(&sheet, &out, why);
 	if (!err)
 		err = qf_outfile_write(a->export, out.at, out.n, why);
 	qf_outbuf_free(&out);
 	qf_sheet_free(&sheet);
+	qf_guestmap_free(disk);
 	qf_model_free(m);
 	qf_image_close(img);
 	return err;

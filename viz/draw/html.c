@@ -44,8 +44,10 @@ static void put_rest(struct qf_outbuf *o, uint64_t n, int columns)
 				 columns, n - MAX_ROWS);
 }
 
-/* One path for all cells of a kind: small, also for long images. */
-static void put_kind(struct qf_outbuf *o, const struct qf_sheet *s, int k)
+/* One path for all cells of a kind: small, also for long images. MINOR: for the
+ * lower halves of those where it would vanish. */
+static void put_kind(struct qf_outbuf *o, const struct qf_sheet_map *s, int k,
+		     bool minor)
 {
 	const struct qf_kind_look *look = qf_palette_kind((enum qf_kind)k);
 	int x, y, n;
@@ -53,14 +55,20 @@ static void put_kind(struct qf_outbuf *o, const struct qf_sheet *s, int k)
 
 	for (y = 0; y < s->rows; y++)
 		for (x = 0; x < s->cols; x += n) {
-			n = qf_sheet_run(s, x, y);
-			if (s->cell[y * s->cols + x].kind != k)
+			n = minor ? qf_sheet_minor(s, x, y, k)
+				  : qf_sheet_run(s, x, y);
+			if (n < 1 ||
+			    (!minor && s->cell[y * s->cols + x].kind != k)) {
+				n = n < 1 ? 1 : n;
 				continue;
+			}
 			if (!any)
 				qf_outbuf_printf(o, "<path fill=\"#%06x\" d=\"",
 						 look->rgb);
 			any = true;
-			qf_outbuf_printf(o, "M%d %dh%dv1h-%dz", x, y, n, n);
+			qf_outbuf_printf(o, "M%d %d%sh%dv%sh-%dz", x, y,
+					 minor ? ".5" : "", n,
+					 minor ? ".5" : "1", n);
 		}
 	if (any)
 		qf_outbuf_printf(o, "\"><title>%s</title></path>\n",
@@ -68,7 +76,8 @@ static void put_kind(struct qf_outbuf *o, const struct qf_sheet *s, int k)
 }
 
 /* The letters of a row's cells, where these are large. */
-static void put_letters(struct qf_outbuf *o, const struct qf_sheet *s, int y)
+static void put_letters(struct qf_outbuf *o, const struct qf_sheet_map *s,
+			int y)
 {
 	int x, n, i;
 
@@ -90,27 +99,30 @@ static void put_letters(struct qf_outbuf *o, const struct qf_sheet *s, int y)
 	}
 }
 
-static void put_map(struct qf_outbuf *o, const struct qf_sheet *s)
+static void put_map(struct qf_outbuf *o, const struct qf_sheet_map *s,
+		    const char *what, const char *grid)
 {
 	char row[32];
 	int k;
 
 	qf_outbuf_printf(o,
 			 "<svg viewBox=\"0 0 %d %d\" role=\"img\" "
-			 "aria-label=\"map of the file\" "
+			 "aria-label=\"map of %s\" "
 			 "shape-rendering=\"crispEdges\">\n",
-			 s->cols, s->rows);
+			 s->cols, s->rows, what);
 	for (k = 0; k < QF_KINDS; k++)
-		put_kind(o, s, k);
+		put_kind(o, s, k, false);
+	for (k = 0; k < QF_KINDS; k++)
+		put_kind(o, s, k, true);
 	if (s->px >= 18) /* lines between the cells, where they are large */
 		qf_outbuf_printf(
 			o,
-			"<pattern id=\"g\" width=\"1\" height=\"1\" "
+			"<pattern id=\"%s\" width=\"1\" height=\"1\" "
 			"patternUnits=\"userSpaceOnUse\"><path d=\"M0 0h1M0 "
 			"0v1\" stroke=\"#fff\" stroke-width=\".07\"/>"
-			"</pattern><rect fill=\"url(#g)\" width=\"%d\" "
+			"</pattern><rect fill=\"url(#%s)\" width=\"%d\" "
 			"height=\"%d\"/>\n",
-			s->cols, s->rows);
+			grid, grid, s->cols, s->rows);
 	qf_outbuf_printf(o, "<g font-size=\".6\" font-weight=\"bold\" "
 			    "text-anchor=\"middle\" aria-hidden=\"true\">\n");
 	for (k = 0; s->px >= 18 && k < s->rows; k++)
@@ -118,10 +130,11 @@ static void put_map(struct qf_outbuf *o, const struct qf_sheet *s)
 	qf_outbuf_printf(o, "</g></svg>\n");
 	if (!s->hilbert)
 		qf_outbuf_printf(
-			o, "<p>A row is %s of the file.</p>\n",
+			o, "<p>A row is %s of %s.</p>\n",
 			qf_text_bytes((uint64_t)s->cols * s->per_cell
-					      << s->model->scene.cluster_bits,
-				      row, sizeof(row)));
+					      << s->scene->cluster_bits,
+				      row, sizeof(row)),
+			what);
 }
 
 static void put_legend(struct qf_outbuf *o, const struct qf_scene *s)
@@ -148,6 +161,36 @@ static void put_legend(struct qf_outbuf *o, const struct qf_scene *s)
 				s->total[k], s->total[k] == 1 ? "" : "s",
 				(double)s->total[k] * 100 / all);
 	qf_outbuf_printf(o, "</p>\n");
+}
+
+/* The active disk as the guest has it: volumes, and what is lost where. */
+static void put_disk(struct qf_outbuf *o, const struct qf_sheet *s)
+{
+	const struct qf_guest *g = s->disk->guest;
+	char title[200], size[32];
+	uint32_t i;
+
+	qf_outbuf_printf(o, "<h2>The guest's disk</h2>\n");
+	put_map(o, &s->guest, "the disk", "d");
+	put_legend(o, &s->disk->scene);
+	for (i = 0; g && i < g->n && i < MAX_ROWS; i++) {
+		if (!i)
+			qf_outbuf_printf(o, "<table><tr><th>volume"
+					    "<th class=\"n\">guest offset"
+					    "<th class=\"n\">size</tr>\n");
+		qf_outbuf_printf(o, "<tr><td>");
+		qf_outbuf_xml(o, qf_guest_title(g, i, title, sizeof(title)));
+		qf_outbuf_printf(o,
+				 "</td><td class=\"n\">0x%" PRIx64
+				 "</td><td class=\"n\">%s</td></tr>\n",
+				 g->volume[i].start,
+				 qf_text_bytes(g->volume[i].bytes, size,
+					       sizeof(size)));
+	}
+	if (g && g->n) {
+		put_rest(o, g->n, 3);
+		qf_outbuf_printf(o, "</table>\n");
+	}
 }
 
 static void put_bar(struct qf_outbuf *o, const struct qf_sheet *s, uint32_t i)
@@ -367,8 +410,10 @@ enum qf_err qf_html_page(const struct qf_sheet *s, struct qf_outbuf *o,
 			 verdict);
 	for (k = 0; qf_sheet_fact(s, k, fact, sizeof(fact)); k++)
 		qf_outbuf_printf(o, "%s%s", k ? "<br>" : "", fact);
-	qf_outbuf_printf(o, "</p>\n<h2>The file</h2>\n");
-	put_map(o, s);
+	qf_outbuf_printf(o, "</p>\n");
+	put_disk(o, s);
+	qf_outbuf_printf(o, "<h2>The file</h2>\n");
+	put_map(o, &s->file, "the file", "f");
 	put_legend(o, &s->model->scene);
 	qf_outbuf_printf(o, "<h2>Findings</h2>\n");
 	if (!r->findings.n)

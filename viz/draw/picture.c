@@ -152,9 +152,9 @@ static void draw_mark(struct pen *p, int x, int y, int size, enum qf_kind kind)
 }
 
 /* Letters for what colours alone do not tell, where cells are large. */
-static void draw_letters(struct pen *p, int y, int top)
+static void draw_letters(struct pen *p, const struct qf_sheet_map *s, int y,
+			 int top)
 {
-	const struct qf_sheet *s = p->s;
 	int x;
 
 	for (x = 0; x < s->cols; x++)
@@ -162,9 +162,9 @@ static void draw_letters(struct pen *p, int y, int top)
 			  (enum qf_kind)s->cell[y * s->cols + x].kind);
 }
 
-static void draw_grid_lines(struct pen *p, int top)
+static void draw_grid_lines(struct pen *p, const struct qf_sheet_map *s,
+			    int top)
 {
-	const struct qf_sheet *s = p->s;
 	int i;
 
 	if (!p->cr)
@@ -184,9 +184,15 @@ static void draw_grid_lines(struct pen *p, int top)
 	cairo.stroke(p->cr);
 }
 
-static void draw_map(struct pen *p)
+static void draw_title(struct pen *p, const char *title)
 {
-	const struct qf_sheet *s = p->s;
+	p->y += LINE / 2;
+	text(p, LEFT, p->y, QF_SHEET_WIDTH, 13, true, 0x111827, "%s", title);
+	p->y += LINE / 2;
+}
+
+static void draw_map(struct pen *p, const struct qf_sheet_map *s)
+{
 	int x, y, n, top = p->y, every = s->px < 18 ? 2 * LINE / s->px : 1;
 	char off[32];
 
@@ -200,23 +206,32 @@ static void draw_map(struct pen *p)
 				    n * s->px, s->px,
 				    qf_palette_kind((enum qf_kind)k)->rgb, 1);
 		}
+		for (x = 0; x < s->cols; x++) {
+			struct qf_scene_cell c = s->cell[y * s->cols + x];
+
+			if (c.minor != c.kind && c.kind < QF_KINDS)
+				box(p, LEFT + x * s->px,
+				    top + y * s->px + s->px / 2, s->px,
+				    s->px - s->px / 2,
+				    qf_palette_kind((enum qf_kind)c.minor)->rgb,
+				    1);
+		}
 		if (y % every || s->hilbert)
 			continue;
 		qf_text_bytes((uint64_t)y * (uint64_t)s->cols * s->per_cell
-				      << s->model->scene.cluster_bits,
+				      << s->scene->cluster_bits,
 			      off, sizeof(off));
 		text(p, MARGIN, top + y * s->px + 11, LEFT - MARGIN - 6, 11,
 		     false, 0x6b7280, "%s", off);
 	}
-	draw_grid_lines(p, top);
+	draw_grid_lines(p, s, top);
 	for (y = 0; y < s->rows && s->px >= 18; y++)
-		draw_letters(p, y, top);
+		draw_letters(p, s, y, top);
 	p->y += s->rows * s->px + LINE;
 }
 
-static void draw_legend(struct pen *p)
+static void draw_legend(struct pen *p, const struct qf_scene *sc)
 {
-	const struct qf_scene *sc = &p->s->model->scene;
 	double all = sc->clusters ? (double)sc->clusters : 1;
 	int k, n = 0, step = QF_SHEET_WIDTH / LEGEND_COLS;
 	char size[32];
@@ -334,8 +349,12 @@ static int draw(cairo_t *cr, const struct qf_sheet *s)
 		cairo.paint(cr);
 	}
 	draw_head(&p);
-	draw_map(&p);
-	draw_legend(&p);
+	draw_title(&p, "The disk as the guest has it");
+	draw_map(&p, &s->guest);
+	draw_legend(&p, s->guest.scene);
+	draw_title(&p, "The file");
+	draw_map(&p, &s->file);
+	draw_legend(&p, s->file.scene);
 	draw_bars(&p);
 	draw_findings(&p);
 	return p.y + MARGIN / 2;

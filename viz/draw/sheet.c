@@ -11,9 +11,9 @@
 #define MAX_COLS 128
 
 /* As few columns as keep the map wider than high, so that cells are large. */
-static void lay_out(struct qf_sheet *s)
+static void lay_out(struct qf_sheet_map *s)
 {
-	uint64_t clusters = s->model->scene.clusters;
+	uint64_t clusters = s->scene->clusters;
 	uint64_t most = MAX_COLS * MAX_COLS / 2;
 
 	s->per_cell = clusters > most ? qf_mem_div_up(clusters, most) : 1;
@@ -27,7 +27,7 @@ static void lay_out(struct qf_sheet *s)
 	s->px = QF_SHEET_WIDTH / s->cols;
 }
 
-static bool fill(struct qf_sheet *s)
+static bool fill(struct qf_sheet_map *s)
 {
 	size_t n = (size_t)s->cols * (size_t)s->rows, i;
 	struct qf_scene_cell *in_order = qf_mem_zalloc(n, sizeof(*in_order));
@@ -38,7 +38,7 @@ static bool fill(struct qf_sheet *s)
 	ok = in_order && s->cell &&
 	     qf_order_make(&order, s->cols, s->rows, s->hilbert);
 	if (ok) {
-		qf_scene_cells(&s->model->scene, 0, s->per_cell, n, in_order);
+		qf_scene_cells(s->scene, 0, s->per_cell, n, in_order);
 		for (i = 0; i < n; i++)
 			s->cell[order.place[i]] = in_order[i];
 	}
@@ -47,18 +47,28 @@ static bool fill(struct qf_sheet *s)
 	return ok;
 }
 
-enum qf_err qf_sheet_make(const struct qf_model *m, const char *name,
+static bool make_map(struct qf_sheet_map *map, const struct qf_scene *scene,
+		     bool hilbert)
+{
+	map->scene = scene;
+	map->hilbert = hilbert;
+	lay_out(map);
+	return fill(map);
+}
+
+enum qf_err qf_sheet_make(const struct qf_model *m,
+			  const struct qf_guestmap *disk, const char *name,
 			  bool hilbert, struct qf_sheet *s, struct qf_why *why)
 {
 	memset(s, 0, sizeof(*s));
 	s->model = m;
+	s->disk = disk;
 	s->name = name;
-	s->hilbert = hilbert;
-	lay_out(s);
 	s->bars = m->scene.n_holders < QF_SHEET_BARS ? m->scene.n_holders
 						     : QF_SHEET_BARS;
 	s->level = qf_mem_zalloc(s->bars, QF_SHEET_BAR_W);
-	if (fill(s) && s->level &&
+	if (make_map(&s->file, &m->scene, hilbert) &&
+	    make_map(&s->guest, &disk->scene, hilbert) && s->level &&
 	    qf_scene_bars(&m->scene, QF_SHEET_BAR_W, 0, s->bars, s->level))
 		return QF_OK;
 	qf_sheet_free(s);
@@ -68,18 +78,30 @@ enum qf_err qf_sheet_make(const struct qf_model *m, const char *name,
 
 void qf_sheet_free(struct qf_sheet *s)
 {
-	free(s->cell);
+	free(s->file.cell);
+	free(s->guest.cell);
 	free(s->level);
-	s->cell = NULL;
+	s->file.cell = s->guest.cell = NULL;
 	s->level = NULL;
 }
 
-int qf_sheet_run(const struct qf_sheet *s, int x, int y)
+int qf_sheet_run(const struct qf_sheet_map *s, int x, int y)
 {
 	const struct qf_scene_cell *row = s->cell + (size_t)y * (size_t)s->cols;
 	int n = 1;
 
 	while (x + n < s->cols && row[x + n].kind == row[x].kind)
+		n++;
+	return n;
+}
+
+int qf_sheet_minor(const struct qf_sheet_map *s, int x, int y, int kind)
+{
+	const struct qf_scene_cell *row = s->cell + (size_t)y * (size_t)s->cols;
+	int n = 0;
+
+	while (x + n < s->cols && row[x + n].minor == kind &&
+	       row[x + n].kind != kind)
 		n++;
 	return n;
 }
@@ -107,16 +129,19 @@ bool qf_sheet_fact(const struct qf_sheet *s, int i, char *buf, size_t room)
 			 r->fig.used, r->fig.free, img->snapshots.n);
 		return true;
 	case 2:
-		snprintf(buf, room,
-			 "one cell of the map is %" PRIu64 " cluster%s (%s)%s",
-			 s->per_cell, s->per_cell == 1 ? "" : "s",
-			 qf_text_bytes(s->per_cell * img->geo.cluster_bytes, a,
-				       sizeof(a)),
-			 s->hilbert ? ", along a Hilbert curve"
-				    : ", row by row");
-		if (s->per_cell > 1)
+		snprintf(
+			buf, room,
+			"one cell of the file's map is %" PRIu64
+			" cluster%s (%s)%s",
+			s->file.per_cell, s->file.per_cell == 1 ? "" : "s",
+			qf_text_bytes(s->file.per_cell * img->geo.cluster_bytes,
+				      a, sizeof(a)),
+			s->file.hilbert ? ", along a Hilbert curve"
+					: ", row by row");
+		if (s->file.per_cell > 1)
 			snprintf(buf + strlen(buf), room - strlen(buf),
-				 "; it shows what most of it holds, but "
+				 "; it shows what most of it holds, in "
+				 "its lower half what would vanish, and "
 				 "always what is wrong");
 		return true;
 	default:
