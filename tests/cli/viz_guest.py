@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "screens"))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 from guests import *                                        # noqa: E402,F403
-from screens import Quiet, make, viz                            # noqa: E402
+from screens import Quiet, digest, make, viz                # noqa: E402
 from tools import own_folder                                # noqa: E402
 
 MIB = 1 << 20
@@ -240,6 +240,16 @@ def check_moves(tap, disk):
                [*shown.split("\n")[-3:], *entries.split("\n")[:3]])
 
 
+def check_chance(tap, disk):
+    """Keys by chance, while files are looked up: no crash, no byte changed."""
+    before = digest(disk)
+    shown = screens(disk, ["random 7 200", "wait", "random 70 200",
+                           "storm 7 40", "size 80x24", "save -"],
+                    size="80x24")
+    tap.result(len(shown) == 1 and digest(disk) == before,
+               "400 keys by chance on a disk with files")
+
+
 def main():
     tap = Quiet()
     own_folder()
@@ -250,6 +260,7 @@ def main():
     check_zooms(tap, images["lost-l2-part"])
     disk = make_guest()
     check_files(tap, disk)
+    check_chance(tap, disk)
     check_moves(tap, disk)
     return tap.finish()
 

@@ -187,6 +187,13 @@ static void test_steps(void **unused)
 	(void)unused;
 	assert_true(qf_cells_resize(&c, 60, 20));
 	make(&s, 5000, 3);
+	/* before it was ever placed */
+	assert_int_equal(qf_grid_step(&g, &s, 7, 1, 0), 8);
+	assert_int_equal(qf_grid_step(&g, &s, 7, 0, 1), 7);
+	assert_int_equal(qf_grid_page(&g, &s, 7, 1), 7);
+	assert_false(qf_grid_at(&g, &s, 3, 3, &at));
+	qf_grid_cell(&g, &s, 4999, &at, &to);
+	assert_int_equal(to, 5000);
 	for (at = 0; at < s.clusters;) {
 		assert_true(place(&g, &s, 60, 20, at, &c));
 		to = qf_grid_step(&g, &s, at, 1, 0);

@@ -309,11 +309,13 @@ bool qf_grid_draw(struct qf_grid *g, const struct qf_scene *s, uint64_t at,
 void qf_grid_cell(const struct qf_grid *g, const struct qf_scene *s,
 		  uint64_t at, uint64_t *first, uint64_t *end)
 {
-	uint64_t i, base = at - at % g->row, cols = (uint64_t)g->cols;
+	uint64_t i, base, cols = (uint64_t)g->cols;
 
 	*first = at;
 	*end = at + 1;
-	if (!g->hilbert && cols) {
+	/* before it was placed, each cluster is by itself */
+	if (!g->hilbert && cols && g->row) {
+		base = at - at % g->row;
 		i = part_of(g->row, cols, at - base);
 		*first = base + part(g->row, cols, i);
 		*end = base + part(g->row, cols, i + 1);
