@@ -124,12 +124,18 @@ static bool set_limits(void)
 	       limit(RLIMIT_NOFILE, 0);
 }
 
-/* The terminal's and the user's signals are the parent's business. */
+/* The terminal's and the user's signals are the parent's business; what the
+ * parent does when it breaks down, to its terminal, is none of the child's. */
 static void hold_signals(void)
 {
 	static const int held[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 };
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+				       SIGABRT };
 	sigset_t set;
 	size_t i;
+
+	for (i = 0; !SANITIZED && i < sizeof(crashes) / sizeof(crashes[0]); i++)
+		signal(crashes[i], SIG_DFL);
 
 	sigemptyset(&set);
 	for (i = 0; i < sizeof(held) / sizeof(held[0]); i++)
