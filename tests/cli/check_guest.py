@@ -33,6 +33,10 @@ OURS = ("guest-metadata", "guest-metadata-unclean", "guest-partition-table")
 def files_below(root):
     tree(root, files=60, seed=3, odd=False, spaces=False)
     os.makedirs(root + "/large/deep")
+    with open(root + "/short", "w") as f:
+        f.write("a short file")
+    with open(root + "/row", "wb") as f:
+        f.write(bytes(range(255)) * 5000)
     for n in range(500):
         with open("%s/large/an-entry-with-a-long-name-%d" % (root, n), "w"):
             pass
@@ -79,6 +83,25 @@ def btrfs(path, root, *options):
     quiet("mkfs.btrfs", "-q", "-L", "root", *options, "--rootdir", root, path)
 
 
+def ntfs(path, root, *options):
+    raw(path, 60 * MIB)
+    quiet("mkntfs", "-F", "-q", "-L", "root", "-s", "512", "-p", "2048", "-H",
+          "255", "-S", "63", *options, path)
+    for name in sorted(os.listdir(root)):
+        if os.path.isfile(os.path.join(root, name)):
+            quiet("ntfscp", "-q", "-f", path, os.path.join(root, name), name)
+    for n in range(80):
+        quiet("ntfscp", "-q", "-f", path, os.path.join(root, "short"),
+              "another file of a long name %d" % n)
+
+
+def vfat(path, root, *options):
+    raw(path, 60 * MIB)
+    quiet("mkfs.fat", "-n", "ROOT", *options, path)
+    for name in sorted(os.listdir(root)):
+        quiet("mcopy", "-s", "-m", "-i", path, os.path.join(root, name), "::/")
+
+
 def disk_of(part, path):
     """The partition's bytes in a disk with a GPT."""
     size = os.path.getsize(part)
@@ -99,6 +122,8 @@ XFS = ("headers of group 0", "free space btree of group 0",
        "inodes of group 0", "directory")
 BTRFS = ("root tree", "chunk tree", "extent tree", "tree of files",
          "checksum tree", "device tree")
+FAT = ("file allocation table 1", "file allocation table 2", "directory")
+NTFS = ("/$MFT", "/$MFTMirr", "/$Bitmap", "directory")
 GUESTS = {
     "ext4-1k": (ext, ("-b", "1024"), EXT4),
     "ext4-4k": (ext, ("-b", "4096"), EXT4),
@@ -107,6 +132,10 @@ GUESTS = {
                      "size=4096"), XFS),
     "btrfs": (btrfs, ("-m", "single"), BTRFS),
     "btrfs-dup": (btrfs, ("-m", "dup", "-n", "4096"), BTRFS),
+    "ntfs": (ntfs, (), NTFS),
+    "ntfs-1k": (ntfs, ("-c", "1024"), NTFS),
+    "fat32": (vfat, ("-F", "32", "-s", "1"), FAT),
+    "fat16": (vfat, ("-F", "16", "-s", "4"), FAT + ("root directory",)),
 }
 # that have no checksums, or none that cover all: nothing false is told
 PLAIN = {
@@ -116,6 +145,8 @@ PLAIN = {
                         "inline_data,ea_inode,metadata_csum_seed,bigalloc",
                         "-C", "16384"), ()),
     "xfs-v4": (xfs, ("-m", "crc=0"), ()),
+    "fat12": (vfat, ("-F", "12", "-s", "64"), ()),
+    "ntfs-64k": (ntfs, ("-c", "65536"), ()),
     "btrfs-mixed": (btrfs, ("--mixed", "-m", "single", "-d", "single"), ()),
 }
 
@@ -135,7 +166,9 @@ def hits(found, place):
     """Whether a finding's range touches the cluster at PLACE."""
     start, length = place
     for f in found:
-        words = f["message"].split("guest offset ")[1].split()
+        words = f["message"].partition("guest offset ")[2].split()
+        if not words:   # "64 more of these"
+            continue
         first, last = (int(w.strip(":;,"), 16) for w in words[:3:2])
         if first < start + length and start < last:
             return True
@@ -156,8 +189,9 @@ def places(path, size, begins):
     out = []
     for f in files_of(path, 0, size):
         name = f.get("path") or ""
-        if name.startswith(begins) and f["kind"] == "metadata" or \
-                f["kind"] == begins:
+        if name.startswith(begins) and (f["kind"] == "metadata" or
+                                        begins[0] == "/") or \
+                f["kind"] == begins and name != "/.":
             out += [(p["start"], p["length"]) for p in f["pieces"]]
     return out
 
@@ -177,6 +211,28 @@ def has_super(start, cluster):
     return start // cluster == BASE // cluster
 
 
+def spots_of(name, path, area):
+    """Where a cluster of AREA begins that is mapped, one for each piece. Of
+    NTFS and FAT there is no copy of the first sector to know them by."""
+    with Image(path) as image:
+        size, cluster = image.get("size"), image.cluster
+        out = []
+        for start, length in places(path, size, area):
+            if name.startswith(("ntfs", "fat")) and has_super(start, cluster):
+                length -= BASE + cluster - start
+                start = BASE + cluster
+            if length > 0 and entry_of(image, start):
+                out.append(start)
+    return out
+
+
+def is_told(found, area, start, cluster):
+    """The place itself; or of a map what it leads to."""
+    if area.startswith(("/$", "file allocation")):
+        return bool(found)
+    return hits(found, (start // cluster * cluster, cluster))
+
+
 def damaged(path, how):
     one = copy(path, "one.qcow2")
     with Image(one) as image:
@@ -187,20 +243,17 @@ def damaged(path, how):
 def holes(name, path, areas):
     """A cluster of each kind of metadata reads as zeros."""
     notes = []
+    cluster = int(name.rpartition(" ")[2])
     for area in areas:
-        with Image(path) as image:
-            size = image.get("size")
-            cluster = image.cluster
-            spots = [s for s in places(path, size, area)
-                     if entry_of(image, s[0])]
+        spots = spots_of(name, path, area)
         if not spots:
-            notes.append("no %s" % area)
+            if cluster == 4096:
+                notes.append("no %s" % area)
             continue
-        start = spots[-1][0]
+        start = spots[-1]
         one = damaged(path, lambda im: im.put64(entry_of(im, start), 1))
         status, found, err = said(one)
-        if not found or err or not hits(found, (start // cluster * cluster,
-                                                cluster)):
+        if not found or err or not is_told(found, area, start, cluster):
             notes.append("%s at %#x: %s %s %s" % (area, start, status, err,
                                                   found[:2]))
         elif status != 2 and not has_super(start, cluster):
@@ -218,23 +271,21 @@ def swapped_entries(name, path, areas):
     """Metadata and file data change places."""
     notes = []
     with Image(path) as image:
-        size = image.get("size")
         cluster = image.cluster
-        data = entry_of(image, max(places(path, size, "file"),
-                                   key=lambda s: s[1])[0] + cluster)
-        spots = {a: [s for s in places(path, size, a)
-                     if entry_of(image, s[0]) not in (None, data)]
-                 for a in areas}
-    for area, found_at in spots.items():
-        start = found_at[0][0]
-        one = damaged(path, lambda im: swap(im, entry_of(im, start), data))
-        status, found, err = said(one)
-        good = status == 2 or has_super(start, cluster)
-        if not good or err or not hits(found, (start // cluster * cluster,
-                                               cluster)):
-            notes.append("%s at %#x: %s %s %s" % (area, start, status, err,
-                                                  found[:2]))
-    tap.result(not notes and spots, name + ": two L2 entries changed places",
+        start = max((p["length"], p["start"])
+                    for f in files_of(path, 0, image.get("size"))
+                    if "row" in f["path"] for p in f["pieces"])[1]
+        data = entry_of(image, start + cluster)
+    for area in areas:
+        for start in spots_of(name, path, area)[-1:]:
+            one = damaged(path, lambda im: swap(im, entry_of(im, start),
+                                                data))
+            status, found, err = said(one)
+            good = status == 2 or has_super(start, cluster)
+            if not good or err or not is_told(found, area, start, cluster):
+                notes.append("%s at %#x: %s %s %s" % (
+                    area, start, status, err, found[:2]))
+    tap.result(not notes and data, name + ": two L2 entries changed places",
                notes)
 
 
