@@ -132,6 +132,9 @@ GUESTS = {
                      "size=4096"), XFS),
     "btrfs": (btrfs, ("-m", "single"), BTRFS),
     "btrfs-dup": (btrfs, ("-m", "dup", "-n", "4096"), BTRFS),
+    "btrfs-xxhash": (btrfs, ("--csum", "xxhash"), BTRFS[2:4]),
+    "btrfs-sha256": (btrfs, ("--csum", "sha256"), BTRFS[2:4]),
+    "btrfs-blake2": (btrfs, ("--csum", "blake2"), BTRFS[2:4]),
     "ntfs": (ntfs, (), NTFS),
     "ntfs-1k": (ntfs, ("-c", "1024"), NTFS),
     "fat32": (vfat, ("-F", "32", "-s", "1"), FAT),
@@ -413,6 +416,20 @@ def table(sound):
                "each copy of the partition table", [str(got)])
 
 
+def file_data(name, sound):
+    """Two clusters of a file: with --data, where there are checksums."""
+    start = max((p["length"], p["start"])
+                for f in files_of(sound, 0, 130 * MIB)
+                if "row" in f["path"] for p in f["pieces"])[1]
+    # the file's bytes come again every 256 of them: one is shifted
+    one = copy(sound, "data.qcow2")
+    quiet("qemu-io", "-c", "write -q -P 77 %d 4k" % (start + 8192), one)
+    got = [(status, hits(found, (start + 8192, 4096)))
+           for status, found, _ in (said(one), said(one, "--data"))]
+    tap.result(got == [(0, False), (2, True)],
+               name + ": what a file holds, with --data", [str(got)])
+
+
 def words(sound):
     start = places(sound, 162 * MIB, "inode table of group 0")[0][0]
     text = subprocess.run(
@@ -439,4 +456,6 @@ unclean(made["ext4-4k"][0])
 other_base(made["ext4-4k"][0])
 table(made["ext4-4k"][1])
 words(made["ext4-4k"][1])
+for csum in ("btrfs", "btrfs-xxhash", "btrfs-sha256", "btrfs-blake2"):
+    file_data(csum, made[csum][1])
 sys.exit(tap.finish())
