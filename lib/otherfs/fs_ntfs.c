@@ -52,7 +52,7 @@ static bool read_restart(const unsigned char *b, uint64_t *lsn, bool *closed)
 
 struct log {
 	struct qf_ntfs *x;
-	bool found, closed;
+	bool found, closed, empty;
 };
 
 /* The log begins with two restart pages; an empty one is all ones. */
@@ -71,7 +71,7 @@ static bool see_log_run(void *ctx, const struct qf_ntfs_run *run)
 		if (!qf_volume_read(l->x->v, b, sizeof(b), at))
 			continue;
 		if (!i && qf_le_get64(b, 0) == UINT64_MAX)
-			l->closed = true;
+			l->empty = true;
 		if (!read_restart(b, &lsn, &closed) || (one && lsn < newest))
 			continue;
 		one = true;
@@ -99,8 +99,15 @@ static void tell_log(struct qf_ntfs *x, struct qf_guest_fs *fs)
 	qf_ntfs_each_of(x, QF_NTFS_LOG, see_log, &l);
 	if (!l.found || l.closed)
 		return;
-	fs->clean = QF_GUEST_UNCLEAN;
-	strcpy(fs->note, "its journal has not been replayed");
+	if (!l.empty) {
+		fs->clean = QF_GUEST_UNCLEAN;
+		strcpy(fs->note, "its journal has not been replayed");
+	} else if (fs->clean == QF_GUEST_CLEAN) {
+		/* who empties it keeps none, and leaves no word at the end */
+		fs->clean = QF_GUEST_CLEAN_UNKNOWN;
+		strcpy(fs->note, "its journal is empty: whether it was closed "
+				 "in order is not known");
+	}
 }
 
 static bool probe(struct qf_volume *v, struct qf_guest_fs *fs)

@@ -93,6 +93,27 @@ def ntfs(path, root, *options):
     for n in range(80):
         quiet("ntfscp", "-q", "-f", path, os.path.join(root, "short"),
               "another file of a long name %d" % n)
+    close_log(path)
+
+
+def close_log(path):
+    """The log as Windows leaves it; the tools leave an empty one."""
+    with open(path, "rb") as f:
+        boot = f.read(512)
+        cluster = boot[13] * 512
+        f.seek(int.from_bytes(boot[48:56], "little") * cluster + 2 * 1024)
+        record = f.read(1024)
+    at = int.from_bytes(record[20:22], "little")
+    while int.from_bytes(record[at:at + 4], "little") != 0x80:
+        at += int.from_bytes(record[at + 4:at + 8], "little")
+    at += int.from_bytes(record[at + 32:at + 34], "little")
+    first = at + 1 + (record[at] & 15)
+    start = int.from_bytes(record[first:first + (record[at] >> 4)], "little")
+    page = bytearray(4096)
+    page[0:8] = b"RSTR\x1e\0\x09\0"
+    page[16:26] = b"\0\x10\0\0\0\x10\0\0\x30\0"
+    page[0x30 + 8:0x30 + 16] = b"\1\0\0\0\xff\xff\2\0"
+    put(path, start * cluster, bytes(page) * 2)
 
 
 def vfat(path, root, *options):
@@ -416,6 +437,21 @@ def table(sound):
                "each copy of the partition table", [str(got)])
 
 
+def no_word():
+    """A file system whose end nobody knows of: a warning."""
+    fs = raw("empty.part", 20 * MIB)
+    quiet("mkntfs", "-F", "-q", fs)
+    sound = image(fs, 4096)
+    start = places(sound, 20 * MIB, "/$MFTMirr")[0][0]
+    state = only_volume(sound)["file-system"].get("state")
+    status, found, _ = said(damaged(
+        sound, lambda im: im.put64(entry_of(im, start), 1)))
+    tap.result(state == "unknown" and status == 3 and
+               {f["name"] for f in found} == {"guest-metadata-unclean"},
+               "NTFS with an empty log: a warning",
+               [str(state), str(status), str(found)])
+
+
 def file_data(name, sound):
     """Two clusters of a file: with --data, where there are checksums."""
     start = max((p["length"], p["start"])
@@ -456,6 +492,7 @@ unclean(made["ext4-4k"][0])
 other_base(made["ext4-4k"][0])
 table(made["ext4-4k"][1])
 words(made["ext4-4k"][1])
+no_word()
 for csum in ("btrfs", "btrfs-xxhash", "btrfs-sha256", "btrfs-blake2"):
     file_data(csum, made[csum][1])
 sys.exit(tap.finish())
