@@ -437,6 +437,20 @@ def table(sound):
                "each copy of the partition table", [str(got)])
 
 
+def moved(sound):
+    """What stands there says where it belongs."""
+    one, two = (places(sound, 62 * MIB, area)[0][0]
+                for area in ("free space btree by size of group 0",
+                             "inode btree of group 0"))
+    status, found, _ = said(damaged(
+        sound, lambda im: swap(im, entry_of(im, one), entry_of(im, two))))
+    text = " ".join(f["message"] for f in found)
+    tap.result(status == 2 and "what stands at %#x belongs at guest offset "
+               "%#x, and what stands there belongs here: the two have changed "
+               "places" % (one, two) in text,
+               "where what stands there belongs", [str(status), text])
+
+
 def no_word():
     """A file system whose end nobody knows of: a warning."""
     fs = raw("empty.part", 20 * MIB)
@@ -492,6 +506,7 @@ unclean(made["ext4-4k"][0])
 other_base(made["ext4-4k"][0])
 table(made["ext4-4k"][1])
 words(made["ext4-4k"][1])
+moved(made["xfs"][1])
 no_word()
 for csum in ("btrfs", "btrfs-xxhash", "btrfs-sha256", "btrfs-blake2"):
     file_data(csum, made[csum][1])
