@@ -130,6 +130,7 @@ void qf_check_sum(struct qf_report *rep)
 	const struct qf_finding *f = rep->findings.at;
 	enum qf_severity sev;
 	uint64_t extra = 0;
+	bool guest = false;
 	size_t i;
 
 	rep->corruptions = rep->leaks = rep->errors = rep->warnings = 0;
@@ -143,8 +144,11 @@ void qf_check_sum(struct qf_report *rep)
 		sev = qf_problem_get(f->problem)->severity;
 		rep->warnings += sev == QF_SEV_WARNING;
 		rep->absent += sev == QF_SEV_ABSENT;
+		guest |= sev >= QF_SEV_ERROR &&
+			 qf_problem_of_guest(rep->findings.at[i].problem);
 		/* an error that qemu-img does not count is one all the same */
-		if (sev >= QF_SEV_ERROR)
+		if (sev >= QF_SEV_ERROR &&
+		    !qf_problem_of_guest(rep->findings.at[i].problem))
 			rep->tables = QF_VERDICT_CORRUPT;
 	}
 	/* qemu-img's number where it has one; else what we alone have seen */
@@ -154,8 +158,8 @@ void qf_check_sum(struct qf_report *rep)
 		rep->tables = QF_VERDICT_UNCHECKED;
 	else if (rep->tables != QF_VERDICT_CORRUPT && rep->leaks)
 		rep->tables = QF_VERDICT_LEAKS;
-	rep->verdict = rep->tables;
-	if (rep->absent && rep->tables != QF_VERDICT_CORRUPT)
+	rep->verdict = guest ? QF_VERDICT_CORRUPT : rep->tables;
+	if (rep->absent && rep->verdict != QF_VERDICT_CORRUPT)
 		rep->verdict = QF_VERDICT_UNCHECKED;
 }
 

@@ -16,8 +16,11 @@ struct qf_check_opts {
 	bool data;	     /* look into compressed clusters as well */
 	bool shared;	     /* the image may be written meanwhile (-U) */
 	bool no_guest;	     /* do not look into the guest's disk */
-	const char *format;  /* the user's word on it (-f); or NULL */
-	const char *below;   /* --backing-chain: what is wrong there; or NULL */
+	bool guest; /* hold the guest's file systems against their places */
+	const char *guest_state; /* of this state alone: an id, a name or
+				    "active"; NULL: of all */
+	const char *format;	 /* the user's word on it (-f); or NULL */
+	const char *below; /* --backing-chain: what is wrong there; or NULL */
 	/* clusters that a plan has let go of: nobody lost them; or NULL */
 	const struct qf_ranges *released;
 	/* what was cut off, as it was known before a plan changed the
@@ -79,8 +82,9 @@ struct qf_report {
 	struct qf_report_figures fig;
 	enum qf_verdict verdict;
 	/*
-	 * The same without what is absent beside the image: of its own tables
-	 * alone, which is all that a repair can put right.
+	 * The same without what is absent beside the image, and without what
+	 * is wrong on the guest's disk: of its own tables alone, which is all
+	 * that a repair can put right.
 	 */
 	enum qf_verdict tables;
 	uint64_t corruptions, leaks, errors, warnings;

@@ -58,3 +58,8 @@ const char *qf_problem_risk(enum qf_risk r)
 
 	return names[r];
 }
+
+bool qf_problem_of_guest(enum qf_problem p)
+{
+	return qf_problem_get(p)->id / 100 == 20;
+}

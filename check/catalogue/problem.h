@@ -3,6 +3,8 @@
 #ifndef QF_PROBLEM_H
 #define QF_PROBLEM_H
 
+#include <stdbool.h>
+
 enum qf_problem {
 #define QF_PROBLEM(id, NAME, name, sev, fix, risk, message, why, repair) \
 	QF_P_##NAME,
@@ -49,6 +51,10 @@ const struct qf_problem_row *qf_problem_get(enum qf_problem p);
 
 /* The row with that id ("1204") or name, or NULL. */
 const struct qf_problem_row *qf_problem_find(const char *id_or_name);
+
+/* Whether it is about what lies on the guest's disk (20xx), and not about the
+ * image's own tables. */
+bool qf_problem_of_guest(enum qf_problem p);
 
 const char *qf_problem_severity(enum qf_severity s);
 const char *qf_problem_fix(enum qf_fix f);

@@ -36,6 +36,7 @@ enum {
 	OPT_DATA,
 	OPT_WHY,
 	OPT_NO_GUEST,
+	OPT_GUEST,
 	OPT_CHAIN,
 	OPT_FILES0,
 	OPT_DOMAIN,
@@ -46,7 +47,7 @@ enum {
 	OPT_HELP
 };
 
-#define LETTERS "f:r:UqpT:h"
+#define LETTERS "f:r:s:UqpT:h"
 
 static const struct option options[] = {
 	{ "output", required_argument, NULL, OPT_OUTPUT },
@@ -60,6 +61,8 @@ static const struct option options[] = {
 	{ "data", no_argument, NULL, OPT_DATA },
 	{ "why", no_argument, NULL, OPT_WHY },
 	{ "no-guest", no_argument, NULL, OPT_NO_GUEST },
+	{ "guest", no_argument, NULL, OPT_GUEST },
+	{ "snapshot", required_argument, NULL, 's' },
 	{ "backing-chain", no_argument, NULL, OPT_CHAIN },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
 	{ "max-memory", required_argument, NULL, OPT_MEMORY },
@@ -88,6 +91,12 @@ static const char help[] =
 	"                         what is in question, and how to choose one\n"
 	"      --no-guest         do not look into the guest's file systems for what\n"
 	"                         was lost there\n"
+	"      --guest            hold the metadata of the guest's file systems against\n"
+	"                         their own addresses and checksums, in every state\n"
+	"                         of the disk; with --data also what files hold, where\n"
+	"                         the file system has checksums of that\n"
+	"  -s, --snapshot=STATE   with --guest: only in the snapshot with this id or\n"
+	"                         name, or in \"active\"\n"
 	"      --data             inflate every compressed cluster as well\n"
 	"      --backing-chain    check the backing files too, each once\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
@@ -274,6 +283,12 @@ static int take_option(struct args *a, int opt)
 	case OPT_NO_GUEST:
 		a->style.no_guest = a->check.no_guest = true;
 		return -1;
+	case OPT_GUEST:
+		a->check.guest = true;
+		return -1;
+	case 's':
+		a->check.guest_state = optarg;
+		return -1;
 	case OPT_DATA:
 		a->check.data = true;
 		return -1;
@@ -319,6 +334,10 @@ static int parse(struct args *a, int argc, char **argv)
 	for (; optind < argc; optind++)
 		if (!add_name(a, argv[optind]))
 			return QF_EXIT_FAILED;
+	if (a->check.guest_state && !a->check.guest)
+		return wrong_use("-s needs --guest", NULL);
+	if (a->check.guest && a->style.no_guest)
+		return wrong_use("--guest and --no-guest at once", NULL);
 	if (!a->n && a->by_domain)
 		return QF_EXIT_CLEAN;
 	if (!a->n)

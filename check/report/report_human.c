@@ -66,6 +66,17 @@ static void verdict_corrupt(FILE *out, const char *name,
 		if (row->severity >= QF_SEV_ERROR && row->risk > worst)
 			worst = row->risk;
 	}
+	if (rep->tables != QF_VERDICT_CORRUPT) {
+		fprintf(out,
+			"  The image's own tables do not contradict each "
+			"other, but what they show is not the\n"
+			"  disk that the guest left: the findings say where. "
+			"Do not start the guest from it,\n"
+			"  and do not let fsck write to it.\n"
+			"  Next: keep a copy of the file, and compare it with "
+			"a snapshot or a backup.\n");
+		return;
+	}
 	if (start_wrong)
 		fprintf(out, "  No guest can start from this disk until its "
 			     "header is put right. Do not open it\n"
@@ -97,7 +108,15 @@ static void verdict_leaks(FILE *out, const struct qf_image *img,
 		      sizeof(bytes));
 	fprintf(out, "%s: %sleaks%s: ", name, paint(st, "\033[36m"),
 		paint(st, "\033[0m"));
-	if (has(rep, QF_P_GAVE_UP))
+	if (has(rep, QF_P_GUEST_UNCLEAN))
+		fprintf(out,
+			"%s of the file look unused; they may be what the "
+			"guest's file system misses.\n"
+			"  Next: keep a copy of the file. If the guest starts "
+			"and misses nothing, \"qfsck repair %s\"\n"
+			"  frees them.\n",
+			bytes, name);
+	else if (has(rep, QF_P_GAVE_UP))
 		fprintf(out,
 			"%s of the file look unused; they may be what a repair "
 			"could not find a way to.\n"

@@ -84,6 +84,8 @@ static void put_question(struct asking *a, uint32_t volume, enum qf_job_op op,
 	a->job.vol = qf_ask_volume(a->g, volume);
 	a->job.vol.asked = a->asked;
 	a->job.vol.n_asked = a->n;
+	a->job.vol.metadata_only = a->g->metadata_only;
+	a->job.vol.faults_only = a->g->faults_only;
 	if (r->prepare)
 		err = r->prepare(&why);
 	if (!err)
@@ -531,42 +533,56 @@ static bool take_block(void *ctx, uint32_t type, const void *record, uint32_t n)
 
 	if (type != QF_RECORD_BLOCK || n != sizeof(b))
 		return false;
-	memcpy(&b, record, sizeof(b));
+	memcpy(&b, record, n);
 	b.what[sizeof(b.what) - 1] = '\0';
 	if (b.bond > QF_GUEST_BY_PARENT || b.state > QF_GUEST_UNREAD ||
-	    b.bytes > UINT32_MAX)
+	    b.bytes > UINT32_MAX ||
+	    (a->job.op == QF_JOB_PLACES && b.start >> 32 >= a->job.n_loose))
 		return false;
-	if (a->job.op == QF_JOB_BLOCKS)
+	if (a->job.op != QF_JOB_PLACES)
 		b.start = on_disk(a, b.start);
-	else if (b.start >> 32 >= a->job.n_loose)
-		return false;
 	b.says = on_disk(a, b.says);
 	b.parent = on_disk(a, b.parent);
-	if (b.start == QF_NOWHERE)
-		return true;
-	a->stopped = !a->see(a->see_ctx, a->volume, &b);
+	if (b.start != QF_NOWHERE)
+		a->stopped = !a->see(a->see_ctx, a->volume, &b);
 	return !a->stopped;
 }
 
 static enum qf_err finish_blocks(struct asking *a, struct qf_why *why)
 {
 	free(a->asked);
-	if (a->no_memory)
-		return no_memory(why);
-	return a->stopped ? QF_ERR_STOPPED : QF_OK;
+	return a->no_memory ? no_memory(why)
+	       : a->stopped ? QF_ERR_STOPPED
+			    : QF_OK;
 }
 
-enum qf_err qf_guest_blocks(struct qf_guest *g,
-			    const struct qf_guest_range *asked, size_t n,
-			    qf_guest_see *see, void *ctx, struct qf_why *why)
+static enum qf_err ask_blocks(struct qf_guest *g, enum qf_job_op op,
+			      const struct qf_guest_range *asked, size_t n,
+			      qf_guest_see *see, void *ctx, struct qf_why *why)
 {
 	struct asking a = { .g = g, .see = see, .see_ctx = ctx };
 	enum qf_err err = look_at_asked(g, asked, n, why);
 
 	if (err)
 		return err;
-	ask_all(&a, asked, n, QF_JOB_BLOCKS, take_block);
+	if (op == QF_JOB_BLOCKS)
+		a.stopped = !qf_ask_table(g, asked, n, see, ctx);
+	ask_all(&a, asked, n, op, take_block);
 	return finish_blocks(&a, why);
+}
+
+enum qf_err qf_guest_blocks(struct qf_guest *g,
+			    const struct qf_guest_range *asked, size_t n,
+			    qf_guest_see *see, void *ctx, struct qf_why *why)
+{
+	return ask_blocks(g, QF_JOB_BLOCKS, asked, n, see, ctx, why);
+}
+
+enum qf_err qf_guest_agree(struct qf_guest *g,
+			   const struct qf_guest_range *asked, size_t n,
+			   qf_guest_see *see, void *ctx, struct qf_why *why)
+{
+	return ask_blocks(g, QF_JOB_AGREE, asked, n, see, ctx, why);
 }
 
 enum qf_err qf_guest_places(struct qf_guest *g,

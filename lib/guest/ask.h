@@ -21,4 +21,9 @@ enum qf_err qf_ask(struct qf_guest *g, struct qf_job *j, qf_ask_take *take,
 void qf_ask_outcome(struct qf_guest *g, uint32_t volume, enum qf_err err,
 		    const struct qf_why *why);
 
+/* Tells the blocks of the partition table that touch what is ASKED; false:
+ * SEE said to stop. */
+bool qf_ask_table(const struct qf_guest *g, const struct qf_guest_range *asked,
+		  size_t n, qf_guest_see *see, void *ctx);
+
 #endif

@@ -20,6 +20,8 @@ struct gpt {
 	uint64_t entries_at;
 	uint32_t n, entry_bytes;
 	unsigned char *entries; /* owned */
+	bool read;		/* what was looked at is known */
+	bool header;		/* the header is whole */
 };
 
 static const struct {
@@ -70,12 +72,15 @@ static bool read_table(struct qf_partitions *p, uint64_t at, uint32_t sector,
 
 	memset(g, 0, sizeof(*g));
 	g->sector = sector;
-	if (!qf_volume_read(v, h, sizeof(h), at) || !parse(h, at, g))
+	g->read = qf_volume_read(v, h, sizeof(h), at);
+	if (!g->read || !parse(h, at, g))
 		return false;
+	g->header = true;
 	bytes = g->n * g->entry_bytes;
 	g->entries = qf_mem_zalloc(1, bytes);
-	if (g->entries && qf_volume_read(v, g->entries, bytes, g->entries_at) &&
-	    crc32(0, g->entries, bytes) == qf_le_get32(h, 88))
+	g->read = g->entries &&
+		  qf_volume_read(v, g->entries, bytes, g->entries_at);
+	if (g->read && crc32(0, g->entries, bytes) == qf_le_get32(h, 88))
 		return true;
 	free(g->entries);
 	g->entries = NULL;
@@ -135,6 +140,53 @@ static void note(struct qf_partitions *p, const struct gpt *first,
 	snprintf(p->table.note, sizeof(p->table.note), "%s", text);
 }
 
+/*
+ * Whether the disk is one with a GPT today: the first sector says so, or is
+ * gone as well. Under an MBR with partitions of its own, an old GPT can have
+ * been left behind.
+ */
+static bool is_living(struct qf_partitions *p)
+{
+	unsigned char s[512];
+	uint32_t i;
+	bool empty = true;
+
+	if (!qf_volume_read(&p->j->vol, s, sizeof(s), 0))
+		return false;
+	for (i = 0; i < 4; i++)
+		if (s[446 + 16 * i + 4] == 0xee)
+			return true;
+	for (i = 0; i < sizeof(s) && empty; i++)
+		empty = !s[i];
+	return empty;
+}
+
+/* The copy whose header belongs at AT; OTHER is the one that names it. */
+static void tell_copy(struct qf_partitions *p, const struct gpt *g,
+		      const struct gpt *other, uint64_t at)
+{
+	struct qf_guest_block b = { .start = at,
+				    .bytes = g->sector,
+				    .says = QF_NOWHERE,
+				    .parent = other->at,
+				    .bond = QF_GUEST_BY_ADDRESS,
+				    .what = "partition table" };
+
+	if (g->header && !g->entries) {
+		b.start = g->entries_at;
+		b.bytes = (uint64_t)g->n * g->entry_bytes;
+		b.parent = at;
+		b.bond = QF_GUEST_BY_PARENT;
+	}
+	b.state = !g->read     ? QF_GUEST_UNREAD
+		  : g->entries ? QF_GUEST_HOLDS
+			       : QF_GUEST_FAILS;
+	if (b.state == QF_GUEST_HOLDS)
+		b.says = at;
+	if (b.start < p->j->vol.bytes && b.bytes <= p->j->vol.bytes - b.start)
+		qf_job_tell(p->j, QF_RECORD_BLOCK, &b, sizeof(b));
+}
+
 static bool find(struct qf_partitions *p, uint32_t sector)
 {
 	uint64_t disk = p->j->vol.bytes;
@@ -147,6 +199,13 @@ static bool find(struct qf_partitions *p, uint32_t sector)
 	if (!first.entries || !read_table(p, first.alternate, sector, &second))
 		read_table(p, disk / sector * sector - sector, sector, &second);
 	found = first.entries || second.entries;
+	if (found && is_living(p)) {
+		tell_copy(p, &first, &second, sector);
+		/* one that is past the end went when the disk was cut */
+		if (first.entries && first.alternate != sector &&
+		    (!second.entries || second.at == first.alternate))
+			tell_copy(p, &second, &first, first.alternate);
+	}
 	if (found) {
 		snprintf(p->table.table, sizeof(p->table.table), "GPT");
 		note(p, &first, &second);

@@ -206,6 +206,28 @@ static bool take_area(struct listing *l, const struct qf_guest_area *told)
 	return true;
 }
 
+static bool take_table_block(struct listing *l,
+			     const struct qf_guest_block *told)
+{
+	struct qf_guest *g = l->g;
+	uint64_t disk = qf_disk_bytes(g->disk);
+	struct qf_guest_block *b;
+
+	if (g->n_blocks == 4 || told->start > disk ||
+	    told->bytes > disk - told->start ||
+	    told->bond > QF_GUEST_BY_PARENT || told->state > QF_GUEST_UNREAD)
+		return false;
+	if (!qf_mem_grow((void **)&g->block, g->n_blocks, &g->block_room,
+			 sizeof(*g->block))) {
+		l->no_memory = true;
+		return false;
+	}
+	b = &g->block[g->n_blocks++];
+	*b = *told;
+	END_TEXT(b->what);
+	return true;
+}
+
 static bool take_listing(void *ctx, uint32_t type, const void *record,
 			 uint32_t n)
 {
@@ -217,6 +239,8 @@ static bool take_listing(void *ctx, uint32_t type, const void *record,
 		return take_volume(l, record);
 	if (type == QF_RECORD_SEGMENT && n == sizeof(struct qf_guest_segment))
 		return take_segment(l, record);
+	if (type == QF_RECORD_BLOCK && n == sizeof(struct qf_guest_block))
+		return take_table_block(l, record);
 	return type == QF_RECORD_AREA && n == sizeof(struct qf_guest_area) &&
 	       take_area(l, record);
 }
@@ -305,6 +329,25 @@ static void probe_volumes(struct qf_guest *g)
 	}
 }
 
+bool qf_ask_table(const struct qf_guest *g, const struct qf_guest_range *asked,
+		  size_t n, qf_guest_see *see, void *ctx)
+{
+	const struct qf_guest_block *b;
+	uint32_t i;
+	size_t k;
+
+	for (i = 0; i < g->n_blocks; i++) {
+		b = &g->block[i];
+		for (k = 0; k < n; k++)
+			if (b->start < asked[k].start + asked[k].bytes &&
+			    asked[k].start < b->start + b->bytes)
+				break;
+		if (k < n && !see(ctx, QF_GUEST_NO_VOLUME, b))
+			return false;
+	}
+	return true;
+}
+
 enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
 			  struct qf_guest **out, struct qf_why *why)
 {
@@ -336,6 +379,7 @@ void qf_guest_close(struct qf_guest *g)
 	free(g->volume);
 	free(g->segment);
 	free(g->area);
+	free(g->block);
 	free(g);
 }
 

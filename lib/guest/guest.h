@@ -81,6 +81,28 @@ struct qf_guest_segment {
 	uint32_t columns, column;
 };
 
+/* How a block knows its place. GUEST.md calls them A, B and C. */
+enum qf_guest_bond {
+	QF_GUEST_BY_ADDRESS, /* its own address is under its checksum */
+	QF_GUEST_BY_NUMBER,  /* states its address, without a checksum */
+	QF_GUEST_BY_PARENT,  /* its parent holds its checksum */
+};
+
+enum qf_guest_state {
+	QF_GUEST_HOLDS,
+	QF_GUEST_FAILS,	 /* is not what belongs there */
+	QF_GUEST_UNREAD, /* cannot be read */
+};
+
+struct qf_guest_block {
+	uint64_t start, bytes; /* where it stands on the disk */
+	uint64_t says;	       /* where it says that it belongs; QF_NOWHERE */
+	uint64_t parent;       /* of the block that names or vouches for it */
+	enum qf_guest_bond bond;
+	enum qf_guest_state state;
+	char what[48]; /* "group descriptor", "extent block" */
+};
+
 /* What lies on the disk beside the volumes: "partition table", ... */
 struct qf_guest_area {
 	uint64_t start, bytes;
@@ -96,11 +118,18 @@ struct qf_guest {
 	uint32_t n_segments;
 	struct qf_guest_area *area;
 	uint32_t n_areas;
+	/* the copies of the partition table; their blocks' places are on the
+	 * disk */
+	struct qf_guest_block *block;
+	uint32_t n_blocks;
 	bool cut; /* there are more volumes than are looked at */
+	/* set by the caller: of blocks, leave out what files hold; tell only
+	 * those that fail */
+	bool metadata_only, faults_only;
 	/* private: */
 	struct qf_disk *disk;
 	bool uncaged, encrypted;
-	size_t room, segment_room, area_room;
+	size_t room, segment_room, area_room, block_room;
 };
 
 /*
@@ -250,39 +279,27 @@ void qf_guest_contents_free(struct qf_guest_contents *c);
 
 /* --- blocks --- */
 
-/* How a block knows its place. GUEST.md calls them A, B and C. */
-enum qf_guest_bond {
-	QF_GUEST_BY_ADDRESS, /* its own address is under its checksum */
-	QF_GUEST_BY_NUMBER,  /* states its address, without a checksum */
-	QF_GUEST_BY_PARENT,  /* its parent holds its checksum */
-};
-
-enum qf_guest_state {
-	QF_GUEST_HOLDS,
-	QF_GUEST_FAILS,	 /* is not what belongs there */
-	QF_GUEST_UNREAD, /* cannot be read */
-};
-
-struct qf_guest_block {
-	uint64_t start, bytes; /* where it stands on the disk */
-	uint64_t says;	       /* where it says that it belongs; QF_NOWHERE */
-	uint64_t parent;       /* of the block that names or vouches for it */
-	enum qf_guest_bond bond;
-	enum qf_guest_state state;
-	char what[48]; /* "group descriptor", "extent block" */
-};
-
 typedef bool qf_guest_see(void *ctx, uint32_t volume,
 			  const struct qf_guest_block *b);
 
 /*
  * Every block in the ASKED ranges of which the living tree of its file
- * system says what belongs there. SEE returns false to stop. Errors: as
+ * system, or the partition table (QF_GUEST_NO_VOLUME), says what belongs
+ * there. SEE returns false to stop. Errors: as
  * qf_guest_use, QF_ERR_STOPPED.
  */
 enum qf_err qf_guest_blocks(struct qf_guest *g,
 			    const struct qf_guest_range *asked, size_t n,
 			    qf_guest_see *see, void *ctx, struct qf_why *why);
+
+/*
+ * Ranges that a file or an area of metadata has, though its file system's
+ * allocation map calls them free: told as blocks that fail, WHAT names whose
+ * they are. Errors: as qf_guest_blocks.
+ */
+enum qf_err qf_guest_agree(struct qf_guest *g,
+			   const struct qf_guest_range *asked, size_t n,
+			   qf_guest_see *see, void *ctx, struct qf_why *why);
 
 /* Bytes that have lost their place. */
 struct qf_guest_loose {

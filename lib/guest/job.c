@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/guest/job.h"
+#include "lib/guest/agree.h"
 #include "lib/guest/content.h"
 #include "lib/guest/names.h"
 #include "lib/guest/partitions.h"
@@ -55,7 +56,8 @@ static bool tell_block(void *ctx, const struct qf_guest_block *b)
 {
 	struct qf_job *j = ctx;
 
-	return !qf_volume_asked(&j->vol, b->start, b->bytes) ||
+	return (j->vol.faults_only && b->state != QF_GUEST_FAILS) ||
+	       !qf_volume_asked(&j->vol, b->start, b->bytes) ||
 	       qf_job_tell(j, QF_RECORD_BLOCK, b, sizeof(*b));
 }
 
@@ -117,6 +119,9 @@ static enum qf_err ask_reader(struct qf_job *j, struct qf_why *why)
 		break;
 	case QF_JOB_BLOCKS:
 		blocks(j, r, fs);
+		break;
+	case QF_JOB_AGREE:
+		err = qf_agree_look(j, r, fs, why);
 		break;
 	default:
 		places(j, r, fs);

@@ -21,6 +21,7 @@ enum qf_job_op {
 	QF_JOB_CONTENT,
 	QF_JOB_BLOCKS,
 	QF_JOB_PLACES,
+	QF_JOB_AGREE,
 };
 
 struct qf_job {

@@ -17,6 +17,8 @@ struct qf_volume {
 	/* What is asked, in bytes of the volume: in order, none that touch. */
 	const struct qf_guest_range *asked;
 	size_t n_asked;
+	bool metadata_only; /* of blocks: leave out what files hold */
+	bool faults_only;   /* of blocks: those that fail */
 };
 
 /*

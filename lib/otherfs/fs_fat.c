@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* FAT12, FAT16, FAT32: Microsoft's "FAT: General Overview of On-Disk Format". */
-#include "lib/otherfs/fatchain.h"
+#include "lib/otherfs/fat_lib.h"
 #include "lib/guest/ident.h"
 #include "lib/guest/le.h"
 #include "lib/otherfs/treewalk.h"
@@ -10,19 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENTRY 32u
+#define ENTRY QF_FAT_ENTRY
 #define LONG_PARTS 20u
 #define LONG_UNITS 13u
 
 extern const struct qf_reader qf_fs_fat_reader;
-
-struct fat {
-	struct qf_fatchain chain;
-	uint64_t root_at, root_bytes; /* FAT12 and FAT16 */
-	uint64_t root_cluster;	      /* FAT32 */
-	uint64_t reserved_bytes;
-	uint64_t bytes;
-};
 
 /* --- what it is --- */
 
@@ -32,7 +24,7 @@ static bool power_of_two(uint32_t n)
 }
 
 /* The layout in the boot sector B; false if it is none. */
-static bool parse(const unsigned char *b, struct fat *f)
+static bool parse(const unsigned char *b, struct qf_fat *f)
 {
 	uint64_t sector = qf_le_get16(b, 11), total, table, head, clusters;
 	uint32_t a_cluster = b[13], roots = qf_le_get16(b, 17);
@@ -45,6 +37,9 @@ static bool parse(const unsigned char *b, struct fat *f)
 	    !qf_le_get16(b, 14) || !b[16] || b[16] > 4 || b[21] < 0xf0 ||
 	    !table || !total)
 		return false;
+	f->sector = (uint32_t)sector;
+	f->media = b[21];
+	f->mirrored = qf_le_get16(b, 22) || !(b[40] & 0x80);
 	f->reserved_bytes = qf_le_get16(b, 14) * sector;
 	c->tables = b[16];
 	c->table_at = f->reserved_bytes;
@@ -68,13 +63,32 @@ static bool parse(const unsigned char *b, struct fat *f)
 	return clusters && clusters <= c->mask - 15;
 }
 
-static void tell_clean(const struct fat *f, const unsigned char *b,
+/* The second entry of the first table that begins as a table does. */
+static bool read_state(const struct qf_fatchain *c, uint8_t media,
+		       uint32_t *entry)
+{
+	const uint32_t bytes = c->bits / 8;
+	unsigned char b[8];
+	uint32_t i;
+
+	for (i = 0; i < c->tables; i++)
+		if (qf_volume_read(c->v, b, 2 * bytes,
+				   c->table_at + i * c->table_bytes) &&
+		    b[0] == media && b[1] == 0xff) {
+			*entry = bytes == 4 ? qf_le_get32(b, 4)
+					    : qf_le_get16(b, 2);
+			return true;
+		}
+	return false;
+}
+
+static void tell_clean(const struct qf_fat *f, const unsigned char *b,
 		       struct qf_guest_fs *fs)
 {
 	const uint32_t good = f->chain.bits == 32 ? 1u << 27 : 1u << 15;
 	uint32_t entry;
 
-	if (f->chain.bits == 12 || !qf_fatchain_entry(&f->chain, 1, &entry))
+	if (f->chain.bits == 12 || !read_state(&f->chain, f->media, &entry))
 		return;
 	fs->clean = entry & good && !(b[f->chain.bits == 32 ? 0x41 : 0x25] & 1)
 			    ? QF_GUEST_CLEAN
@@ -84,7 +98,7 @@ static void tell_clean(const struct fat *f, const unsigned char *b,
 static bool probe(struct qf_volume *v, struct qf_guest_fs *fs)
 {
 	unsigned char b[512], info[512];
-	struct fat f = { .chain.v = v };
+	struct qf_fat f = { .chain.v = v };
 	size_t id;
 
 	if (!qf_volume_read(v, b, sizeof(b), 0) || !parse(b, &f))
@@ -113,7 +127,7 @@ static bool probe(struct qf_volume *v, struct qf_guest_fs *fs)
 static enum qf_err open_fat(struct qf_volume *v, void **fs, struct qf_why *why)
 {
 	unsigned char b[512];
-	struct fat *f = qf_mem_zalloc(1, sizeof(*f));
+	struct qf_fat *f = qf_mem_zalloc(1, sizeof(*f));
 
 	if (!f)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
@@ -133,7 +147,7 @@ static enum qf_err open_fat(struct qf_volume *v, void **fs, struct qf_why *why)
 
 static void use(void *fs, qf_reader_use *tell, void *ctx)
 {
-	struct fat *f = fs;
+	struct qf_fat *f = fs;
 	const struct qf_fatchain *c = &f->chain;
 	enum qf_guest_use now, last = QF_GUEST_UNKNOWN;
 	uint64_t n, first = 2;
@@ -159,7 +173,7 @@ static void use(void *fs, qf_reader_use *tell, void *ctx)
 
 static void areas(void *fs, qf_reader_area *tell, void *ctx)
 {
-	struct fat *f = fs;
+	struct qf_fat *f = fs;
 	char name[48];
 	uint32_t i;
 
@@ -181,7 +195,7 @@ static void areas(void *fs, qf_reader_area *tell, void *ctx)
 
 /* What is seen of a directory: its entries, with their long names. */
 struct listing {
-	struct fat *f;
+	struct qf_fat *f;
 	uint64_t dir;
 	qf_reader_link *tell;
 	void *ctx;
@@ -294,7 +308,7 @@ static bool list_extent(void *ctx, uint64_t file_off, uint64_t start,
 }
 
 /* The entry at AT; for the root one that is made up. */
-static bool read_entry(struct fat *f, uint64_t at, unsigned char *e)
+static bool read_entry(struct qf_fat *f, uint64_t at, unsigned char *e)
 {
 	memset(e, 0, ENTRY);
 	if (at)
@@ -327,7 +341,7 @@ static bool inode(void *fs, uint64_t id, struct qf_inode *out)
 
 static void extents(void *fs, uint64_t id, qf_reader_extent *tell, void *ctx)
 {
-	struct fat *f = fs;
+	struct qf_fat *f = fs;
 	unsigned char e[ENTRY];
 	uint64_t first, bytes;
 
@@ -365,6 +379,11 @@ static void inodes(void *fs, qf_reader_inode *tell, void *ctx)
 	qf_treewalk_inodes(&qf_fs_fat_reader, fs, tell, ctx);
 }
 
+static void blocks(void *fs, qf_reader_block *tell, void *ctx)
+{
+	qf_fat_blocks(&qf_fs_fat_reader, fs, tell, ctx);
+}
+
 const struct qf_reader qf_fs_fat_reader = {
 	.probe = probe,
 	.open = open_fat,
@@ -377,4 +396,5 @@ const struct qf_reader qf_fs_fat_reader = {
 	.extents = extents,
 	.links = links,
 	.any_case = true,
+	.blocks = blocks,
 };

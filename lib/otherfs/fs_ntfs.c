@@ -36,6 +36,80 @@ static bool see_volume(void *ctx, const struct qf_ntfs_attribute *a)
 	return true;
 }
 
+/* A restart page of the log at B: its number of changes in *LSN, and whether
+ * the volume was closed behind it. */
+static bool read_restart(const unsigned char *b, uint64_t *lsn, bool *closed)
+{
+	uint32_t at = qf_le_get16(b, 24);
+
+	if (memcmp(b, "RSTR", 4) || at < 48 || at > 400)
+		return false;
+	*lsn = qf_le_get64(b, at);
+	*closed = qf_le_get16(b, at + 12) == 0xffff ||
+		  qf_le_get16(b, at + 14) & 2;
+	return true;
+}
+
+struct log {
+	struct qf_ntfs *x;
+	bool found, closed, empty;
+};
+
+/* The log begins with two restart pages; an empty one is all ones. */
+static bool see_log_run(void *ctx, const struct qf_ntfs_run *run)
+{
+	struct log *l = ctx;
+	uint64_t at = run->lcn * l->x->cluster, lsn, newest = 0;
+	unsigned char b[512];
+	bool closed, one;
+	uint32_t i;
+
+	if (run->lcn == QF_NOWHERE)
+		return false;
+	l->found = true;
+	for (i = 0, one = false; i < 2; i++, at += 4096) {
+		if (!qf_volume_read(l->x->v, b, sizeof(b), at))
+			continue;
+		if (!i && qf_le_get64(b, 0) == UINT64_MAX)
+			l->empty = true;
+		if (!read_restart(b, &lsn, &closed) || (one && lsn < newest))
+			continue;
+		one = true;
+		newest = lsn;
+		l->closed = closed;
+	}
+	return false;
+}
+
+static bool see_log(void *ctx, const struct qf_ntfs_attribute *a)
+{
+	struct log *l = ctx;
+
+	if (a->type == QF_NTFS_DATA && !a->named && !a->vcn)
+		qf_ntfs_each_run(l->x, a, see_log_run, l);
+	return !l->found;
+}
+
+/* The mark of a dirty volume is for what is broken: one that is merely in
+ * use has an open log. */
+static void tell_log(struct qf_ntfs *x, struct qf_guest_fs *fs)
+{
+	struct log l = { .x = x };
+
+	qf_ntfs_each_of(x, QF_NTFS_LOG, see_log, &l);
+	if (!l.found || l.closed)
+		return;
+	if (!l.empty) {
+		fs->clean = QF_GUEST_UNCLEAN;
+		strcpy(fs->note, "its journal has not been replayed");
+	} else if (fs->clean == QF_GUEST_CLEAN) {
+		/* who empties it keeps none, and leaves no word at the end */
+		fs->clean = QF_GUEST_CLEAN_UNKNOWN;
+		strcpy(fs->note, "its journal is empty: whether it was closed "
+				 "in order is not known");
+	}
+}
+
 static bool probe(struct qf_volume *v, struct qf_guest_fs *fs)
 {
 	struct qf_ntfs x = { .v = v };
@@ -54,6 +128,7 @@ static bool probe(struct qf_volume *v, struct qf_guest_fs *fs)
 		return true;
 	}
 	qf_ntfs_each_of(open, QF_NTFS_VOLUME, see_volume, fs);
+	tell_log(open, fs);
 	qf_ntfs_close(open);
 	return true;
 }
@@ -347,114 +422,6 @@ static void links(void *fs, uint64_t dir, qf_reader_link *tell, void *ctx)
 	}
 }
 
-/* --- records that state their number --- */
-
-struct seeing {
-	struct qf_ntfs *x;
-	qf_reader_block *tell;
-	void *ctx;
-	uint64_t first; /* the record of the bitmap's next bit */
-	bool stopped;
-};
-
-static void tell_record(struct seeing *s, uint64_t at, enum qf_guest_state st)
-{
-	struct qf_guest_block b = { .start = at,
-				    .bytes = s->x->record,
-				    .says = st == QF_GUEST_HOLDS ? at
-								 : QF_NOWHERE,
-				    .parent = s->x->mft_at,
-				    .bond = QF_GUEST_BY_NUMBER,
-				    .state = st };
-
-	strcpy(b.what, "file record");
-	s->stopped = !s->tell(s->ctx, &b);
-}
-
-/* One that is not in use may be anything. */
-static void see_record(struct seeing *s, uint64_t n, bool used)
-{
-	unsigned char r[QF_NTFS_MAX_RECORD];
-	uint64_t at = qf_ntfs_record_place(s->x, n);
-	bool read;
-
-	if (!used || at == QF_NOWHERE ||
-	    !qf_volume_asked(s->x->v, at, s->x->record))
-		return;
-	read = qf_volume_read(s->x->v, r, s->x->record, at);
-	tell_record(s, at,
-		    !read ? QF_GUEST_UNREAD
-		    : qf_ntfs_fix_record(s->x, r) && qf_le_get32(r, 44) == n
-			    ? QF_GUEST_HOLDS
-			    : QF_GUEST_FAILS);
-}
-
-static void see_bits(struct seeing *s, const unsigned char *bits, uint64_t n)
-{
-	uint64_t i;
-
-	for (i = 0; i < n && !s->stopped; i++, s->first++)
-		see_record(s, s->first, bits[i / 8] >> (i % 8) & 1);
-}
-
-static bool see_bits_run(void *ctx, const struct qf_ntfs_run *run)
-{
-	struct seeing *s = ctx;
-	unsigned char b[512];
-	uint64_t at, end = run->n * s->x->cluster;
-
-	s->first = run->vcn * s->x->cluster * 8;
-	for (at = 0; at < end && !s->stopped && s->first < s->x->records;
-	     at += sizeof(b))
-		if (qf_volume_read(s->x->v, b, sizeof(b),
-				   run->lcn * s->x->cluster + at))
-			see_bits(s, b, sizeof(b) * 8);
-		else
-			s->first += sizeof(b) * 8;
-	return !s->stopped;
-}
-
-static bool see_table_bits(void *ctx, const struct qf_ntfs_attribute *a)
-{
-	struct seeing *s = ctx;
-
-	if (a->type != QF_NTFS_BITS)
-		return true;
-	if (a->resident)
-		see_bits(s, a->value, (uint64_t)a->value_bytes * 8);
-	else
-		qf_ntfs_each_run(s->x, a, see_bits_run, s);
-	return !s->stopped;
-}
-
-static void blocks(void *fs, qf_reader_block *tell, void *ctx)
-{
-	struct seeing s = { .x = fs, .tell = tell, .ctx = ctx };
-
-	qf_ntfs_each_of(fs, QF_NTFS_MFT, see_table_bits, &s);
-}
-
-static void loose(void *fs, const unsigned char *bytes, uint32_t n,
-		  qf_reader_block *tell, void *ctx)
-{
-	struct qf_guest_block b = { .parent = QF_NOWHERE,
-				    .bond = QF_GUEST_BY_NUMBER,
-				    .what = "file record" };
-	unsigned char r[QF_NTFS_MAX_RECORD];
-	struct qf_ntfs *x = fs;
-
-	b.bytes = x->record;
-	for (; n - b.start >= x->record; b.start += x->record) {
-		memcpy(r, bytes + b.start, x->record);
-		/* one that was never in use bears any number */
-		if (!qf_ntfs_fix_record(x, r) || !(qf_le_get16(r, 22) & 1))
-			continue;
-		b.says = qf_ntfs_record_place(x, qf_le_get32(r, 44));
-		if (b.says != QF_NOWHERE && !tell(ctx, &b))
-			return;
-	}
-}
-
 const struct qf_reader qf_fs_ntfs_reader = {
 	.probe = probe,
 	.open = qf_ntfs_open,
@@ -469,6 +436,6 @@ const struct qf_reader qf_fs_ntfs_reader = {
 	.links = links,
 	.links_all = true,
 	.any_case = true,
-	.blocks = blocks,
-	.loose = loose,
+	.blocks = qf_ntfs_blocks,
+	.loose = qf_ntfs_loose,
 };

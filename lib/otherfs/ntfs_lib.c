@@ -42,21 +42,26 @@ bool qf_ntfs_parse(const unsigned char *b, struct qf_ntfs *x)
 
 /* --- records --- */
 
-bool qf_ntfs_fix_record(const struct qf_ntfs *x, unsigned char *r)
+bool qf_ntfs_fix(const char *magic, unsigned char *b, uint32_t bytes)
 {
-	uint32_t at = qf_le_get16(r, 4), n = qf_le_get16(r, 6), i;
+	uint32_t at = qf_le_get16(b, 4), n = qf_le_get16(b, 6), i;
 	unsigned char *end;
 
-	if (memcmp(r, "FILE", 4) || n != x->record / SECTOR + 1 || at % 2 ||
-	    at < 42 || at + 2 * n > SECTOR - 2)
+	if (memcmp(b, magic, 4) || n != bytes / SECTOR + 1 || at % 2 ||
+	    at < 40 || at + 2 * n > SECTOR - 2)
 		return false;
 	for (i = 1; i < n; i++) {
-		end = r + i * SECTOR - 2;
-		if (memcmp(end, r + at, 2))
+		end = b + i * SECTOR - 2;
+		if (memcmp(end, b + at, 2))
 			return false;
-		memcpy(end, r + at + 2 * i, 2);
+		memcpy(end, b + at + 2 * i, 2);
 	}
 	return true;
+}
+
+bool qf_ntfs_fix_record(const struct qf_ntfs *x, unsigned char *r)
+{
+	return qf_le_get16(r, 4) >= 42 && qf_ntfs_fix("FILE", r, x->record);
 }
 
 uint64_t qf_ntfs_record_place(const struct qf_ntfs *x, uint64_t n)
@@ -95,6 +100,11 @@ static bool parse_attribute(const unsigned char *p, uint32_t bytes,
 	a->bytes = bytes;
 	a->resident = !p[8];
 	a->named = p[9];
+	a->name_bytes = 2u * p[9];
+	at = qf_le_get16(p, 10);
+	if (at > bytes || a->name_bytes > bytes - at)
+		return false;
+	a->name = p + at;
 	at = qf_le_get16(p, a->resident ? 20 : 32);
 	if (a->resident) {
 		a->value_bytes = qf_le_get32(p, 16);

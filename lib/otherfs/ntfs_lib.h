@@ -10,6 +10,7 @@
 /* Numbers of the records that the reader needs. */
 enum {
 	QF_NTFS_MFT = 0,
+	QF_NTFS_LOG = 2,
 	QF_NTFS_VOLUME = 3,
 	QF_NTFS_ROOT = 5,
 	QF_NTFS_BITMAP = 6,
@@ -23,6 +24,8 @@ enum {
 	QF_NTFS_VOLUME_NAME = 0x60,
 	QF_NTFS_VOLUME_INFO = 0x70,
 	QF_NTFS_DATA = 0x80,
+	QF_NTFS_INDEX_ROOT = 0x90,
+	QF_NTFS_INDEX = 0xa0,
 	QF_NTFS_BITS = 0xb0,
 	QF_NTFS_REPARSE = 0xc0,
 };
@@ -47,6 +50,8 @@ struct qf_ntfs {
 struct qf_ntfs_attribute {
 	uint32_t type, bytes;
 	bool resident, named;
+	const unsigned char *name; /* UTF-16 */
+	uint32_t name_bytes;
 	const unsigned char *value; /* of a resident one */
 	uint32_t value_bytes;
 	const unsigned char *runs; /* of another */
@@ -72,6 +77,9 @@ bool qf_ntfs_read_record(struct qf_ntfs *x, uint64_t n, unsigned char *r);
 /* The same for one that lies in R. */
 bool qf_ntfs_fix_record(const struct qf_ntfs *x, unsigned char *r);
 
+/* The same for any structure B of BYTES that has MAGIC. */
+bool qf_ntfs_fix(const char *magic, unsigned char *b, uint32_t bytes);
+
 /* False stops. */
 typedef bool qf_ntfs_see(void *ctx, const struct qf_ntfs_attribute *a);
 /* The attributes of record R. */
@@ -85,5 +93,10 @@ typedef bool qf_ntfs_see_run(void *ctx, const struct qf_ntfs_run *run);
 void qf_ntfs_each_run(const struct qf_ntfs *x,
 		      const struct qf_ntfs_attribute *a, qf_ntfs_see_run *see,
 		      void *ctx);
+
+/* ntfs_blocks.c: see struct qf_reader. */
+void qf_ntfs_blocks(void *fs, qf_reader_block *tell, void *ctx);
+void qf_ntfs_loose(void *fs, const unsigned char *bytes, uint32_t n,
+		   qf_reader_block *tell, void *ctx);
 
 #endif

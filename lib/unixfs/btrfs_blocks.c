@@ -82,31 +82,73 @@ static bool see_sums(void *ctx, const struct qf_btrfs_key *key,
 		     const unsigned char *data, uint32_t bytes)
 {
 	struct seeing *s = ctx;
+	const uint32_t n = qf_btrfs_sum_bytes(s->x);
 	uint32_t i;
 
 	if (key->type != QF_BTRFS_EXTENT_CSUM)
 		return true;
-	for (i = 0; i < bytes / 4 && !s->stopped; i++)
+	for (i = 0; i < bytes / n && !s->stopped; i++)
 		see_sector(s, key->offset + (uint64_t)i * s->x->sector,
-			   data + 4 * i);
+			   data + n * i);
 	return !s->stopped;
+}
+
+/* Each device has up to three, written with every commit. */
+static void see_supers(struct seeing *s)
+{
+	static const uint64_t places[] = { QF_BTRFS_SUPER_AT, 64ull << 20,
+					   256ull << 30 };
+	unsigned char b[QF_BTRFS_SUPER_BYTES];
+	struct qf_guest_block g = { .bytes = QF_BTRFS_SUPER_BYTES,
+				    .parent = QF_NOWHERE,
+				    .bond = QF_GUEST_BY_ADDRESS };
+	bool read;
+	size_t i;
+
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (places[i] + sizeof(b) > s->x->bytes || s->stopped)
+			return;
+		read = qf_volume_read(s->x->v, b, sizeof(b), places[i]);
+		g.start = g.says = places[i];
+		g.state = !read				       ? QF_GUEST_UNREAD
+			  : qf_btrfs_super_sound(b, places[i]) ? QF_GUEST_HOLDS
+							       : QF_GUEST_FAILS;
+		if (qf_volume_asked(s->x->v, places[i], sizeof(b)))
+			tell(s, &g, "superblock");
+	}
+}
+
+/* The node that vouches for the sectors. */
+static bool note_node(void *ctx, uint64_t logical, uint64_t generation,
+		      uint64_t parent)
+{
+	struct seeing *s = ctx;
+
+	(void)generation;
+	(void)parent;
+	s->leaf = qf_btrfs_place(s->x, logical, 0);
+	return true;
 }
 
 void qf_btrfs_blocks(void *fs, qf_reader_block *tell_fn, void *ctx)
 {
 	struct seeing s = { .x = fs, .tell = tell_fn, .ctx = ctx };
-	struct qf_btrfs_visitor see = { .node = see_node,
-					.ctx = &s,
-					.last_id = UINT64_MAX };
+	const struct qf_btrfs_visitor nodes = { .node = see_node,
+						.ctx = &s,
+						.last_id = UINT64_MAX };
+	const struct qf_btrfs_visitor sums = { .node = note_node,
+					       .item = see_sums,
+					       .ctx = &s,
+					       .last_id = UINT64_MAX };
 	size_t i;
 
-	for (i = 0; i < s.x->roots && !s.stopped; i++) {
-		see.item = s.x->root[i].id == QF_BTRFS_CSUM_TREE &&
-					   !s.x->csum_type
-				   ? see_sums
-				   : NULL;
-		qf_btrfs_walk(fs, &s.x->root[i], &see);
-	}
+	see_supers(&s);
+	for (i = 0; i < s.x->roots && !s.stopped; i++)
+		qf_btrfs_walk(fs, &s.x->root[i], &nodes);
+	/* what files hold is much, and comes last */
+	if (!s.stopped && !s.x->v->metadata_only && qf_btrfs_sum_bytes(s.x))
+		qf_btrfs_walk(fs, qf_btrfs_root_of(fs, QF_BTRFS_CSUM_TREE),
+			      &sums);
 }
 
 void qf_btrfs_loose(void *fs, const unsigned char *bytes, uint32_t n,
@@ -121,7 +163,7 @@ void qf_btrfs_loose(void *fs, const unsigned char *bytes, uint32_t n,
 
 	for (; n - b.start >= s.x->node && !s.stopped; b.start += s.x->sector) {
 		logical = qf_le_get64(bytes + b.start, 0x30);
-		if (s.x->csum_type ||
+		if (!qf_btrfs_sum_bytes(s.x) ||
 		    !qf_btrfs_node_sound(s.x, bytes + b.start, logical, 0))
 			continue;
 		for (i = 0; i < QF_BTRFS_COPIES && !s.stopped; i++) {

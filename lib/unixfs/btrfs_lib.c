@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/unixfs/btrfs_lib.h"
 #include "lib/guest/crc.h"
+#include "lib/guest/digest.h"
 #include "lib/guest/le.h"
 #include "lib/base/mem.h"
 
@@ -19,12 +20,36 @@
 bool qf_btrfs_sum_holds(const struct qf_btrfs *x, const unsigned char *sum,
 			const void *buf, size_t n)
 {
-	return x->csum_type || ~qf_crc_32c(~0u, buf, n) == qf_le_get32(sum, 0);
+	unsigned char digest[32];
+
+	switch (x->csum_type) {
+	case QF_BTRFS_CRC32C:
+		return ~qf_crc_32c(~0u, buf, n) == qf_le_get32(sum, 0);
+	case QF_BTRFS_XXHASH:
+		return qf_digest_xxh64(buf, n) == qf_le_get64(sum, 0);
+	case QF_BTRFS_SHA256:
+		qf_digest_sha256(buf, n, digest);
+		return !memcmp(digest, sum, sizeof(digest));
+	case QF_BTRFS_BLAKE2:
+		qf_digest_blake2b(buf, n, digest);
+		return !memcmp(digest, sum, sizeof(digest));
+	default:
+		return true;
+	}
+}
+
+uint32_t qf_btrfs_sum_bytes(const struct qf_btrfs *x)
+{
+	static const uint32_t bytes[] = { 4, 8, 32, 32 };
+
+	return x->csum_type < sizeof(bytes) / sizeof(bytes[0])
+		       ? bytes[x->csum_type]
+		       : 0;
 }
 
 /* --- superblock --- */
 
-static bool super_sound(const unsigned char *s, uint64_t at)
+bool qf_btrfs_super_sound(const unsigned char *s, uint64_t at)
 {
 	const struct qf_btrfs x = { .csum_type = qf_le_get16(s, 0xc4) };
 	uint32_t node = qf_le_get32(s, 0x94), sector = qf_le_get32(s, 0x90);
@@ -46,7 +71,7 @@ bool qf_btrfs_find_super(struct qf_volume *v, unsigned char *s, bool *by_copy)
 	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		*by_copy = i;
 		if (qf_volume_read(v, s, QF_BTRFS_SUPER_BYTES, places[i]) &&
-		    super_sound(s, places[i]))
+		    qf_btrfs_super_sound(s, places[i]))
 			return true;
 	}
 	return false;

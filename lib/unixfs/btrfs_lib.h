@@ -14,6 +14,14 @@
 #define QF_BTRFS_MAX_LEVEL 7
 #define QF_BTRFS_COPIES 2
 
+/* Kinds of checksums. */
+enum {
+	QF_BTRFS_CRC32C,
+	QF_BTRFS_XXHASH,
+	QF_BTRFS_SHA256,
+	QF_BTRFS_BLAKE2,
+};
+
 /* Types of items that are read. */
 enum {
 	QF_BTRFS_INODE_ITEM = 1,
@@ -75,9 +83,15 @@ bool qf_btrfs_find_super(struct qf_volume *v, unsigned char *s, bool *by_copy);
 enum qf_err qf_btrfs_open(struct qf_volume *v, void **fs, struct qf_why *why);
 void qf_btrfs_close(void *fs);
 
-/* CRC-32C of N bytes; every kind of checksum but that one passes. */
+/* Whether SUM is the checksum of N bytes; of an unknown kind, all pass. */
 bool qf_btrfs_sum_holds(const struct qf_btrfs *x, const unsigned char *sum,
 			const void *buf, size_t n);
+
+/* Bytes of a checksum; 0: of an unknown kind. */
+uint32_t qf_btrfs_sum_bytes(const struct qf_btrfs *x);
+
+/* Whether S is a superblock that belongs at AT. */
+bool qf_btrfs_super_sound(const unsigned char *s, uint64_t at);
 
 /* The chunk of a logical address; NULL: there is none. */
 const struct qf_btrfs_chunk *qf_btrfs_chunk_of(const struct qf_btrfs *x,

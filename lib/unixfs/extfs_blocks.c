@@ -15,7 +15,8 @@ struct seeing {
 	struct qf_extfs *x;
 	qf_reader_block *tell;
 	void *ctx;
-	unsigned char *buf; /* a block */
+	unsigned char *buf;  /* a block */
+	unsigned char *bits; /* another: the inode bitmap of a group */
 	bool stopped;
 	/* the inode whose blocks are looked at */
 	ext2_ino_t ino;
@@ -80,6 +81,11 @@ static void see_super(struct seeing *s, dgrp_t g, uint64_t block)
 			     QF_EXTFS_SUPER_BYTES))
 		return;
 	read = read_block(s, block);
+	/* a copy under an older UUID, or of an old revision, says nothing */
+	if (g && (memcmp(s->buf + 0x68, s->x->super + 0x68, 16)
+			  ? qf_extfs_super_sound(s->buf)
+			  : !qf_le_get32(s->buf, 0x4c)))
+		return;
 	tell(s, "superblock",
 	     s->x->csum ? QF_GUEST_BY_ADDRESS : QF_GUEST_BY_NUMBER,
 	     state_of(read, is_super(s->x, s->buf + at, &group) && group == g),
@@ -159,26 +165,55 @@ static void see_bitmaps(struct seeing *s, dgrp_t g)
 	}
 }
 
+/* The inodes in use of a group, by its bitmap, if that is sound. */
+static bool read_inode_bitmap(struct seeing *s, dgrp_t g, unsigned char *bits)
+{
+	ext2_filsys fs = s->x->fs;
+	const uint32_t bytes = EXT2_INODES_PER_GROUP(fs->super) / 8;
+	uint64_t block = qf_extfs_fn.inode_bitmap_loc(fs, g);
+
+	return block && block < s->x->blocks && bytes <= s->x->block &&
+	       qf_volume_read(s->x->v, bits, s->x->block,
+			      block * s->x->block) &&
+	       qf_extfs_fn.inode_bitmap_csum_verify(fs, g, (char *)bits,
+						    (int)bytes);
+}
+
+/* Whether the inode INO at P belongs there: one in use, by the BITS of its
+ * group (NULL: not known), does not read as nothing. The reserved ones may. */
+static bool inode_belongs(const struct seeing *s, ext2_ino_t ino,
+			  struct ext2_inode *p, const unsigned char *bits,
+			  bool *any)
+{
+	const uint32_t a_group = EXT2_INODES_PER_GROUP(s->x->fs->super);
+	const uint32_t i = (ino - 1) % a_group;
+	bool empty = !p->i_mode && !p->i_links_count;
+
+	if (bits ? !(bits[i / 8] >> (i % 8) & 1) : empty)
+		return true;
+	if (empty && ino < EXT2_FIRST_INO(s->x->fs->super) &&
+	    ino != EXT2_ROOT_INO)
+		return true;
+	*any = true;
+	return !empty &&
+	       qf_extfs_fn.inode_csum_verify(
+		       s->x->fs, ino, (struct ext2_inode_large *)(void *)p);
+}
+
 /* One block of an inode table, whose first inode is FIRST. One without any
  * inode in use says nothing. */
 static void see_inode_block(struct seeing *s, uint64_t block, ext2_ino_t first,
-			    uint64_t parent)
+			    uint64_t parent, const unsigned char *bits)
 {
 	const uint32_t bytes = EXT2_INODE_SIZE(s->x->fs->super);
 	bool read = read_block(s, block), any = !read, holds = true;
-	struct ext2_inode *inode;
 	uint32_t i;
 
-	for (i = 0; read && i < s->x->block / bytes; i++) {
-		inode = (struct ext2_inode *)(void *)(s->buf + i * bytes);
-		if (!inode->i_mode && !inode->i_links_count)
-			continue;
-		any = true;
-		holds = holds &&
-			qf_extfs_fn.inode_csum_verify(
-				s->x->fs, first + i,
-				(struct ext2_inode_large *)(void *)inode);
-	}
+	for (i = 0; read && i < s->x->block / bytes; i++)
+		holds &= inode_belongs(
+			s, first + i,
+			(struct ext2_inode *)(void *)(s->buf + i * bytes), bits,
+			&any);
 	if (any)
 		tell(s, "inode table", QF_GUEST_BY_ADDRESS,
 		     state_of(read, holds), block, parent);
@@ -191,15 +226,18 @@ static void see_inode_table(struct seeing *s, dgrp_t g)
 	const uint32_t a_block = (uint32_t)EXT2_INODES_PER_BLOCK(fs->super);
 	uint64_t block = qf_extfs_fn.inode_table_loc(fs, g);
 	uint32_t used = a_group, i;
+	bool known;
 
 	if (qf_extfs_fn.bg_flags_test(fs, g, EXT2_BG_INODE_UNINIT))
 		return;
 	if (qf_extfs_fn.bg_itable_unused(fs, g) <= used)
 		used -= qf_extfs_fn.bg_itable_unused(fs, g);
+	known = used && read_inode_bitmap(s, g, s->bits);
 	for (i = 0; i < used; i += a_block, block++)
 		if (wants(s, block))
 			see_inode_block(s, block, g * a_group + i + 1,
-					descriptor_place(s, g));
+					descriptor_place(s, g),
+					known ? s->bits : NULL);
 }
 
 static void see_group(struct seeing *s, dgrp_t g)
@@ -257,9 +295,17 @@ static bool is_attribute_block(const struct seeing *s, const unsigned char *p,
 	return *block && *block < s->x->blocks;
 }
 
+/* The same for the block in the buffer, of any number. */
+static bool is_attribute_block_of(const struct seeing *s, uint64_t block)
+{
+	return qf_le_get32(s->buf, 0) == 0xea020000 &&
+	       qf_extfs_fn.ext_attr_block_csum_verify(
+		       s->x->fs, s->ino, block,
+		       (struct ext2_ext_attr_header *)(void *)s->buf);
+}
+
 static bool see_mapping(struct seeing *s, uint64_t block)
 {
-	uint64_t own = 0;
 	bool read;
 
 	if (!wants(s, block))
@@ -267,9 +313,8 @@ static bool see_mapping(struct seeing *s, uint64_t block)
 	read = read_block(s, block);
 	if (block == qf_extfs_fn.file_acl_block(s->x->fs, s->inode))
 		tell(s, "attribute block", QF_GUEST_BY_ADDRESS,
-		     state_of(read, is_attribute_block(s, s->buf, &own) &&
-					    own == block),
-		     block, inode_place(s, s->ino));
+		     state_of(read, is_attribute_block_of(s, block)), block,
+		     inode_place(s, s->ino));
 	else if (s->inode->i_flags & EXT4_EXTENTS_FL)
 		tell(s, "extent block", QF_GUEST_BY_PARENT,
 		     state_of(read, is_extent_block(s)), block,
@@ -327,9 +372,10 @@ void qf_extfs_blocks(void *fs, qf_reader_block *tell_fn, void *ctx)
 	struct seeing s = { .x = fs, .tell = tell_fn, .ctx = ctx };
 	dgrp_t g;
 
-	s.buf = malloc(s.x->block);
+	s.buf = malloc(2 * (size_t)s.x->block);
 	if (!s.buf)
 		return;
+	s.bits = s.buf + s.x->block;
 	for (g = 0; g < s.x->fs->group_desc_count && !s.stopped; g++)
 		see_group(&s, g);
 	if (s.x->group_csum)

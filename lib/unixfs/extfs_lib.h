@@ -44,7 +44,8 @@
 	X(inode_csum_verify)        \
 	X(swap_inode_full)          \
 	X(extent_block_csum_verify) \
-	X(dir_block_csum_verify)
+	X(dir_block_csum_verify)    \
+	X(ext_attr_block_csum_verify)
 
 struct qf_extfs_functions {
 #define X(f) __typeof__(ext2fs_##f) *f;

@@ -44,7 +44,7 @@ static bool probe(struct qf_volume *v, struct qf_guest_fs *fs)
 				 "copy");
 	} else if (fs->clean == QF_GUEST_UNCLEAN) {
 		strcpy(fs->note, "its journal has not been replayed");
-	} else if (qf_le_get16(s, 0xc4)) {
+	} else if (qf_le_get16(s, 0xc4) > QF_BTRFS_BLAKE2) {
 		strcpy(fs->note, "its kind of checksum is not verified");
 	}
 	return true;

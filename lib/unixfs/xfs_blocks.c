@@ -28,8 +28,10 @@ static const struct form forms[] = {
 	{ "XDF3", 0, 8, 24, 4, true, "directory block" },
 	{ "\x3d\xf1", 8, 16, 32, 12, true, "directory block" },
 	{ "\x3d\xff", 8, 16, 32, 12, true, "directory block" },
+	/* the same in the index of a directory and in that of attributes */
+	{ "\x3e\xbe", 8, 16, 32, 12, true, "index block" },
+	{ "\x3e\xbe", 8, 16, 32, 12, false, "index block" },
 	{ "\x3b\xee", 8, 16, 32, 12, false, "attribute block" },
-	{ "\x3e\xbe", 8, 16, 32, 12, false, "attribute block" },
 	{ "XARM", 0, 40, 16, 12, false, "attribute block" },
 	{ "XSLM", 0, 40, 16, 12, false, "symbolic link" },
 };
@@ -58,23 +60,25 @@ static const struct form *form_of(const struct qf_xfs *x,
 		bytes = f->dir_block ? x->dir_block : x->block;
 		if (memcmp(b + f->magic_at, f->magic, strlen(f->magic)))
 			continue;
-		return bytes <= n && !memcmp(b + f->uuid_at, x->uuid, 16) &&
-				       qf_xfs_crc_holds(b, bytes, f->crc_at)
-			       ? f
-			       : NULL;
+		if (bytes <= n && !memcmp(b + f->uuid_at, x->uuid, 16) &&
+		    qf_xfs_crc_holds(b, bytes, f->crc_at))
+			return f;
 	}
 	return NULL;
 }
 
 /* --- in place --- */
 
+enum { TYPE_DIRECTORY = 4, TYPE_LINK = 10 };
+
 struct seeing {
 	struct qf_xfs *x;
 	qf_reader_block *tell;
 	void *ctx;
 	const char *what;
+	uint32_t ag;
 	uint64_t ino;
-	bool directory;
+	uint32_t type; /* of the inode */
 	bool stopped;
 };
 
@@ -105,6 +109,13 @@ static bool see_node(void *ctx, uint64_t place, uint64_t parent,
 	return !s->stopped;
 }
 
+static enum qf_guest_state state_of(bool read, bool holds)
+{
+	return !read   ? QF_GUEST_UNREAD
+	       : holds ? QF_GUEST_HOLDS
+		       : QF_GUEST_FAILS;
+}
+
 static void see_heads(struct seeing *s, uint32_t ag)
 {
 	const uint64_t at = qf_xfs_ag_place(s->x, ag, 0);
@@ -121,53 +132,97 @@ static void see_heads(struct seeing *s, uint32_t ag)
 			!memcmp(b + heads[i].uuid_at, s->x->uuid, 16) &&
 			qf_xfs_crc_holds(b, s->x->sector, heads[i].crc_at);
 		tell(s, heads[i].what, place, s->x->sector, 0,
-		     !read   ? QF_GUEST_UNREAD
-		     : holds ? QF_GUEST_HOLDS
-			     : QF_GUEST_FAILS);
+		     state_of(read, holds));
 	}
+	/* each group begins with a copy of the superblock, which does not say
+	 * of which group it is */
+	read = qf_volume_read(s->x->v, b, s->x->sector, at);
+	tell(s, "superblock", at, s->x->sector, QF_NOWHERE,
+	     state_of(read, !memcmp(b, "XFSB", 4) &&
+				    qf_xfs_crc_holds(b, s->x->sector, 224)));
 }
 
-/* Blocks of inodes: those that a chunk has in use. */
-static bool see_inode_place(void *ctx, uint64_t ino)
+/* Those in use are whole; all that a chunk has room for bear their number. */
+static void see_inode_place(struct seeing *s, uint64_t ino, bool used)
 {
 	unsigned char inode[QF_XFS_MAX_INODE];
-	struct seeing *s = ctx;
 	uint64_t at = qf_xfs_inode_place(s->x, ino);
 	bool read;
 
 	if (at == QF_NOWHERE || !qf_volume_asked(s->x->v, at, s->x->inode))
-		return true;
+		return;
 	read = qf_volume_read(s->x->v, inode, s->x->inode, at);
 	tell(s, "inode", at, s->x->inode, QF_NOWHERE,
-	     !read				    ? QF_GUEST_UNREAD
-	     : qf_xfs_inode_sound(s->x, ino, inode) ? QF_GUEST_HOLDS
-						    : QF_GUEST_FAILS);
+	     state_of(read, used ? qf_xfs_inode_sound(s->x, ino, inode)
+				 : !memcmp(inode, "IN", 2) &&
+					    qf_xfs_get64(inode, 152) == ino));
+}
+
+static bool see_chunk(void *ctx, const unsigned char *r)
+{
+	struct seeing *s = ctx;
+	const struct qf_xfs *x = s->x;
+	uint64_t used = qf_xfs_chunk_used(x, r);
+	uint64_t first = (uint64_t)s->ag << (x->ag_bits + x->inode_bits) |
+			 qf_xfs_get32(r, 0);
+	uint32_t holes = x->sparse_inodes ? qf_xfs_get16(r, 4) : 0, i;
+
+	for (i = 0; i < 64 && !s->stopped; i++)
+		if (!(holes >> i / 4 & 1))
+			see_inode_place(s, first + i, used >> i & 1);
 	return !s->stopped;
+}
+
+/* A block of attributes: what bears no mark of one may be a value that was
+ * never written. */
+static void see_attributes(struct seeing *s, uint64_t start)
+{
+	unsigned char b[QF_XFS_MAX_BLOCK];
+	const struct form *f;
+	bool read;
+
+	read = qf_volume_read(s->x->v, b, s->x->block, start);
+	if (memcmp(b, "XARM", 4) && memcmp(b + 8, "\x3b\xee", 2) &&
+	    memcmp(b + 8, "\x3e\xbe", 2))
+		return;
+	f = form_of(s->x, b, s->x->block);
+	tell(s, "attribute block", start, s->x->block,
+	     qf_xfs_inode_place(s->x, s->ino),
+	     state_of(read, f && qf_xfs_get64(b, f->place_at) == start / 512));
+}
+
+/* A block of a directory, or of a long symbolic link. */
+static void see_named(struct seeing *s, uint64_t start, uint32_t n)
+{
+	unsigned char b[QF_XFS_MAX_BLOCK];
+	const struct form *f;
+	bool read;
+
+	read = qf_volume_read(s->x->v, b, n, start);
+	f = form_of(s->x, b, n);
+	tell(s, s->type == TYPE_LINK ? "symbolic link" : "directory block",
+	     start, n, qf_xfs_inode_place(s->x, s->ino),
+	     state_of(read, f && qf_xfs_get64(b, f->place_at) == start / 512));
 }
 
 static bool see_extent(void *ctx, uint64_t file_off, uint64_t start,
 		       uint64_t bytes)
 {
-	unsigned char b[QF_XFS_MAX_BLOCK];
 	struct seeing *s = ctx;
-	const uint32_t n = s->x->dir_block;
-	const struct form *f;
-	bool read;
+	uint32_t n = s->x->block;
 
-	/* a directory alone: attributes and maps are seen as nodes */
-	if (!s->directory || file_off == QF_NOWHERE || file_off % n ||
-	    !qf_volume_asked(s->x->v, start, bytes))
+	if (!qf_volume_asked(s->x->v, start, bytes))
 		return true;
-	for (; bytes >= n && !s->stopped; bytes -= n, start += n) {
-		read = qf_volume_read(s->x->v, b, n, start);
-		f = form_of(s->x, b, n);
-		tell(s, "directory block", start, n,
-		     qf_xfs_inode_place(s->x, s->ino),
-		     !read ? QF_GUEST_UNREAD
-		     : f && f->dir_block &&
-				     qf_xfs_get64(b, f->place_at) == start / 512
-			     ? QF_GUEST_HOLDS
-			     : QF_GUEST_FAILS);
+	if (file_off == QF_NOWHERE) {
+		for (; bytes >= n && !s->stopped; bytes -= n, start += n)
+			see_attributes(s, start);
+	} else if (s->type == TYPE_DIRECTORY) {
+		n = s->x->dir_block;
+		for (; file_off % n == 0 && bytes >= n && !s->stopped;
+		     bytes -= n, start += n)
+			see_named(s, start, n);
+	} else if (s->type == TYPE_LINK && bytes == n) {
+		see_named(s, start, n);
 	}
 	return !s->stopped;
 }
@@ -178,13 +233,11 @@ static bool see_inode(void *ctx, uint64_t ino)
 	struct seeing *s = ctx;
 	const struct qf_xfs_visitor node = { .block = see_node, .ctx = s };
 
-	if (!see_inode_place(ctx, ino))
-		return false;
 	if (!qf_xfs_read_inode(s->x, ino, inode))
 		return true;
 	s->what = "extent block";
 	s->ino = ino;
-	s->directory = qf_xfs_get16(inode, 2) >> 12 == 4;
+	s->type = qf_xfs_get16(inode, 2) >> 12;
 	qf_xfs_blocks_of(s->x, ino, inode, see_extent, s, &node);
 	return !s->stopped;
 }
@@ -193,16 +246,19 @@ void qf_xfs_blocks(void *fs, qf_reader_block *tell_fn, void *ctx)
 {
 	struct seeing s = { .x = fs, .tell = tell_fn, .ctx = ctx };
 	const struct qf_xfs_visitor node = { .block = see_node, .ctx = &s };
+	const struct qf_xfs_visitor inodes = { .block = see_node,
+					       .record = see_chunk,
+					       .ctx = &s };
 	enum qf_xfs_tree i;
-	uint32_t ag;
 
 	if (!s.x->v5)
 		return;
-	for (ag = 0; ag < s.x->ags && !s.stopped; ag++) {
-		see_heads(&s, ag);
+	for (; s.ag < s.x->ags && !s.stopped; s.ag++) {
+		see_heads(&s, s.ag);
 		for (i = 0; i < QF_XFS_TREES && !s.stopped; i++) {
 			s.what = qf_xfs_tree_names[i];
-			qf_xfs_walk(s.x, ag, i, &node);
+			qf_xfs_walk(s.x, s.ag, i,
+				    i == QF_XFS_INODES ? &inodes : &node);
 		}
 	}
 	if (!s.stopped)

@@ -167,8 +167,10 @@ void qf_xfs_blocks_of(struct qf_xfs *x, uint64_t ino,
 
 	if (fork > room)
 		return;
-	walk_fork(&m, inode + data, fork ? fork : room, inode[5],
-		  data_extents(inode, large));
+	/* what lies on the realtime device is not here */
+	if (!(qf_xfs_get16(inode, 90) & 1))
+		walk_fork(&m, inode + data, fork ? fork : room, inode[5],
+			  data_extents(inode, large));
 	if (!fork || m.stopped)
 		return;
 	m.attributes = true;

@@ -79,7 +79,7 @@ def look(name, options, size):
         for k in ("Cluster Size", "Free Clusters",
                   "Volume Size in Clusters"))
     tap.result((fs["kind"], fs["label"], fs["block-size"], fs["state"]) ==
-               ("NTFS", "Gr\u00fc\u00dfe", cluster, "clean"),
+               ("NTFS", "Gr\u00fc\u00dfe", cluster, "unknown"),
                name + ": what it is", [str(fs), text])
     ours = sum(b - a for a, b in ranges(volume, "free"))
     used = sum(b - a for a, b in ranges(volume, "used"))

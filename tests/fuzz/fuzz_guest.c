@@ -35,6 +35,7 @@ static void ask(struct qf_guest *g, const uint8_t *data, uint64_t size)
 	if (!qf_guest_names(g, &all, 1, &names, NULL))
 		qf_guest_names_free(&names);
 	qf_guest_blocks(g, &all, 1, see, &size, NULL);
+	qf_guest_agree(g, &all, 1, see, &size, NULL);
 	qf_guest_places(g, &piece, 1, see, &size, NULL);
 	if (g->n && !qf_guest_path(g, 0, "/one/two", &names, NULL))
 		qf_guest_names_free(&names);

@@ -31,7 +31,7 @@ static const struct {
 	  1000 },
 	{ "NTFS", "mkntfs -F -q -Q -p 0 -s 512 -H 1 -S 1 $d", 16 * MIB, 16, 16,
 	  4 },
-	{ "FAT16", "mkfs.fat -F 16 $d && mcopy -s -i $d $t ::/x", 16 * MIB, 0,
+	{ "FAT16", "mkfs.fat -F 16 $d && mcopy -s -i $d $t ::/x", 16 * MIB, 30,
 	  0, 0 },
 	{ "exFAT", "mkfs.exfat $d", 16 * MIB, 0, 0, 0 },
 	{ "ISO 9660", "genisoimage -quiet -R -o $d $t", 0, 0, 0, 0 },
@@ -179,6 +179,10 @@ static void healthy(void **state)
 		ask_places(&d, &places);
 		assert_string_equal(d.guest->volume[0].trouble, "");
 		assert_int_equal(blocks.fails, 0);
+		assert_int_equal(qf_guest_agree(d.guest, &all, 1, see_block,
+						&blocks, NULL),
+				 QF_OK);
+		assert_int_equal(blocks.fails, 0);
 		assert_true(blocks.holds >= recipes[i].blocks);
 		assert_true(places.wrong <= recipes[i].copies);
 		assert_true(places.holds >= recipes[i].places);
@@ -272,6 +276,9 @@ static void ask_all(struct disk *d)
 	qf_guest_names_free(&names);
 	assert_int_equal(qf_guest_blocks(d->guest, &all, 1, see_anything, &d->n,
 					 NULL),
+			 QF_OK);
+	assert_int_equal(qf_guest_agree(d->guest, &all, 1, see_anything, &d->n,
+					NULL),
 			 QF_OK);
 	assert_int_equal(qf_guest_places(d->guest, &piece, 1, see_anything,
 					 &d->n, NULL),

@@ -106,6 +106,30 @@ static enum qf_err tells_much(void *ctx, struct qf_source *src,
 	return QF_OK;
 }
 
+static int by_value(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* So many that the C library asks first how much memory there is. */
+static enum qf_err sorts(void *ctx, struct qf_source *src,
+			 const struct qf_sandbox_teller *t, struct qf_why *why)
+{
+	int *n = calloc(4096, sizeof(*n)), i;
+
+	(void)ctx;
+	(void)src;
+	(void)why;
+	if (!n)
+		return QF_ERR_NOMEM;
+	for (i = 0; i < 4096; i++)
+		n[i] = 4096 - i;
+	qsort(n, 4096, sizeof(*n), by_value);
+	tell(t, 1, n[0] == 1);
+	free(n);
+	return QF_OK;
+}
+
 static enum qf_err fails(void *ctx, struct qf_source *src,
 			 const struct qf_sandbox_teller *t, struct qf_why *why)
 {
@@ -134,6 +158,8 @@ static void good(void **state)
 		assert_int_equal(told.sum, 5);
 		assert_int_equal(run(tells_much, uncaged, &told, &why), QF_OK);
 		assert_int_equal(told.sum, 8000);
+		assert_int_equal(run(sorts, uncaged, &told, &why), QF_OK);
+		assert_int_equal(told.sum, 1);
 		assert_int_equal(run(fails, uncaged, &told, &why),
 				 QF_ERR_FORMAT);
 		assert_string_equal(why.text, "not for me");
