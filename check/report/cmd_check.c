@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* qfsck check. */
 #include "check/check.h"
+#include "check/many/checkargs.h"
 #include "check/report/cmd_layers.h"
 #include "check/report/hits.h"
 #include "check/report/report.h"
@@ -9,294 +10,9 @@
 #include "lib/model/open.h"
 #include "lib/base/pool.h"
 
-#include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-struct args {
-	struct qf_check_opts check;
-	struct qf_report_style style;
-	bool json, progress, image_opts, chain;
-	char **name; /* owned list of borrowed or owned strings */
-	size_t n;
-	size_t resolved; /* names from the first on that are owned */
-	char *files0;	 /* what the names of --files0-from point into */
-};
-
-enum {
-	OPT_OUTPUT = 256,
-	OPT_ALL,
-	OPT_JOBS,
-	OPT_MEMORY,
-	OPT_DATA,
-	OPT_WHY,
-	OPT_NO_GUEST,
-	OPT_CHAIN,
-	OPT_FILES0,
-	OPT_IMAGE_OPTS,
-	OPT_OBJECT,
-	OPT_HELP
-};
-
-#define LETTERS "f:r:UqpT:h"
-
-static const struct option options[] = {
-	{ "output", required_argument, NULL, OPT_OUTPUT },
-	{ "format", required_argument, NULL, 'f' },
-	{ "repair", required_argument, NULL, 'r' },
-	{ "force-share", no_argument, NULL, 'U' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "progress", no_argument, NULL, 'p' },
-	{ "cache", required_argument, NULL, 'T' },
-	{ "all", no_argument, NULL, OPT_ALL },
-	{ "data", no_argument, NULL, OPT_DATA },
-	{ "why", no_argument, NULL, OPT_WHY },
-	{ "no-guest", no_argument, NULL, OPT_NO_GUEST },
-	{ "backing-chain", no_argument, NULL, OPT_CHAIN },
-	{ "jobs", required_argument, NULL, OPT_JOBS },
-	{ "max-memory", required_argument, NULL, OPT_MEMORY },
-	{ "files0-from", required_argument, NULL, OPT_FILES0 },
-	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
-	{ "object", required_argument, NULL, OPT_OBJECT },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ NULL, 0, NULL, 0 }
-};
-
-static const char help[] =
-	"Usage: qfsck check [OPTION]... IMAGE...\n"
-	"Checks qcow2 images: rebuilds the refcounts from the L1 and L2 tables\n"
-	"and says what is wrong. Without -r, never changes a byte.\n\n"
-	"  -f, --format=FMT       the image's format; only qcow2 is checked, and read\n"
-	"                         also where its magic or its version is damaged\n"
-	"      --output=FORMAT    human (the default) or json; several images\n"
-	"                         give one line of JSON each\n"
-	"  -r, --repair=WHAT      repair as well: leaks or all (see qfsck repair)\n"
-	"  -U, --force-share      read an image that another program writes\n"
-	"      --all              list every damaged entry by itself\n"
-	"      --why              tell what speaks for and against each answer to\n"
-	"                         what is in question, and how to choose one\n"
-	"      --no-guest         do not look into the guest's file systems for what\n"
-	"                         was lost there\n"
-	"      --data             inflate every compressed cluster as well\n"
-	"      --backing-chain    check the backing files too, each once\n"
-	"      --jobs=N           threads to use (default: one a processor)\n"
-	"      --max-memory=SIZE  count in windows that take about SIZE (16M, 1G)\n"
-	"      --files0-from=F    take the images' names, ended by NUL, from F\n"
-	"                         (- is standard input)\n"
-	"  -q, --quiet            print nothing about a clean image\n"
-	"  -p, --progress         show progress on standard error\n"
-	"      --image-opts       IMAGE is a list driver=qcow2,file.filename=X\n"
-	"  -T, --cache=MODE       accepted for compatibility, without effect\n"
-	"      --help             this text\n\n"
-	"Exit codes, as of qemu-img check: 0 clean, 1 could not be checked,\n"
-	"2 corrupt, 3 leaks only, 63 not a format that is checked. With several\n"
-	"images, or with --backing-chain: 2 if any is corrupt, else 1, else 3,\n"
-	"else 63, else 0.\n";
-
-static bool parse_number(const char *s, unsigned int *out)
-{
-	char *end;
-	unsigned long v;
-
-	errno = 0;
-	v = strtoul(s, &end, 10);
-	if (errno || *end || end == s || *s == '-' || v > 4096)
-		return false;
-	*out = (unsigned int)v;
-	return true;
-}
-
-/* "64M" to bytes; at least a mebibyte. */
-static bool parse_size(const char *s, uint64_t *out)
-{
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-	unsigned long long v;
-
-	errno = 0;
-	v = strtoull(s, &end, 10);
-	if (errno || end == s || *s == '-')
-		return false;
-	unit = *end ? strchr(units, *end) : NULL;
-	if (unit) {
-		if (__builtin_mul_overflow(v, 1024ull << (unit - units) * 10,
-					   &v))
-			return false;
-		end++;
-	}
-	*out = v;
-	return !*end && v >= 1u << 20;
-}
-
-/* Reads NUL-ended names from F and adds them. */
-static bool read_names(struct args *a, const char *file)
-{
-	FILE *f = strcmp(file, "-") ? fopen(file, "re") : stdin;
-	size_t used = 0, room = 0, got, i, start = 0;
-	char *buf = NULL, *grown;
-
-	if (!f) {
-		fprintf(stderr, "qfsck: %s: %s\n", file, strerror(errno));
-		return false;
-	}
-	do {
-		if (used + 4096 + 1 > room) {
-			room = room * 2 + 8192;
-			grown = realloc(buf, room);
-			if (!grown)
-				break;
-			buf = grown;
-		}
-		got = fread(buf + used, 1, 4096, f);
-		used += got;
-	} while (got);
-	if (f != stdin)
-		fclose(f);
-	if (!buf)
-		return false;
-	buf[used] = '\0';
-	a->files0 = buf;
-	for (i = 0; i <= used; i++) {
-		if (buf[i] && i < used)
-			continue;
-		if (i > start) {
-			char **names =
-				realloc(a->name, (a->n + 1) * sizeof(char *));
-
-			if (!names)
-				return false;
-			a->name = names;
-			a->name[a->n++] = buf + start;
-		}
-		start = i + 1;
-	}
-	return true;
-}
-
-/* The file name in "driver=qcow2,file.filename=X,..."; commas are doubled. */
-static char *from_image_opts(const char *opts)
-{
-	static const char *const keys[] = { "file.filename=", "filename=" };
-	const char *p = opts;
-	char *out = malloc(strlen(opts) + 1);
-	size_t k, n;
-
-	while (out && p && *p) {
-		for (k = 0; k < 2; k++) {
-			n = strlen(keys[k]);
-			if (strncmp(p, keys[k], n))
-				continue;
-			p += n;
-			for (n = 0; *p && (*p != ',' || p[1] == ','); p++) {
-				p += *p == ',';
-				out[n++] = *p;
-			}
-			out[n] = '\0';
-			return out;
-		}
-		p = strchr(p, ',');
-		p = p ? p + 1 : NULL;
-	}
-	free(out);
-	return NULL;
-}
-
-static int wrong_use(const char *text, const char *arg)
-{
-	fprintf(stderr, "qfsck check: %s%s%s; see qfsck check --help\n", text,
-		arg ? ": " : "", arg ? arg : "");
-	return QF_EXIT_FAILED;
-}
-
-/* Takes one option. Returns -1 to go on, else the exit code. */
-static int take_option(struct args *a, int opt)
-{
-	switch (opt) {
-	case 'f':
-		a->check.format = optarg;
-		return -1;
-	case 'r': /* taken by the repair before it comes here */
-		return wrong_use("-r needs leaks or all, and one image", NULL);
-	case 'U':
-		a->check.shared = true;
-		return -1;
-	case 'q':
-		a->style.quiet = true;
-		return -1;
-	case 'p':
-		a->progress = true;
-		return -1;
-	case 'T':
-	case OPT_OBJECT:
-		return -1;
-	case OPT_OUTPUT:
-		a->json = !strcmp(optarg, "json");
-		if (!a->json && strcmp(optarg, "human"))
-			return wrong_use("unknown output format", optarg);
-		return -1;
-	case OPT_ALL:
-		a->check.all = a->style.all = true;
-		return -1;
-	case OPT_CHAIN:
-		a->chain = true;
-		return -1;
-	case OPT_WHY:
-		a->style.why = true;
-		return -1;
-	case OPT_NO_GUEST:
-		a->style.no_guest = a->check.no_guest = true;
-		return -1;
-	case OPT_DATA:
-		a->check.data = true;
-		return -1;
-	case OPT_JOBS:
-		return parse_number(optarg, &a->check.jobs)
-			       ? -1
-			       : wrong_use("not a number of jobs", optarg);
-	case OPT_MEMORY:
-		return parse_size(optarg, &a->check.max_memory)
-			       ? -1
-			       : wrong_use("not a size", optarg);
-	case OPT_FILES0:
-		return read_names(a, optarg) ? -1 : QF_EXIT_FAILED;
-	case OPT_IMAGE_OPTS:
-		a->image_opts = true;
-		return -1;
-	case OPT_HELP:
-		fputs(help, stdout);
-		return QF_EXIT_CLEAN;
-	default:
-		return wrong_use("wrong use", NULL);
-	}
-}
-
-static int parse(struct args *a, int argc, char **argv)
-{
-	int opt, code;
-
-	if (qf_complete_asked(argc, argv))
-		return qf_complete_options(options, LETTERS, help);
-	optind = 1;
-	while ((opt = getopt_long(argc, argv, LETTERS, options, NULL)) != -1) {
-		code = take_option(a, opt == 'h' ? OPT_HELP : opt);
-		if (code >= 0)
-			return code;
-	}
-	for (; optind < argc; optind++) {
-		char **names = realloc(a->name, (a->n + 1) * sizeof(char *));
-
-		if (!names)
-			return QF_EXIT_FAILED;
-		a->name = names;
-		a->name[a->n++] = argv[optind];
-	}
-	if (!a->n)
-		return wrong_use("no image given", NULL);
-	return -1;
-}
 
 /* Where the report on one image goes. */
 struct streams {
@@ -304,13 +20,14 @@ struct streams {
 };
 
 /* Several images have a line each. */
-static size_t line_format(const struct args *a)
+static size_t line_format(const struct qf_checkargs *a)
 {
-	return (a->n > 1 ? JSON_COMPACT : JSON_INDENT(4)) | JSON_PRESERVE_ORDER;
+	return (a->list.n > 1 ? JSON_COMPACT : JSON_INDENT(4)) |
+	       JSON_PRESERVE_ORDER;
 }
 
 /* Reports that an image could not be checked; returns the exit code. */
-static int not_checked(const struct args *a, const char *name,
+static int not_checked(const struct qf_checkargs *a, const char *name,
 		       const struct qf_why *why, const struct streams *to)
 {
 	int code = why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN
@@ -329,7 +46,7 @@ static int not_checked(const struct args *a, const char *name,
 	return code;
 }
 
-static void print_report(const struct args *a, const char *name,
+static void print_report(const struct qf_checkargs *a, const char *name,
 			 struct qf_image *img, const struct qf_report *rep,
 			 const struct qf_undofind *pending, FILE *out)
 {
@@ -353,7 +70,7 @@ static void print_report(const struct args *a, const char *name,
 	json_decref(o);
 }
 
-static int check_one(const struct args *a, const char *name,
+static int check_one(const struct qf_checkargs *a, const char *name,
 		     const struct qf_check_opts *opts, struct qf_layers *layers,
 		     const struct streams *to)
 {
@@ -385,41 +102,23 @@ static int check_one(const struct args *a, const char *name,
 	return code;
 }
 
-/* The files' names, as they stand or out of image options. */
-static bool resolve_names(struct args *a)
-{
-	char *name;
-	size_t i;
-
-	for (i = 0; a->image_opts && i < a->n; i++) {
-		name = from_image_opts(a->name[i]);
-		if (!name) {
-			wrong_use("no file.filename in the image options",
-				  a->name[i]);
-			return false;
-		}
-		a->name[i] = name;
-		a->resolved++;
-	}
-	return true;
-}
-
 /* One after another, each with all jobs. */
-static int check_in_turn(const struct args *a, int *codes)
+static int check_in_turn(const struct qf_checkargs *a, int *codes)
 {
 	struct qf_layers layers = { .check = &a->check,
 				    .style = &a->style,
 				    .json = a->json,
 				    .progress = a->progress,
-				    .many = a->n > 1 };
+				    .many = a->list.n > 1 };
 	struct streams to = { stdout, stderr };
 	int code = QF_EXIT_CLEAN;
 	size_t i;
 
-	for (i = 0; i < a->n; i++) {
+	for (i = 0; i < a->list.n; i++) {
 		if (!a->chain)
-			qf_progress_start(a->name[i], a->progress);
-		codes[i] = check_one(a, a->name[i], &a->check, &layers, &to);
+			qf_progress_start(a->list.at[i].text, a->progress);
+		codes[i] = check_one(a, a->list.at[i].text, &a->check, &layers,
+				     &to);
 		if (!a->chain)
 			qf_progress_stop();
 		fflush(stdout);
@@ -431,7 +130,7 @@ static int check_in_turn(const struct args *a, int *codes)
 
 /* Several at once: each is kept until those before it are printed. */
 struct batch {
-	const struct args *a;
+	const struct qf_checkargs *a;
 	int *codes;
 	struct text {
 		char *out, *err;
@@ -446,7 +145,7 @@ static void print_ended(void *ctx)
 	struct batch *b = ctx;
 	struct text *t;
 
-	for (; b->printed < b->a->n; b->printed++) {
+	for (; b->printed < b->a->list.n; b->printed++) {
 		t = &b->text[b->printed];
 		if (!t->done)
 			break;
@@ -470,7 +169,8 @@ static bool check_item(void *ctx, uint64_t i, unsigned int worker)
 	to.out = open_memstream(&t->out, &t->n_out);
 	to.err = open_memstream(&t->err, &t->n_err);
 	if (to.out && to.err)
-		b->codes[i] = check_one(b->a, b->a->name[i], &opts, NULL, &to);
+		b->codes[i] = check_one(b->a, b->a->list.at[i].text, &opts,
+					NULL, &to);
 	else
 		b->codes[i] = QF_EXIT_FAILED;
 	if (to.out)
@@ -482,26 +182,26 @@ static bool check_item(void *ctx, uint64_t i, unsigned int worker)
 	return true;
 }
 
-static int check_at_once(const struct args *a, int *codes)
+static int check_at_once(const struct qf_checkargs *a, int *codes)
 {
 	struct batch b = { .a = a, .codes = codes };
 	int code = QF_EXIT_CLEAN;
 	size_t i;
 
-	b.text = calloc(a->n, sizeof(*b.text));
+	b.text = calloc(a->list.n, sizeof(*b.text));
 	if (!b.text)
 		return QF_EXIT_FAILED;
 	qf_progress_start("images", a->progress);
-	qf_pool_for(a->check.jobs, a->n, 1, check_item, &b);
+	qf_pool_for(a->check.jobs, a->list.n, 1, check_item, &b);
 	qf_progress_stop();
-	for (i = 0; i < a->n; i++)
+	for (i = 0; i < a->list.n; i++)
 		code = qf_report_gravest(code, codes[i]);
 	free(b.text);
 	return code;
 }
 
 /* How many images ended how; not into the lines of JSON. */
-static void summary(const struct args *a, const int *codes)
+static void summary(const struct qf_checkargs *a, const int *codes)
 {
 	static const struct {
 		int code;
@@ -515,9 +215,9 @@ static void summary(const struct args *a, const int *codes)
 	bool some = false;
 	size_t i, k, n;
 
-	fprintf(out, "%zu images:", a->n);
+	fprintf(out, "%zu images:", a->list.n);
 	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
-		for (n = i = 0; i < a->n; i++)
+		for (n = i = 0; i < a->list.n; i++)
 			n += codes[i] == kinds[k].code;
 		if (n)
 			fprintf(out, "%s %zu %s", some ? "," : "", n,
@@ -527,21 +227,20 @@ static void summary(const struct args *a, const int *codes)
 	fputc('\n', out);
 }
 
-static int check_all(struct args *a)
+static int check_all(struct qf_checkargs *a)
 {
-	int *codes = calloc(a->n, sizeof(*codes)), code;
+	int *codes = calloc(a->list.n, sizeof(*codes)), code;
 
-	if (!codes || !resolve_names(a)) {
-		free(codes);
+	if (!codes)
 		return QF_EXIT_FAILED;
-	}
 	/* enough images: a job for each; few: all jobs for one */
-	if (!a->chain && a->n >= 2 && a->n >= qf_pool_jobs(a->check.jobs) &&
+	if (!a->chain && a->list.n >= 2 &&
+	    a->list.n >= qf_pool_jobs(a->check.jobs) &&
 	    qf_pool_jobs(a->check.jobs) > 1)
 		code = check_at_once(a, codes);
 	else
 		code = check_in_turn(a, codes);
-	if (a->n > 1 && !a->style.quiet && !a->chain)
+	if (a->list.n > 1 && !a->style.quiet && !a->chain)
 		summary(a, codes);
 	free(codes);
 	return code;
@@ -549,16 +248,13 @@ static int check_all(struct args *a)
 
 int qf_cmd_check(int argc, char **argv)
 {
-	struct args a = { 0 };
+	struct qf_checkargs a = { 0 };
 	int code;
 
 	a.style.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
-	code = parse(&a, argc, argv);
+	code = qf_checkargs_parse(&a, argc, argv);
 	if (code < 0)
 		code = check_all(&a);
-	while (a.resolved)
-		free(a.name[--a.resolved]);
-	free(a.name);
-	free(a.files0);
+	qf_checkargs_free(&a);
 	return code;
 }

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "check/many/checkargs.h"
+#include "cmd.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	OPT_OUTPUT = 256,
+	OPT_ALL,
+	OPT_JOBS,
+	OPT_MEMORY,
+	OPT_DATA,
+	OPT_WHY,
+	OPT_NO_GUEST,
+	OPT_CHAIN,
+	OPT_FILES0,
+	OPT_IMAGE_OPTS,
+	OPT_OBJECT,
+	OPT_HELP
+};
+
+#define LETTERS "f:r:UqpT:h"
+
+static const struct option options[] = {
+	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "format", required_argument, NULL, 'f' },
+	{ "repair", required_argument, NULL, 'r' },
+	{ "force-share", no_argument, NULL, 'U' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "progress", no_argument, NULL, 'p' },
+	{ "cache", required_argument, NULL, 'T' },
+	{ "all", no_argument, NULL, OPT_ALL },
+	{ "data", no_argument, NULL, OPT_DATA },
+	{ "why", no_argument, NULL, OPT_WHY },
+	{ "no-guest", no_argument, NULL, OPT_NO_GUEST },
+	{ "backing-chain", no_argument, NULL, OPT_CHAIN },
+	{ "jobs", required_argument, NULL, OPT_JOBS },
+	{ "max-memory", required_argument, NULL, OPT_MEMORY },
+	{ "files0-from", required_argument, NULL, OPT_FILES0 },
+	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
+	{ "object", required_argument, NULL, OPT_OBJECT },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 }
+};
+
+static const char help[] =
+	"Usage: qfsck check [OPTION]... IMAGE...\n"
+	"Checks qcow2 images: rebuilds the refcounts from the L1 and L2 tables\n"
+	"and says what is wrong. Without -r, never changes a byte.\n\n"
+	"  -f, --format=FMT       the image's format; only qcow2 is checked, and read\n"
+	"                         also where its magic or its version is damaged\n"
+	"      --output=FORMAT    human (the default) or json; several images\n"
+	"                         give one line of JSON each\n"
+	"  -r, --repair=WHAT      repair as well: leaks or all (see qfsck repair)\n"
+	"  -U, --force-share      read an image that another program writes\n"
+	"      --all              list every damaged entry by itself\n"
+	"      --why              tell what speaks for and against each answer to\n"
+	"                         what is in question, and how to choose one\n"
+	"      --no-guest         do not look into the guest's file systems for what\n"
+	"                         was lost there\n"
+	"      --data             inflate every compressed cluster as well\n"
+	"      --backing-chain    check the backing files too, each once\n"
+	"      --jobs=N           threads to use (default: one a processor)\n"
+	"      --max-memory=SIZE  count in windows that take about SIZE (16M, 1G)\n"
+	"      --files0-from=F    take the images' names, ended by NUL, from F\n"
+	"                         (- is standard input)\n"
+	"  -q, --quiet            print nothing about a clean image\n"
+	"  -p, --progress         show progress on standard error\n"
+	"      --image-opts       IMAGE is a list driver=qcow2,file.filename=X\n"
+	"  -T, --cache=MODE       accepted for compatibility, without effect\n"
+	"      --help             this text\n\n"
+	"Exit codes, as of qemu-img check: 0 clean, 1 could not be checked,\n"
+	"2 corrupt, 3 leaks only, 63 not a format that is checked. With several\n"
+	"images, or with --backing-chain: 2 if any is corrupt, else 1, else 3,\n"
+	"else 63, else 0.\n";
+
+static bool parse_number(const char *s, unsigned int *out)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(s, &end, 10);
+	if (errno || *end || end == s || *s == '-' || v > 4096)
+		return false;
+	*out = (unsigned int)v;
+	return true;
+}
+
+/* "64M" to bytes; at least a mebibyte. */
+static bool parse_size(const char *s, uint64_t *out)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno || end == s || *s == '-')
+		return false;
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		if (__builtin_mul_overflow(v, 1024ull << (unit - units) * 10,
+					   &v))
+			return false;
+		end++;
+	}
+	*out = v;
+	return !*end && v >= 1u << 20;
+}
+
+int qf_checkargs_wrong(const char *text, const char *arg)
+{
+	fprintf(stderr, "qfsck check: %s%s%s; see qfsck check --help\n", text,
+		arg ? ": " : "", arg ? arg : "");
+	return QF_EXIT_FAILED;
+}
+
+/* Takes one option. Returns -1 to go on, else the exit code. */
+static int take_option(struct qf_checkargs *a, int opt)
+{
+	switch (opt) {
+	case 'f':
+		a->check.format = optarg;
+		return -1;
+	case 'r': /* taken by the repair before it comes here */
+		return qf_checkargs_wrong(
+			"-r needs leaks or all, and one image", NULL);
+	case 'U':
+		a->check.shared = true;
+		return -1;
+	case 'q':
+		a->style.quiet = true;
+		return -1;
+	case 'p':
+		a->progress = true;
+		return -1;
+	case 'T':
+	case OPT_OBJECT:
+		return -1;
+	case OPT_OUTPUT:
+		a->json = !strcmp(optarg, "json");
+		if (!a->json && strcmp(optarg, "human"))
+			return qf_checkargs_wrong("unknown output format",
+						  optarg);
+		return -1;
+	case OPT_ALL:
+		a->check.all = a->style.all = true;
+		return -1;
+	case OPT_CHAIN:
+		a->chain = true;
+		return -1;
+	case OPT_WHY:
+		a->style.why = true;
+		return -1;
+	case OPT_NO_GUEST:
+		a->style.no_guest = a->check.no_guest = true;
+		return -1;
+	case OPT_DATA:
+		a->check.data = true;
+		return -1;
+	case OPT_JOBS:
+		return parse_number(optarg, &a->check.jobs)
+			       ? -1
+			       : qf_checkargs_wrong("not a number of jobs",
+						    optarg);
+	case OPT_MEMORY:
+		return parse_size(optarg, &a->check.max_memory)
+			       ? -1
+			       : qf_checkargs_wrong("not a size", optarg);
+	case OPT_FILES0:
+		return qf_imagelist_read(&a->list, optarg) ? -1
+							   : QF_EXIT_FAILED;
+	case OPT_IMAGE_OPTS:
+		a->image_opts = true;
+		return -1;
+	case OPT_HELP:
+		fputs(help, stdout);
+		return QF_EXIT_CLEAN;
+	default:
+		return qf_checkargs_wrong("wrong use", NULL);
+	}
+}
+
+int qf_checkargs_parse(struct qf_checkargs *a, int argc, char **argv)
+{
+	const char *bad;
+	int opt, code;
+
+	if (qf_complete_asked(argc, argv))
+		return qf_complete_options(options, LETTERS, help);
+	optind = 1;
+	while ((opt = getopt_long(argc, argv, LETTERS, options, NULL)) != -1) {
+		code = take_option(a, opt == 'h' ? OPT_HELP : opt);
+		if (code >= 0)
+			return code;
+	}
+	for (; optind < argc; optind++)
+		if (!qf_imagelist_add(&a->list, argv[optind]))
+			return QF_EXIT_FAILED;
+	if (!a->list.n)
+		return qf_checkargs_wrong("no image given", NULL);
+	bad = a->image_opts ? qf_imagelist_resolve(&a->list) : NULL;
+	if (bad)
+		return qf_checkargs_wrong("no file.filename in the image "
+					  "options",
+					  bad);
+	return -1;
+}
+
+void qf_checkargs_free(struct qf_checkargs *a)
+{
+	qf_imagelist_free(&a->list);
+}

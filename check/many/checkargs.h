@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What qfsck check is asked to do. */
+#ifndef QF_CHECKARGS_H
+#define QF_CHECKARGS_H
+
+#include "check/many/imagelist.h"
+#include "check/report/report.h"
+
+struct qf_checkargs {
+	struct qf_check_opts check;
+	struct qf_report_style style;
+	bool json, progress, image_opts, chain;
+	struct qf_imagelist list;
+};
+
+/* Takes the command line. Returns -1 to go on, else the exit code, with what
+ * there was to say said. Free with qf_checkargs_free, also then. */
+int qf_checkargs_parse(struct qf_checkargs *a, int argc, char **argv);
+void qf_checkargs_free(struct qf_checkargs *a);
+
+/* Says that the use is wrong, with ARG or NULL; returns the exit code. */
+int qf_checkargs_wrong(const char *text, const char *arg);
+
+#endif
