@@ -16,6 +16,7 @@ struct qf_check_opts {
 	bool data;	     /* look into compressed clusters as well */
 	bool shared;	     /* the image may be written meanwhile (-U) */
 	bool no_guest;	     /* do not look into the guest's disk */
+	bool share_in_use;   /* the same where another program has it */
 	const char *format;  /* the user's word on it (-f); or NULL */
 	const char *below;   /* --backing-chain: what is wrong there; or NULL */
 	/* clusters that a plan has let go of: nobody lost them; or NULL */
@@ -117,6 +118,11 @@ enum qf_err qf_check_alone(const char *name, const struct qf_check_opts *opts,
 enum qf_err qf_check_shared(const char *name, const struct qf_check_opts *opts,
 			    struct qf_image **img, struct qf_report *rep,
 			    struct qf_why *why);
+
+/* One of these two, as OPTS has it. */
+enum qf_err qf_check_image(const char *name, const struct qf_check_opts *opts,
+			   struct qf_image **img, struct qf_report *rep,
+			   struct qf_why *why);
 
 const char *qf_check_verdict(enum qf_verdict v);
 

@@ -18,6 +18,7 @@ enum {
 	OPT_CHAIN,
 	OPT_FILES0,
 	OPT_IMAGE_OPTS,
+	OPT_IN_USE,
 	OPT_OBJECT,
 	OPT_HELP
 };
@@ -42,6 +43,7 @@ static const struct option options[] = {
 	{ "files0-from", required_argument, NULL, OPT_FILES0 },
 	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
 	{ "object", required_argument, NULL, OPT_OBJECT },
+	{ "in-use", required_argument, NULL, OPT_IN_USE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 }
 };
@@ -56,6 +58,10 @@ static const char help[] =
 	"                         give one line of JSON each\n"
 	"  -r, --repair=WHAT      repair as well: leaks or all (see qfsck repair)\n"
 	"  -U, --force-share      read an image that another program writes\n"
+	"      --in-use=HOW       of an image that another program has open for\n"
+	"                         writing: skip it, share (read it as -U does), or\n"
+	"                         fail; without: told, and of several images no\n"
+	"                         failure\n"
 	"      --all              list every damaged entry by itself\n"
 	"      --why              tell what speaks for and against each answer to\n"
 	"                         what is in question, and how to choose one\n"
@@ -75,7 +81,7 @@ static const char help[] =
 	"Exit codes, as of qemu-img check: 0 clean, 1 could not be checked,\n"
 	"2 corrupt, 3 leaks only, 63 not a format that is checked. With several\n"
 	"images, or with --backing-chain: 2 if any is corrupt, else 1, else 3,\n"
-	"else 63, else 0.\n";
+	"else 63, else 0; an image in use leaves it as it is.\n";
 
 static bool parse_number(const char *s, unsigned int *out)
 {
@@ -118,6 +124,25 @@ int qf_checkargs_wrong(const char *text, const char *arg)
 	fprintf(stderr, "qfsck check: %s%s%s; see qfsck check --help\n", text,
 		arg ? ": " : "", arg ? arg : "");
 	return QF_EXIT_FAILED;
+}
+
+static int take_in_use(struct qf_checkargs *a, const char *s)
+{
+	static const struct {
+		const char *word;
+		enum qf_in_use how;
+	} ways[] = { { "skip", QF_IN_USE_SKIP },
+		     { "share", QF_IN_USE_SHARE },
+		     { "fail", QF_IN_USE_FAIL } };
+	size_t i;
+
+	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		if (!strcmp(s, ways[i].word)) {
+			a->in_use = ways[i].how;
+			a->check.share_in_use = ways[i].how == QF_IN_USE_SHARE;
+			return -1;
+		}
+	return qf_checkargs_wrong("none of skip, share and fail", s);
 }
 
 /* Takes one option. Returns -1 to go on, else the exit code. */
@@ -178,6 +203,8 @@ static int take_option(struct qf_checkargs *a, int opt)
 	case OPT_IMAGE_OPTS:
 		a->image_opts = true;
 		return -1;
+	case OPT_IN_USE:
+		return take_in_use(a, optarg);
 	case OPT_HELP:
 		fputs(help, stdout);
 		return QF_EXIT_CLEAN;
@@ -209,6 +236,7 @@ int qf_checkargs_parse(struct qf_checkargs *a, int argc, char **argv)
 		return qf_checkargs_wrong("no file.filename in the image "
 					  "options",
 					  bad);
+	a->many = a->list.n > 1;
 	return -1;
 }
 

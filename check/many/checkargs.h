@@ -6,10 +6,20 @@
 #include "check/many/imagelist.h"
 #include "check/report/report.h"
 
+/* What becomes of an image that another program has open for writing. */
+enum qf_in_use {
+	QF_IN_USE_TELL,	 /* told; of several images no failure */
+	QF_IN_USE_SKIP,	 /* passed over */
+	QF_IN_USE_SHARE, /* read all the same, as with -U */
+	QF_IN_USE_FAIL,	 /* a failure */
+};
+
 struct qf_checkargs {
 	struct qf_check_opts check;
 	struct qf_report_style style;
 	bool json, progress, image_opts, chain;
+	bool many; /* it is about several images, or may be */
+	enum qf_in_use in_use;
 	struct qf_imagelist list;
 };
 

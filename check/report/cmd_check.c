@@ -1,137 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* qfsck check. */
 #include "check/check.h"
-#include "check/many/checkargs.h"
-#include "check/report/cmd_layers.h"
-#include "check/report/hits.h"
-#include "check/report/report.h"
-#include "check/report/report_pending.h"
+#include "check/many/checkone.h"
 #include "cmd.h"
-#include "lib/model/open.h"
 #include "lib/base/pool.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-/* Where the report on one image goes. */
-struct streams {
-	FILE *out, *err;
-};
-
-/* Several images have a line each. */
-static size_t line_format(const struct qf_checkargs *a)
-{
-	return (a->list.n > 1 ? JSON_COMPACT : JSON_INDENT(4)) |
-	       JSON_PRESERVE_ORDER;
-}
-
-/* Reports that an image could not be checked; returns the exit code. */
-static int not_checked(const struct qf_checkargs *a, const char *name,
-		       const struct qf_why *why, const struct streams *to)
-{
-	int code = why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN
-					      : QF_EXIT_FAILED;
-	json_t *o;
-
-	fprintf(to->err, "qfsck: %s: %s%s%s\n", name, why->text,
-		why->next[0] ? "\n  Next: " : "", why->next);
-	if (!a->json)
-		return code;
-	/* an object an image, also for this one */
-	o = qf_report_why_json(name, why);
-	json_dumpf(o, to->out, line_format(a));
-	fputc('\n', to->out);
-	json_decref(o);
-	return code;
-}
-
-static void print_report(const struct qf_checkargs *a, const char *name,
-			 struct qf_image *img, const struct qf_report *rep,
-			 const struct qf_undofind *pending, FILE *out)
-{
-	json_t *o, *more = qf_report_pending_json(pending);
-	struct qf_hits hits = { 0 };
-
-	if (!a->style.no_guest)
-		qf_hits_find(img, rep, &hits);
-	if (!a->json) {
-		qf_report_human(out, img, name, rep, &hits, &a->style);
-		qf_hits_free(&hits);
-		json_decref(more);
-		return;
-	}
-	o = qf_report_json(img, name, rep, &hits);
-	qf_hits_free(&hits);
-	if (more)
-		json_object_set_new(o, "interrupted-repair", more);
-	json_dumpf(o, out, line_format(a));
-	fputc('\n', out);
-	json_decref(o);
-}
-
-static int check_one(const struct qf_checkargs *a, const char *name,
-		     const struct qf_check_opts *opts, struct qf_layers *layers,
-		     const struct streams *to)
-{
-	struct qf_image *img;
-	struct qf_report rep;
-	struct qf_undofind pending;
-	struct qf_why why = { 0 };
-	enum qf_err err;
-	int code;
-
-	if (a->chain) {
-		code = qf_layers_image(layers, name, &why);
-		return code < 0 ? not_checked(a, name, &why, to) : code;
-	}
-	if (opts->shared)
-		err = qf_check_shared(name, opts, &img, &rep, &why);
-	else
-		err = qf_check_alone(name, opts, &img, &rep, &why);
-	if (err)
-		return not_checked(a, name, &why, to);
-	qf_report_pending(to->err, name, img->io, &pending);
-	if (rep.leaks)
-		qf_report_given_up(to->err, name, img->io);
-	print_report(a, name, img, &rep, &pending, to->out);
-	free(pending.name);
-	code = qf_report_exit(rep.verdict);
-	qf_check_free(&rep);
-	qf_image_close(img);
-	return code;
-}
-
 /* One after another, each with all jobs. */
-static int check_in_turn(const struct qf_checkargs *a, int *codes)
+static void check_in_turn(const struct qf_checkargs *a, struct qf_result *r)
 {
 	struct qf_layers layers = { .check = &a->check,
 				    .style = &a->style,
 				    .json = a->json,
 				    .progress = a->progress,
-				    .many = a->list.n > 1 };
-	struct streams to = { stdout, stderr };
-	int code = QF_EXIT_CLEAN;
+				    .many = a->many };
+	struct qf_checkone one = { a, &a->check, stdout, stderr };
 	size_t i;
 
 	for (i = 0; i < a->list.n; i++) {
-		if (!a->chain)
+		if (a->chain) {
+			qf_checkone_chain(&one, &layers, &a->list.at[i], &r[i]);
+		} else {
 			qf_progress_start(a->list.at[i].text, a->progress);
-		codes[i] = check_one(a, a->list.at[i].text, &a->check, &layers,
-				     &to);
-		if (!a->chain)
+			qf_checkone_run(&one, &a->list.at[i], &r[i]);
 			qf_progress_stop();
+		}
 		fflush(stdout);
-		code = qf_report_gravest(code, codes[i]);
 	}
 	qf_layers_end(&layers);
-	return code;
 }
 
 /* Several at once: each is kept until those before it are printed. */
 struct batch {
 	const struct qf_checkargs *a;
-	int *codes;
+	struct qf_result *r;
 	struct text {
 		char *out, *err;
 		size_t n_out, n_err;
@@ -162,55 +66,53 @@ static bool check_item(void *ctx, uint64_t i, unsigned int worker)
 	struct batch *b = ctx;
 	struct text *t = &b->text[i];
 	struct qf_check_opts opts = b->a->check;
-	struct streams to;
+	struct qf_checkone one = { b->a, &opts, NULL, NULL };
 
 	(void)worker;
 	opts.jobs = 1;
-	to.out = open_memstream(&t->out, &t->n_out);
-	to.err = open_memstream(&t->err, &t->n_err);
-	if (to.out && to.err)
-		b->codes[i] = check_one(b->a, b->a->list.at[i].text, &opts,
-					NULL, &to);
+	one.out = open_memstream(&t->out, &t->n_out);
+	one.err = open_memstream(&t->err, &t->n_err);
+	if (one.out && one.err)
+		qf_checkone_run(&one, &b->a->list.at[i], &b->r[i]);
 	else
-		b->codes[i] = QF_EXIT_FAILED;
-	if (to.out)
-		fclose(to.out);
-	if (to.err)
-		fclose(to.err);
+		b->r[i] = (struct qf_result){ .kind = QF_RESULT_UNCHECKED,
+					      .code = QF_EXIT_FAILED };
+	if (one.out)
+		fclose(one.out);
+	if (one.err)
+		fclose(one.err);
 	t->done = true;
 	qf_pool_alone(print_ended, b);
 	return true;
 }
 
-static int check_at_once(const struct qf_checkargs *a, int *codes)
+static bool check_at_once(const struct qf_checkargs *a, struct qf_result *r)
 {
-	struct batch b = { .a = a, .codes = codes };
-	int code = QF_EXIT_CLEAN;
-	size_t i;
+	struct batch b = { .a = a, .r = r };
 
 	b.text = calloc(a->list.n, sizeof(*b.text));
 	if (!b.text)
-		return QF_EXIT_FAILED;
+		return false;
 	qf_progress_start("images", a->progress);
 	qf_pool_for(a->check.jobs, a->list.n, 1, check_item, &b);
 	qf_progress_stop();
-	for (i = 0; i < a->list.n; i++)
-		code = qf_report_gravest(code, codes[i]);
 	free(b.text);
-	return code;
+	return true;
 }
 
 /* How many images ended how; not into the lines of JSON. */
-static void summary(const struct qf_checkargs *a, const int *codes)
+static void totals(const struct qf_checkargs *a, const struct qf_result *r)
 {
 	static const struct {
-		int code;
+		enum qf_result_kind kind;
 		const char *word;
-	} kinds[] = { { QF_EXIT_CLEAN, "clean" },
-		      { QF_EXIT_LEAKS, "with leaks" },
-		      { QF_EXIT_CORRUPT, "corrupt" },
-		      { QF_EXIT_FAILED, "not checked" },
-		      { QF_EXIT_FOREIGN, "of another format" } };
+	} kinds[] = { { QF_RESULT_CLEAN, "clean" },
+		      { QF_RESULT_LEAKS, "with leaks" },
+		      { QF_RESULT_CORRUPT, "corrupt" },
+		      { QF_RESULT_IN_USE, "in use" },
+		      { QF_RESULT_GONE, "gone meanwhile" },
+		      { QF_RESULT_UNCHECKED, "not checked" },
+		      { QF_RESULT_FOREIGN, "of another format" } };
 	FILE *out = a->json ? stderr : stdout;
 	bool some = false;
 	size_t i, k, n;
@@ -218,7 +120,7 @@ static void summary(const struct qf_checkargs *a, const int *codes)
 	fprintf(out, "%zu images:", a->list.n);
 	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
 		for (n = i = 0; i < a->list.n; i++)
-			n += codes[i] == kinds[k].code;
+			n += r[i].kind == kinds[k].kind;
 		if (n)
 			fprintf(out, "%s %zu %s", some ? "," : "", n,
 				kinds[k].word);
@@ -227,22 +129,27 @@ static void summary(const struct qf_checkargs *a, const int *codes)
 	fputc('\n', out);
 }
 
-static int check_all(struct qf_checkargs *a)
+static int check_all(const struct qf_checkargs *a)
 {
-	int *codes = calloc(a->list.n, sizeof(*codes)), code;
+	struct qf_result *r = calloc(a->list.n + 1, sizeof(*r));
+	unsigned int jobs = qf_pool_jobs(a->check.jobs);
+	int code = QF_EXIT_CLEAN;
+	size_t i;
 
-	if (!codes)
+	if (!r)
 		return QF_EXIT_FAILED;
 	/* enough images: a job for each; few: all jobs for one */
-	if (!a->chain && a->list.n >= 2 &&
-	    a->list.n >= qf_pool_jobs(a->check.jobs) &&
-	    qf_pool_jobs(a->check.jobs) > 1)
-		code = check_at_once(a, codes);
-	else
-		code = check_in_turn(a, codes);
-	if (a->list.n > 1 && !a->style.quiet && !a->chain)
-		summary(a, codes);
-	free(codes);
+	if (a->chain || a->list.n < 2 || a->list.n < jobs || jobs < 2)
+		check_in_turn(a, r);
+	else if (!check_at_once(a, r))
+		code = QF_EXIT_FAILED;
+	if (a->many && !a->style.quiet && !a->chain)
+		totals(a, r);
+	for (i = 0; i < a->list.n; i++) {
+		code = qf_report_gravest(code, r[i].code);
+		qf_result_free(&r[i]);
+	}
+	free(r);
 	return code;
 }
 

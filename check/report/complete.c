@@ -31,6 +31,7 @@ static const struct {
 	{ "guest", "any" },
 	{ "host", "any" },
 	{ "if-deleted", "any" },
+	{ "in-use", "skip share fail" },
 	{ "in-use-bitmaps", "keep remove" },
 	{ "jobs", "any" },
 	{ "map", "file" },
