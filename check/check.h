@@ -130,6 +130,9 @@ const char *qf_check_verdict(enum qf_verdict v);
 int qf_cmd_check(int argc, char **argv);
 int qf_cmd_explain(int argc, char **argv);
 
+/* True if NAME is a file, a folder or a server's export: no command's name. */
+bool qf_check_is_there(const char *name);
+
 /*
  * For the shells' completion. A command that was asked by "--complete" prints
  * those of its options that HELP explains, OPTIONS and LETTERS as getopt_long

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/many/checkargs.h"
+#include "check/many/folder.h"
 #include "cmd.h"
 
 #include <errno.h>
@@ -23,12 +24,13 @@ enum {
 	OPT_HELP
 };
 
-#define LETTERS "f:r:UqpT:h"
+#define LETTERS "f:r:RUqpT:h"
 
 static const struct option options[] = {
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "format", required_argument, NULL, 'f' },
 	{ "repair", required_argument, NULL, 'r' },
+	{ "recursive", no_argument, NULL, 'R' },
 	{ "force-share", no_argument, NULL, 'U' },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "progress", no_argument, NULL, 'p' },
@@ -49,14 +51,17 @@ static const struct option options[] = {
 };
 
 static const char help[] =
-	"Usage: qfsck check [OPTION]... IMAGE...\n"
+	"Usage: qfsck check [OPTION]... IMAGE|FOLDER...\n"
 	"Checks qcow2 images: rebuilds the refcounts from the L1 and L2 tables\n"
-	"and says what is wrong. Without -r, never changes a byte.\n\n"
+	"and says what is wrong. Without -r, never changes a byte. Of a folder all\n"
+	"qcow2 images in it are checked.\n\n"
 	"  -f, --format=FMT       the image's format; only qcow2 is checked, and read\n"
 	"                         also where its magic or its version is damaged\n"
 	"      --output=FORMAT    human (the default) or json; several images\n"
 	"                         give one line of JSON each\n"
 	"  -r, --repair=WHAT      repair as well: leaks or all (see qfsck repair)\n"
+	"  -R, --recursive        of a folder, check the images in all folders below\n"
+	"                         it as well\n"
 	"  -U, --force-share      read an image that another program writes\n"
 	"      --in-use=HOW       of an image that another program has open for\n"
 	"                         writing: skip it, share (read it as -U does), or\n"
@@ -155,6 +160,9 @@ static int take_option(struct qf_checkargs *a, int opt)
 	case 'r': /* taken by the repair before it comes here */
 		return qf_checkargs_wrong(
 			"-r needs leaks or all, and one image", NULL);
+	case 'R':
+		a->recursive = true;
+		return -1;
 	case 'U':
 		a->check.shared = true;
 		return -1;
@@ -213,9 +221,27 @@ static int take_option(struct qf_checkargs *a, int opt)
 	}
 }
 
+/* From what was named to the images. */
+static int find_images(struct qf_checkargs *a)
+{
+	size_t named = a->list.n;
+	const char *bad;
+
+	if (!named)
+		return qf_checkargs_wrong("no image given", NULL);
+	bad = a->image_opts ? qf_imagelist_resolve(&a->list) : NULL;
+	if (bad)
+		return qf_checkargs_wrong("no file.filename in the image "
+					  "options",
+					  bad);
+	if (!a->image_opts)
+		a->unread = !qf_folder_open(&a->list, a->recursive);
+	a->many = named > 1 || a->list.n != 1 || a->list.at[0].found;
+	return -1;
+}
+
 int qf_checkargs_parse(struct qf_checkargs *a, int argc, char **argv)
 {
-	const char *bad;
 	int opt, code;
 
 	if (qf_complete_asked(argc, argv))
@@ -229,15 +255,7 @@ int qf_checkargs_parse(struct qf_checkargs *a, int argc, char **argv)
 	for (; optind < argc; optind++)
 		if (!qf_imagelist_add(&a->list, argv[optind]))
 			return QF_EXIT_FAILED;
-	if (!a->list.n)
-		return qf_checkargs_wrong("no image given", NULL);
-	bad = a->image_opts ? qf_imagelist_resolve(&a->list) : NULL;
-	if (bad)
-		return qf_checkargs_wrong("no file.filename in the image "
-					  "options",
-					  bad);
-	a->many = a->list.n > 1;
-	return -1;
+	return find_images(a);
 }
 
 void qf_checkargs_free(struct qf_checkargs *a)

@@ -18,7 +18,9 @@ struct qf_checkargs {
 	struct qf_check_opts check;
 	struct qf_report_style style;
 	bool json, progress, image_opts, chain;
-	bool many; /* it is about several images, or may be */
+	bool recursive;
+	bool unread; /* a folder could not be looked into */
+	bool many;   /* it is about several images, or may be */
 	enum qf_in_use in_use;
 	struct qf_imagelist list;
 };

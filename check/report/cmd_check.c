@@ -4,6 +4,7 @@
 #include "check/many/checkone.h"
 #include "cmd.h"
 #include "lib/base/pool.h"
+#include "lib/io/io.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -117,7 +118,7 @@ static void totals(const struct qf_checkargs *a, const struct qf_result *r)
 	bool some = false;
 	size_t i, k, n;
 
-	fprintf(out, "%zu images:", a->list.n);
+	fprintf(out, "%zu image%s:", a->list.n, a->list.n == 1 ? "" : "s");
 	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
 		for (n = i = 0; i < a->list.n; i++)
 			n += r[i].kind == kinds[k].kind;
@@ -133,7 +134,7 @@ static int check_all(const struct qf_checkargs *a)
 {
 	struct qf_result *r = calloc(a->list.n + 1, sizeof(*r));
 	unsigned int jobs = qf_pool_jobs(a->check.jobs);
-	int code = QF_EXIT_CLEAN;
+	int code = a->unread ? QF_EXIT_FAILED : QF_EXIT_CLEAN;
 	size_t i;
 
 	if (!r)
@@ -143,7 +144,7 @@ static int check_all(const struct qf_checkargs *a)
 		check_in_turn(a, r);
 	else if (!check_at_once(a, r))
 		code = QF_EXIT_FAILED;
-	if (a->many && !a->style.quiet && !a->chain)
+	if (a->many && a->list.n && !a->style.quiet && !a->chain)
 		totals(a, r);
 	for (i = 0; i < a->list.n; i++) {
 		code = qf_report_gravest(code, r[i].code);
@@ -151,6 +152,11 @@ static int check_all(const struct qf_checkargs *a)
 	}
 	free(r);
 	return code;
+}
+
+bool qf_check_is_there(const char *name)
+{
+	return qf_io_is_remote(name) || !access(name, F_OK);
 }
 
 int qf_cmd_check(int argc, char **argv)
