@@ -20,6 +20,7 @@ enum {
 	OPT_FILES0,
 	OPT_IMAGE_OPTS,
 	OPT_IN_USE,
+	OPT_SUMMARY,
 	OPT_OBJECT,
 	OPT_HELP
 };
@@ -45,6 +46,7 @@ static const struct option options[] = {
 	{ "files0-from", required_argument, NULL, OPT_FILES0 },
 	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
 	{ "object", required_argument, NULL, OPT_OBJECT },
+	{ "summary", no_argument, NULL, OPT_SUMMARY },
 	{ "in-use", required_argument, NULL, OPT_IN_USE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 }
@@ -67,6 +69,7 @@ static const char help[] =
 	"                         writing: skip it, share (read it as -U does), or\n"
 	"                         fail; without: told, and of several images no\n"
 	"                         failure\n"
+	"      --summary          a line an image, the worst first, and the totals\n"
 	"      --all              list every damaged entry by itself\n"
 	"      --why              tell what speaks for and against each answer to\n"
 	"                         what is in question, and how to choose one\n"
@@ -211,6 +214,9 @@ static int take_option(struct qf_checkargs *a, int opt)
 	case OPT_IMAGE_OPTS:
 		a->image_opts = true;
 		return -1;
+	case OPT_SUMMARY:
+		a->summary = true;
+		return -1;
 	case OPT_IN_USE:
 		return take_in_use(a, optarg);
 	case OPT_HELP:
@@ -219,6 +225,16 @@ static int take_option(struct qf_checkargs *a, int opt)
 	default:
 		return qf_checkargs_wrong("wrong use", NULL);
 	}
+}
+
+/* What cannot be had together. */
+static int refuse_pair(const struct qf_checkargs *a)
+{
+	if (a->chain && a->summary)
+		return qf_checkargs_wrong(
+			"--backing-chain draws the chains, and has no",
+			"--summary");
+	return -1;
 }
 
 /* From what was named to the images. */
@@ -255,7 +271,8 @@ int qf_checkargs_parse(struct qf_checkargs *a, int argc, char **argv)
 	for (; optind < argc; optind++)
 		if (!qf_imagelist_add(&a->list, argv[optind]))
 			return QF_EXIT_FAILED;
-	return find_images(a);
+	code = refuse_pair(a);
+	return code < 0 ? find_images(a) : code;
 }
 
 void qf_checkargs_free(struct qf_checkargs *a)

@@ -18,6 +18,7 @@ struct qf_checkargs {
 	struct qf_check_opts check;
 	struct qf_report_style style;
 	bool json, progress, image_opts, chain;
+	bool summary; /* a line an image instead of its report */
 	bool recursive;
 	bool unread; /* a folder could not be looked into */
 	bool many;   /* it is about several images, or may be */

@@ -48,6 +48,8 @@ static void not_checked(const struct qf_checkone *c,
 {
 	qf_result_of_why(r, why);
 	weigh(c, name, why, r);
+	if (c->a->summary)
+		return;
 	if (r->kind != QF_RESULT_IN_USE || c->a->in_use != QF_IN_USE_SKIP)
 		fprintf(c->err, "qfsck: %s: %s%s%s\n", name->text, why->text,
 			why->next[0] ? "\n  Next: " : "", why->next);
@@ -95,7 +97,8 @@ void qf_checkone_run(const struct qf_checkone *c,
 	qf_report_pending(c->err, name->text, img->io, &pending);
 	if (rep.leaks)
 		qf_report_given_up(c->err, name->text, img->io);
-	print_report(c, name->text, img, &rep, &pending);
+	if (!c->a->summary)
+		print_report(c, name->text, img, &rep, &pending);
 	free(pending.name);
 	qf_result_of_report(r, img, &rep);
 	qf_check_free(&rep);

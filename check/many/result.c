@@ -144,6 +144,21 @@ const char *qf_result_word(enum qf_result_kind kind)
 	return words[kind];
 }
 
+const char *qf_result_key(enum qf_result_kind kind)
+{
+	static const char *const words[] = {
+		[QF_RESULT_CORRUPT] = "corrupt",
+		[QF_RESULT_UNCHECKED] = "unchecked",
+		[QF_RESULT_LEAKS] = "leaks",
+		[QF_RESULT_IN_USE] = "in-use",
+		[QF_RESULT_FOREIGN] = "foreign",
+		[QF_RESULT_GONE] = "gone",
+		[QF_RESULT_CLEAN] = "clean",
+	};
+
+	return words[kind];
+}
+
 void qf_result_free(struct qf_result *r)
 {
 	free(r->note);

@@ -39,6 +39,9 @@ enum qf_result_kind qf_result_of_code(int code);
 /* "corrupt", "not checked", ...: a word for people. */
 const char *qf_result_word(enum qf_result_kind kind);
 
+/* "corrupt", "unchecked", "in-use", ...: a word for programs. */
+const char *qf_result_key(enum qf_result_kind kind);
+
 void qf_result_free(struct qf_result *r);
 
 #endif

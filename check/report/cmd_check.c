@@ -2,6 +2,7 @@
 /* qfsck check. */
 #include "check/check.h"
 #include "check/many/checkone.h"
+#include "check/many/summary.h"
 #include "cmd.h"
 #include "lib/base/pool.h"
 #include "lib/io/io.h"
@@ -101,33 +102,15 @@ static bool check_at_once(const struct qf_checkargs *a, struct qf_result *r)
 	return true;
 }
 
-/* How many images ended how; not into the lines of JSON. */
-static void totals(const struct qf_checkargs *a, const struct qf_result *r)
+/* What is said of all together; not into the lines of JSON. */
+static void say_all(const struct qf_checkargs *a, const struct qf_result *r)
 {
-	static const struct {
-		enum qf_result_kind kind;
-		const char *word;
-	} kinds[] = { { QF_RESULT_CLEAN, "clean" },
-		      { QF_RESULT_LEAKS, "with leaks" },
-		      { QF_RESULT_CORRUPT, "corrupt" },
-		      { QF_RESULT_IN_USE, "in use" },
-		      { QF_RESULT_GONE, "gone meanwhile" },
-		      { QF_RESULT_UNCHECKED, "not checked" },
-		      { QF_RESULT_FOREIGN, "of another format" } };
-	FILE *out = a->json ? stderr : stdout;
-	bool some = false;
-	size_t i, k, n;
-
-	fprintf(out, "%zu image%s:", a->list.n, a->list.n == 1 ? "" : "s");
-	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
-		for (n = i = 0; i < a->list.n; i++)
-			n += r[i].kind == kinds[k].kind;
-		if (n)
-			fprintf(out, "%s %zu %s", some ? "," : "", n,
-				kinds[k].word);
-		some |= n > 0;
-	}
-	fputc('\n', out);
+	if (a->summary && a->json)
+		qf_summary_json(stdout, &a->list, r);
+	else if (a->summary)
+		qf_summary_print(stdout, &a->list, r, a->style.quiet);
+	else if (a->many && a->list.n && !a->style.quiet && !a->chain)
+		qf_summary_totals(a->json ? stderr : stdout, r, a->list.n);
 }
 
 static int check_all(const struct qf_checkargs *a)
@@ -144,8 +127,7 @@ static int check_all(const struct qf_checkargs *a)
 		check_in_turn(a, r);
 	else if (!check_at_once(a, r))
 		code = QF_EXIT_FAILED;
-	if (a->many && a->list.n && !a->style.quiet && !a->chain)
-		totals(a, r);
+	say_all(a, r);
 	for (i = 0; i < a->list.n; i++) {
 		code = qf_report_gravest(code, r[i].code);
 		qf_result_free(&r[i]);
