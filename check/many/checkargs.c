@@ -21,6 +21,7 @@ enum {
 	OPT_IMAGE_OPTS,
 	OPT_IN_USE,
 	OPT_SUMMARY,
+	OPT_SHARD,
 	OPT_OBJECT,
 	OPT_HELP
 };
@@ -47,6 +48,7 @@ static const struct option options[] = {
 	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
 	{ "object", required_argument, NULL, OPT_OBJECT },
 	{ "summary", no_argument, NULL, OPT_SUMMARY },
+	{ "shard", required_argument, NULL, OPT_SHARD },
 	{ "in-use", required_argument, NULL, OPT_IN_USE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 }
@@ -70,6 +72,7 @@ static const char help[] =
 	"                         fail; without: told, and of several images no\n"
 	"                         failure\n"
 	"      --summary          a line an image, the worst first, and the totals\n"
+	"      --shard=I/N        of the images only those that fall to host I of N\n"
 	"      --all              list every damaged entry by itself\n"
 	"      --why              tell what speaks for and against each answer to\n"
 	"                         what is in question, and how to choose one\n"
@@ -153,6 +156,17 @@ static int take_in_use(struct qf_checkargs *a, const char *s)
 	return qf_checkargs_wrong("none of skip, share and fail", s);
 }
 
+static int take_shard(struct qf_checkargs *a, const char *s)
+{
+	int end = -1;
+
+	if (strspn(s, "0123456789/") == strlen(s) &&
+	    sscanf(s, "%4u/%4u%n", &a->part, &a->parts, &end) == 2 && !s[end] &&
+	    a->part && a->part <= a->parts)
+		return -1;
+	return qf_checkargs_wrong("not I/N with I from 1 to N", s);
+}
+
 /* Takes one option. Returns -1 to go on, else the exit code. */
 static int take_option(struct qf_checkargs *a, int opt)
 {
@@ -217,6 +231,8 @@ static int take_option(struct qf_checkargs *a, int opt)
 	case OPT_SUMMARY:
 		a->summary = true;
 		return -1;
+	case OPT_SHARD:
+		return take_shard(a, optarg);
 	case OPT_IN_USE:
 		return take_in_use(a, optarg);
 	case OPT_HELP:
@@ -252,7 +268,10 @@ static int find_images(struct qf_checkargs *a)
 					  bad);
 	if (!a->image_opts)
 		a->unread = !qf_folder_open(&a->list, a->recursive);
-	a->many = named > 1 || a->list.n != 1 || a->list.at[0].found;
+	if (a->parts)
+		qf_imagelist_shard(&a->list, a->part, a->parts);
+	a->many = named > 1 || a->list.n != 1 || a->list.at[0].found ||
+		  a->parts;
 	return -1;
 }
 

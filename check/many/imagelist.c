@@ -119,6 +119,32 @@ const char *qf_imagelist_resolve(struct qf_imagelist *l)
 	return NULL;
 }
 
+/* FNV-1a, with its bits mixed: the low ones alone are not even. */
+static uint64_t hash(const char *s)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+	h ^= h >> 32;
+	h *= 0xd6e8feb86659fd93u;
+	return h ^ h >> 32;
+}
+
+void qf_imagelist_shard(struct qf_imagelist *l, unsigned int part,
+			unsigned int parts)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < l->n; i++) {
+		if (hash(l->at[i].text + l->at[i].key) % parts == part - 1)
+			l->at[kept++] = l->at[i];
+		else
+			free(l->at[i].text);
+	}
+	l->n = kept;
+}
+
 void qf_imagelist_free(struct qf_imagelist *l)
 {
 	while (l->n)

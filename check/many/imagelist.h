@@ -29,6 +29,14 @@ bool qf_imagelist_read(struct qf_imagelist *l, const char *file);
  * the file's name in its place. NULL; or the first that names no file. */
 const char *qf_imagelist_resolve(struct qf_imagelist *l);
 
+/*
+ * Keeps what falls to host PART (1 to PARTS) of PARTS hosts. By the names
+ * alone, below the folder that was named: whatever comes or goes, every image
+ * stays with its host.
+ */
+void qf_imagelist_shard(struct qf_imagelist *l, unsigned int part,
+			unsigned int parts);
+
 void qf_imagelist_free(struct qf_imagelist *l);
 
 #endif

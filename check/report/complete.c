@@ -45,6 +45,7 @@ static const struct {
 	{ "repair", "leaks all" },
 	{ "risk", "none metadata data" },
 	{ "script", "file" },
+	{ "shard", "any" },
 	{ "snapshot", "any" },
 	{ "start-offset", "any" },
 	{ "table", "any" },

@@ -80,6 +80,48 @@ def folders():
                "a folder with one image is a pool", [str(done)])
 
 
+def shards():
+    """Every image falls to one host, and stays there."""
+    os.makedirs("wide/sub")
+    for n in range(60):
+        os.link("elsewhere", f"wide/{n}.qcow2")
+        os.link("elsewhere", f"wide/sub/{n}.qcow2")
+    with open("list", "wb") as file:
+        for n in range(120):
+            sub = "sub/" if n % 2 else ""
+            file.write(f"wide/{sub}{n // 2}.qcow2\0".encode())
+    every = names("--files0-from=list")[0]
+    parts = [names("--files0-from=list", f"--shard={i}/3") for i in (1, 2, 3)]
+    tap.result(sorted(sum((p[0] for p in parts), [])) == sorted(every)
+               and all(p[0] == [n for n in every if n in p[0]] for p in parts),
+               "three hosts share all images, each in order", [str(parts)])
+    tap.result(all(20 <= len(p[0]) <= 60 for p in parts),
+               "each has its share", [str(len(p[0])) for p in parts])
+    tap.result(names("--files0-from=list", "--shard=1/1")[0] == every,
+               "one host of one has them all")
+    for n in range(0, 40):
+        with open(f"wide/own{n}.qcow2", "wb") as file:
+            file.write(b"QFI\xfb")
+    before = names("wide", "--shard=2/3")[0]
+    for n in range(0, 40, 2):
+        os.remove(f"wide/own{n}.qcow2")
+    os.rename("wide", "mounted")
+    after = names("mounted/", "--shard=2/3")[0]
+    left = [n.replace("wide/", "mounted/") for n in before]
+    tap.result(after == [n for n in left if os.path.exists(n)] and len(after) > 2,
+               "whatever goes, and wherever it is mounted, all stay",
+               [str(before), str(after)])
+    done = run("check", "elsewhere", "--shard=1/2")
+    other = run("check", "elsewhere", "--shard=2/2")
+    tap.result(done.returncode == other.returncode == 0 and
+               (b"clean" in done.stdout) != (b"clean" in other.stdout),
+               "no image at all is no failure", [str(done), str(other)])
+    for word in ("0/2", "3/2", "1", "1/2/3", "a/b", "1/0", "-1/2"):
+        done = run("check", f"--shard={word}", "elsewhere")
+        tap.result(done.returncode == 1 and word.encode() in done.stderr,
+                   f"--shard={word} is refused", [str(done)])
+
+
 def no_way_in():
     if os.geteuid() == 0:
         tap.skip("a folder that may not be read is told", "root reads all")
@@ -112,6 +154,7 @@ def alone():
 qimg.own_folder()
 make_pool()
 folders()
+shards()
 no_way_in()
 alone()
 sys.exit(tap.finish())
