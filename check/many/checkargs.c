@@ -22,6 +22,7 @@ enum {
 	OPT_IN_USE,
 	OPT_SUMMARY,
 	OPT_SHARD,
+	OPT_STATE,
 	OPT_OBJECT,
 	OPT_HELP
 };
@@ -49,6 +50,7 @@ static const struct option options[] = {
 	{ "object", required_argument, NULL, OPT_OBJECT },
 	{ "summary", no_argument, NULL, OPT_SUMMARY },
 	{ "shard", required_argument, NULL, OPT_SHARD },
+	{ "state", required_argument, NULL, OPT_STATE },
 	{ "in-use", required_argument, NULL, OPT_IN_USE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 }
@@ -72,6 +74,8 @@ static const char help[] =
 	"                         fail; without: told, and of several images no\n"
 	"                         failure\n"
 	"      --summary          a line an image, the worst first, and the totals\n"
+	"      --state=FILE       pass over what did not change since the last check,\n"
+	"                         by the record in FILE; go on after an interruption\n"
 	"      --shard=I/N        of the images only those that fall to host I of N\n"
 	"      --all              list every damaged entry by itself\n"
 	"      --why              tell what speaks for and against each answer to\n"
@@ -233,6 +237,9 @@ static int take_option(struct qf_checkargs *a, int opt)
 		return -1;
 	case OPT_SHARD:
 		return take_shard(a, optarg);
+	case OPT_STATE:
+		a->state = optarg;
+		return -1;
 	case OPT_IN_USE:
 		return take_in_use(a, optarg);
 	case OPT_HELP:
@@ -246,10 +253,11 @@ static int take_option(struct qf_checkargs *a, int opt)
 /* What cannot be had together. */
 static int refuse_pair(const struct qf_checkargs *a)
 {
-	if (a->chain && a->summary)
+	if (a->chain && (a->summary || a->state))
 		return qf_checkargs_wrong(
-			"--backing-chain draws the chains, and has no",
-			"--summary");
+			"--backing-chain tells of chains, not of images: there "
+			"is no",
+			a->summary ? "--summary" : "--state");
 	return -1;
 }
 

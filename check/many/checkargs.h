@@ -23,6 +23,7 @@ struct qf_checkargs {
 	bool unread; /* a folder could not be looked into */
 	bool many;   /* it is about several images, or may be */
 	enum qf_in_use in_use;
+	const char *state;	  /* the file to go on by; or NULL */
 	unsigned int part, parts; /* of the images; 0: all */
 	struct qf_imagelist list;
 };

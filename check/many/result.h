@@ -23,6 +23,9 @@ struct qf_result {
 	uint64_t errors;
 	uint64_t leaked_bytes;
 	uint64_t lost_bytes; /* of all states of the disk, at the most */
+	int64_t checked;     /* when: seconds since the Epoch */
+	double seconds;	     /* that it took */
+	bool unchanged;	     /* since then: it was not read again */
 	char *note;	     /* owned: what is wrong; "" or NULL: nothing */
 };
 

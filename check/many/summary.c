@@ -85,7 +85,7 @@ void qf_summary_totals(FILE *out, const struct qf_result *r, size_t n)
 		      { QF_RESULT_UNCHECKED, "not checked" },
 		      { QF_RESULT_FOREIGN, "of another format" } };
 	const char *between = "";
-	size_t k, some;
+	size_t k, some, same = 0;
 
 	fprintf(out, "%zu image%s:", n, n == 1 ? "" : "s");
 	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
@@ -95,6 +95,10 @@ void qf_summary_totals(FILE *out, const struct qf_result *r, size_t n)
 		fprintf(out, "%s %zu %s", between, some, kinds[k].word);
 		between = ",";
 	}
+	for (k = 0; k < n; k++)
+		same += r[k].unchanged;
+	if (same)
+		fprintf(out, "; %zu unchanged since they were checked", same);
 	fputc('\n', out);
 }
 
@@ -144,6 +148,10 @@ static json_t *line_json(const struct qf_imagelist *l, const struct line *line)
 	qf_json_int(o, "leaked-bytes", r->leaked_bytes);
 	if (r->note && *r->note)
 		qf_json_text(o, "note", r->note);
+	if (r->unchanged)
+		json_object_set_new(o, "unchanged", json_true());
+	if (r->checked)
+		qf_json_int(o, "checked", (uint64_t)r->checked);
 	return o;
 }
 

@@ -11,14 +11,15 @@
 #include <unistd.h>
 
 /* One after another, each with all jobs. */
-static void check_in_turn(const struct qf_checkargs *a, struct qf_result *r)
+static void check_in_turn(const struct qf_checkargs *a,
+			  struct qf_poolstate *state, struct qf_result *r)
 {
 	struct qf_layers layers = { .check = &a->check,
 				    .style = &a->style,
 				    .json = a->json,
 				    .progress = a->progress,
 				    .many = a->many };
-	struct qf_checkone one = { a, &a->check, stdout, stderr };
+	struct qf_checkone one = { a, &a->check, stdout, stderr, state };
 	size_t i;
 
 	for (i = 0; i < a->list.n; i++) {
@@ -37,6 +38,7 @@ static void check_in_turn(const struct qf_checkargs *a, struct qf_result *r)
 /* Several at once: each is kept until those before it are printed. */
 struct batch {
 	const struct qf_checkargs *a;
+	struct qf_poolstate *state;
 	struct qf_result *r;
 	struct text {
 		char *out, *err;
@@ -68,7 +70,7 @@ static bool check_item(void *ctx, uint64_t i, unsigned int worker)
 	struct batch *b = ctx;
 	struct text *t = &b->text[i];
 	struct qf_check_opts opts = b->a->check;
-	struct qf_checkone one = { b->a, &opts, NULL, NULL };
+	struct qf_checkone one = { b->a, &opts, NULL, NULL, b->state };
 
 	(void)worker;
 	opts.jobs = 1;
@@ -88,9 +90,10 @@ static bool check_item(void *ctx, uint64_t i, unsigned int worker)
 	return true;
 }
 
-static bool check_at_once(const struct qf_checkargs *a, struct qf_result *r)
+static bool check_at_once(const struct qf_checkargs *a,
+			  struct qf_poolstate *state, struct qf_result *r)
 {
-	struct batch b = { .a = a, .r = r };
+	struct batch b = { .a = a, .state = state, .r = r };
 
 	b.text = calloc(a->list.n, sizeof(*b.text));
 	if (!b.text)
@@ -113,26 +116,58 @@ static void say_all(const struct qf_checkargs *a, const struct qf_result *r)
 		qf_summary_totals(a->json ? stderr : stdout, r, a->list.n);
 }
 
+/* The file of --state; NULL without one. Returns -1, or the exit code. */
+static int open_state(const struct qf_checkargs *a, struct qf_poolstate **state)
+{
+	struct qf_why why = { 0 };
+	char how[160];
+
+	*state = NULL;
+	if (!a->state)
+		return -1;
+	snprintf(how, sizeof(how), "qfsck %s format=%s data=%d guest=%d all=%d",
+		 QFSCK_VERSION, a->check.format ? a->check.format : "",
+		 a->check.data, !a->style.no_guest, a->check.all);
+	if (!qf_poolstate_open(a->state, how, state, &why))
+		return -1;
+	fprintf(stderr, "qfsck: %s: %s%s%s\n", a->state, why.text,
+		why.next[0] ? "\n  Next: " : "", why.next);
+	return QF_EXIT_FAILED;
+}
+
+static bool check_each(const struct qf_checkargs *a, struct qf_poolstate *state,
+		       struct qf_result *r)
+{
+	unsigned int jobs = qf_pool_jobs(a->check.jobs);
+
+	/* enough images: a job for each; few: all jobs for one */
+	if (!a->chain && a->list.n >= 2 && a->list.n >= jobs && jobs > 1)
+		return check_at_once(a, state, r);
+	check_in_turn(a, state, r);
+	return true;
+}
+
 static int check_all(const struct qf_checkargs *a)
 {
 	struct qf_result *r = calloc(a->list.n + 1, sizeof(*r));
-	unsigned int jobs = qf_pool_jobs(a->check.jobs);
-	int code = a->unread ? QF_EXIT_FAILED : QF_EXIT_CLEAN;
+	struct qf_poolstate *state;
+	int code = open_state(a, &state);
 	size_t i;
 
-	if (!r)
+	if (!r || code >= 0) {
+		free(r);
 		return QF_EXIT_FAILED;
-	/* enough images: a job for each; few: all jobs for one */
-	if (a->chain || a->list.n < 2 || a->list.n < jobs || jobs < 2)
-		check_in_turn(a, r);
-	else if (!check_at_once(a, r))
-		code = QF_EXIT_FAILED;
+	}
+	code = check_each(a, state, r) && !a->unread ? QF_EXIT_CLEAN
+						     : QF_EXIT_FAILED;
 	say_all(a, r);
 	for (i = 0; i < a->list.n; i++) {
 		code = qf_report_gravest(code, r[i].code);
 		qf_result_free(&r[i]);
 	}
 	free(r);
+	if (!qf_poolstate_close(state))
+		code = qf_report_gravest(code, QF_EXIT_FAILED);
 	return code;
 }
 

@@ -48,6 +48,7 @@ static const struct {
 	{ "shard", "any" },
 	{ "snapshot", "any" },
 	{ "start-offset", "any" },
+	{ "state", "file" },
 	{ "table", "any" },
 	{ "to", "any" },
 	{ "undo", "file" },
