@@ -23,6 +23,7 @@ enum {
 	OPT_SUMMARY,
 	OPT_SHARD,
 	OPT_STATE,
+	OPT_PROM,
 	OPT_OBJECT,
 	OPT_HELP
 };
@@ -51,6 +52,7 @@ static const struct option options[] = {
 	{ "summary", no_argument, NULL, OPT_SUMMARY },
 	{ "shard", required_argument, NULL, OPT_SHARD },
 	{ "state", required_argument, NULL, OPT_STATE },
+	{ "prom", required_argument, NULL, OPT_PROM },
 	{ "in-use", required_argument, NULL, OPT_IN_USE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 }
@@ -76,6 +78,8 @@ static const char help[] =
 	"      --summary          a line an image, the worst first, and the totals\n"
 	"      --state=FILE       pass over what did not change since the last check,\n"
 	"                         by the record in FILE; go on after an interruption\n"
+	"      --prom=FILE        write verdicts and figures to FILE, for Prometheus'\n"
+	"                         textfile collector\n"
 	"      --shard=I/N        of the images only those that fall to host I of N\n"
 	"      --all              list every damaged entry by itself\n"
 	"      --why              tell what speaks for and against each answer to\n"
@@ -240,6 +244,9 @@ static int take_option(struct qf_checkargs *a, int opt)
 	case OPT_STATE:
 		a->state = optarg;
 		return -1;
+	case OPT_PROM:
+		a->prom = optarg;
+		return -1;
 	case OPT_IN_USE:
 		return take_in_use(a, optarg);
 	case OPT_HELP:
@@ -253,11 +260,15 @@ static int take_option(struct qf_checkargs *a, int opt)
 /* What cannot be had together. */
 static int refuse_pair(const struct qf_checkargs *a)
 {
-	if (a->chain && (a->summary || a->state))
+	const char *no = a->summary ? "--summary"
+			 : a->state ? "--state"
+				    : "--prom";
+
+	if (a->chain && (a->summary || a->state || a->prom))
 		return qf_checkargs_wrong(
 			"--backing-chain tells of chains, not of images: there "
 			"is no",
-			a->summary ? "--summary" : "--state");
+			no);
 	return -1;
 }
 

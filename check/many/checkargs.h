@@ -24,6 +24,7 @@ struct qf_checkargs {
 	bool many;   /* it is about several images, or may be */
 	enum qf_in_use in_use;
 	const char *state;	  /* the file to go on by; or NULL */
+	const char *prom;	  /* the file for a monitor; or NULL */
 	unsigned int part, parts; /* of the images; 0: all */
 	struct qf_imagelist list;
 };

@@ -2,12 +2,14 @@
 /* qfsck check. */
 #include "check/check.h"
 #include "check/many/checkone.h"
+#include "check/many/promfile.h"
 #include "check/many/summary.h"
 #include "cmd.h"
 #include "lib/base/pool.h"
 #include "lib/io/io.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One after another, each with all jobs. */
@@ -147,8 +149,32 @@ static bool check_each(const struct qf_checkargs *a, struct qf_poolstate *state,
 	return true;
 }
 
+static double clock_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The file of --prom; false, and said, if it cannot be written. */
+static bool tell_monitor(const struct qf_checkargs *a,
+			 const struct qf_result *r, double start)
+{
+	struct qf_why why = { 0 };
+
+	if (!a->prom ||
+	    !qf_promfile_write(a->prom, &a->list, r, clock_seconds() - start,
+			       time(NULL), &why))
+		return true;
+	fprintf(stderr, "qfsck: %s: %s%s%s\n", a->prom, why.text,
+		why.next[0] ? "\n  Next: " : "", why.next);
+	return false;
+}
+
 static int check_all(const struct qf_checkargs *a)
 {
+	double start = clock_seconds();
 	struct qf_result *r = calloc(a->list.n + 1, sizeof(*r));
 	struct qf_poolstate *state;
 	int code = open_state(a, &state);
@@ -161,6 +187,8 @@ static int check_all(const struct qf_checkargs *a)
 	code = check_each(a, state, r) && !a->unread ? QF_EXIT_CLEAN
 						     : QF_EXIT_FAILED;
 	say_all(a, r);
+	if (!tell_monitor(a, r, start))
+		code = QF_EXIT_FAILED;
 	for (i = 0; i < a->list.n; i++) {
 		code = qf_report_gravest(code, r[i].code);
 		qf_result_free(&r[i]);

@@ -42,6 +42,7 @@ static const struct {
 	{ "output-image", "file" },
 	{ "path", "any" },
 	{ "place", "any" },
+	{ "prom", "file" },
 	{ "repair", "leaks all" },
 	{ "risk", "none metadata data" },
 	{ "script", "file" },
