@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/many/checkargs.h"
 #include "check/many/folder.h"
+#include "check/many/gentle.h"
 #include "cmd.h"
+#include "lib/io/rate.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -23,6 +25,8 @@ enum {
 	OPT_SUMMARY,
 	OPT_SHARD,
 	OPT_STATE,
+	OPT_RATE,
+	OPT_PRIORITY,
 	OPT_PROM,
 	OPT_OBJECT,
 	OPT_HELP
@@ -53,6 +57,8 @@ static const struct option options[] = {
 	{ "shard", required_argument, NULL, OPT_SHARD },
 	{ "state", required_argument, NULL, OPT_STATE },
 	{ "prom", required_argument, NULL, OPT_PROM },
+	{ "max-rate", required_argument, NULL, OPT_RATE },
+	{ "io-priority", required_argument, NULL, OPT_PRIORITY },
 	{ "in-use", required_argument, NULL, OPT_IN_USE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 }
@@ -90,6 +96,8 @@ static const char help[] =
 	"      --backing-chain    check the backing files too, each once\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
 	"      --max-memory=SIZE  count in windows that take about SIZE (16M, 1G)\n"
+	"      --max-rate=SIZE    read at most SIZE a second (50M)\n"
+	"      --io-priority=HOW  idle (read when nobody else does), low, or normal\n"
 	"      --files0-from=F    take the images' names, ended by NUL, from F\n"
 	"                         (- is standard input)\n"
 	"  -q, --quiet            print nothing about a clean image\n"
@@ -162,6 +170,16 @@ static int take_in_use(struct qf_checkargs *a, const char *s)
 			return -1;
 		}
 	return qf_checkargs_wrong("none of skip, share and fail", s);
+}
+
+static int take_rate(const char *s)
+{
+	uint64_t bytes;
+
+	if (!parse_size(s, &bytes))
+		return qf_checkargs_wrong("not a size of 1M or more", s);
+	qf_rate_limit(bytes);
+	return -1;
 }
 
 static int take_shard(struct qf_checkargs *a, const char *s)
@@ -247,6 +265,14 @@ static int take_option(struct qf_checkargs *a, int opt)
 	case OPT_PROM:
 		a->prom = optarg;
 		return -1;
+	case OPT_RATE:
+		return take_rate(optarg);
+	case OPT_PRIORITY:
+		return qf_gentle_io(optarg)
+			       ? -1
+			       : qf_checkargs_wrong(
+					 "none of idle, low and normal",
+					 optarg);
 	case OPT_IN_USE:
 		return take_in_use(a, optarg);
 	case OPT_HELP:
