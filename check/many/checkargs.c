@@ -72,7 +72,8 @@ static const char help[] =
 	"  -f, --format=FMT       the image's format; only qcow2 is checked, and read\n"
 	"                         also where its magic or its version is damaged\n"
 	"      --output=FORMAT    human (the default) or json; several images\n"
-	"                         give one line of JSON each\n"
+	"                         give one line of JSON each; journal: a line an\n"
+	"                         image for the system's log\n"
 	"  -r, --repair=WHAT      repair as well: leaks or all (see qfsck repair)\n"
 	"  -R, --recursive        of a folder, check the images in all folders below\n"
 	"                         it as well\n"
@@ -220,7 +221,8 @@ static int take_option(struct qf_checkargs *a, int opt)
 		return -1;
 	case OPT_OUTPUT:
 		a->json = !strcmp(optarg, "json");
-		if (!a->json && strcmp(optarg, "human"))
+		a->journal = !strcmp(optarg, "journal");
+		if (!a->json && !a->journal && strcmp(optarg, "human"))
 			return qf_checkargs_wrong("unknown output format",
 						  optarg);
 		return -1;
@@ -286,15 +288,21 @@ static int take_option(struct qf_checkargs *a, int opt)
 /* What cannot be had together. */
 static int refuse_pair(const struct qf_checkargs *a)
 {
-	const char *no = a->summary ? "--summary"
-			 : a->state ? "--state"
-				    : "--prom";
+	const char *no = a->summary   ? "--summary"
+			 : a->journal ? "--output=journal"
+			 : a->state   ? "--state"
+			 : a->prom    ? "--prom"
+				      : NULL;
 
-	if (a->chain && (a->summary || a->state || a->prom))
+	if (a->chain && no)
 		return qf_checkargs_wrong(
 			"--backing-chain tells of chains, not of images: there "
 			"is no",
 			no);
+	if (a->journal && a->summary)
+		return qf_checkargs_wrong("--output=journal has a line an "
+					  "image: there is no",
+					  no);
 	return -1;
 }
 

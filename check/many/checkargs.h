@@ -17,7 +17,7 @@ enum qf_in_use {
 struct qf_checkargs {
 	struct qf_check_opts check;
 	struct qf_report_style style;
-	bool json, progress, image_opts, chain;
+	bool json, journal, progress, image_opts, chain;
 	bool summary; /* a line an image instead of its report */
 	bool recursive;
 	bool unread; /* a folder could not be looked into */

@@ -16,6 +16,12 @@ static size_t line_format(const struct qf_checkargs *a)
 	return (a->many ? JSON_COMPACT : JSON_INDENT(4)) | JSON_PRESERVE_ORDER;
 }
 
+/* False where there is a line an image instead. */
+static bool has_report(const struct qf_checkargs *a)
+{
+	return !a->summary && !a->journal;
+}
+
 /* A line of JSON, or an object that is laid out to be read. */
 static void print_json(const struct qf_checkone *c, const json_t *o)
 {
@@ -50,7 +56,7 @@ static json_t *not_checked(const struct qf_checkone *c,
 	weigh(c, name, why, r);
 	if (r->kind == QF_RESULT_GONE)
 		json_object_set_new(o, "gone", json_true());
-	if (c->a->summary)
+	if (!has_report(c->a))
 		return o;
 	if (r->kind != QF_RESULT_IN_USE || c->a->in_use != QF_IN_USE_SKIP)
 		fprintf(c->err, "qfsck: %s: %s%s%s\n", name->text, why->text,
@@ -70,16 +76,16 @@ static json_t *print_report(const struct qf_checkone *c, const char *name,
 	struct qf_hits hits = { 0 };
 	json_t *o = NULL;
 
-	if (!a->style.no_guest && (!a->summary || c->state))
+	if (!a->style.no_guest && (has_report(a) || c->state))
 		qf_hits_find(img, rep, &hits);
 	if (a->json || c->state) {
 		o = qf_report_json(img, name, rep, &hits);
 		if (pending)
 			json_object_set(o, "interrupted-repair", pending);
 	}
-	if (a->json && !a->summary)
+	if (a->json && has_report(a))
 		print_json(c, o);
-	else if (!a->summary)
+	else if (has_report(a))
 		qf_report_human(c->out, img, name, rep, &hits, &a->style);
 	qf_hits_free(&hits);
 	return o;
@@ -139,7 +145,7 @@ static void say_unchanged(const struct qf_checkone *c, const char *name,
 {
 	char word[300];
 
-	if (c->a->summary)
+	if (!has_report(c->a))
 		return;
 	if (c->a->json) {
 		qf_json_text(report, "filename", name);
@@ -174,8 +180,8 @@ static bool is_known(const struct qf_checkone *c,
 	return true;
 }
 
-void qf_checkone_run(const struct qf_checkone *c,
-		     const struct qf_imagelist_name *name, struct qf_result *r)
+static void run(const struct qf_checkone *c,
+		const struct qf_imagelist_name *name, struct qf_result *r)
 {
 	struct qf_poolstate_look look;
 	struct qf_image *img = NULL;
@@ -197,6 +203,14 @@ void qf_checkone_run(const struct qf_checkone *c,
 						       img, r, o });
 	json_decref(o);
 	qf_image_close(img);
+}
+
+void qf_checkone_run(const struct qf_checkone *c,
+		     const struct qf_imagelist_name *name, struct qf_result *r)
+{
+	run(c, name, r);
+	if (c->log)
+		qf_logline_image(c->log, name->text, r, c->out);
 }
 
 void qf_checkone_chain(const struct qf_checkone *c, struct qf_layers *layers,

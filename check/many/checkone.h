@@ -4,6 +4,7 @@
 #define QF_CHECKONE_H
 
 #include "check/many/checkargs.h"
+#include "check/many/logline.h"
 #include "check/many/poolstate.h"
 #include "check/many/result.h"
 #include "check/report/cmd_layers.h"
@@ -12,7 +13,8 @@ struct qf_checkone {
 	const struct qf_checkargs *a;
 	const struct qf_check_opts *opts; /* the jobs may be others */
 	FILE *out, *err;
-	struct qf_poolstate *state; /* or NULL */
+	struct qf_poolstate *state;   /* or NULL */
+	const struct qf_logline *log; /* or NULL: no lines for the log */
 };
 
 /* Checks the image and prints its report. *R is freed by qf_result_free. */

@@ -13,23 +13,22 @@
 #include <unistd.h>
 
 /* One after another, each with all jobs. */
-static void check_in_turn(const struct qf_checkargs *a,
-			  struct qf_poolstate *state, struct qf_result *r)
+static void check_in_turn(const struct qf_checkone *c, struct qf_result *r)
 {
+	const struct qf_checkargs *a = c->a;
 	struct qf_layers layers = { .check = &a->check,
 				    .style = &a->style,
 				    .json = a->json,
 				    .progress = a->progress,
 				    .many = a->many };
-	struct qf_checkone one = { a, &a->check, stdout, stderr, state };
 	size_t i;
 
 	for (i = 0; i < a->list.n; i++) {
 		if (a->chain) {
-			qf_checkone_chain(&one, &layers, &a->list.at[i], &r[i]);
+			qf_checkone_chain(c, &layers, &a->list.at[i], &r[i]);
 		} else {
 			qf_progress_start(a->list.at[i].text, a->progress);
-			qf_checkone_run(&one, &a->list.at[i], &r[i]);
+			qf_checkone_run(c, &a->list.at[i], &r[i]);
 			qf_progress_stop();
 		}
 		fflush(stdout);
@@ -39,8 +38,7 @@ static void check_in_turn(const struct qf_checkargs *a,
 
 /* Several at once: each is kept until those before it are printed. */
 struct batch {
-	const struct qf_checkargs *a;
-	struct qf_poolstate *state;
+	const struct qf_checkone *c;
 	struct qf_result *r;
 	struct text {
 		char *out, *err;
@@ -55,7 +53,7 @@ static void print_ended(void *ctx)
 	struct batch *b = ctx;
 	struct text *t;
 
-	for (; b->printed < b->a->list.n; b->printed++) {
+	for (; b->printed < b->c->a->list.n; b->printed++) {
 		t = &b->text[b->printed];
 		if (!t->done)
 			break;
@@ -71,15 +69,16 @@ static bool check_item(void *ctx, uint64_t i, unsigned int worker)
 {
 	struct batch *b = ctx;
 	struct text *t = &b->text[i];
-	struct qf_check_opts opts = b->a->check;
-	struct qf_checkone one = { b->a, &opts, NULL, NULL, b->state };
+	struct qf_check_opts opts = *b->c->opts;
+	struct qf_checkone one = *b->c;
 
 	(void)worker;
 	opts.jobs = 1;
+	one.opts = &opts;
 	one.out = open_memstream(&t->out, &t->n_out);
 	one.err = open_memstream(&t->err, &t->n_err);
 	if (one.out && one.err)
-		qf_checkone_run(&one, &b->a->list.at[i], &b->r[i]);
+		qf_checkone_run(&one, &b->c->a->list.at[i], &b->r[i]);
 	else
 		b->r[i] = (struct qf_result){ .kind = QF_RESULT_UNCHECKED,
 					      .code = QF_EXIT_FAILED };
@@ -92,10 +91,10 @@ static bool check_item(void *ctx, uint64_t i, unsigned int worker)
 	return true;
 }
 
-static bool check_at_once(const struct qf_checkargs *a,
-			  struct qf_poolstate *state, struct qf_result *r)
+static bool check_at_once(const struct qf_checkone *c, struct qf_result *r)
 {
-	struct batch b = { .a = a, .state = state, .r = r };
+	const struct qf_checkargs *a = c->a;
+	struct batch b = { .c = c, .r = r };
 
 	b.text = calloc(a->list.n, sizeof(*b.text));
 	if (!b.text)
@@ -108,9 +107,12 @@ static bool check_at_once(const struct qf_checkargs *a,
 }
 
 /* What is said of all together; not into the lines of JSON. */
-static void say_all(const struct qf_checkargs *a, const struct qf_result *r)
+static void say_all(const struct qf_checkargs *a, const struct qf_logline *log,
+		    const struct qf_result *r)
 {
-	if (a->summary && a->json)
+	if (a->journal)
+		qf_logline_totals(log, r, a->list.n);
+	else if (a->summary && a->json)
 		qf_summary_json(stdout, &a->list, r);
 	else if (a->summary)
 		qf_summary_print(stdout, &a->list, r, a->style.quiet);
@@ -137,15 +139,15 @@ static int open_state(const struct qf_checkargs *a, struct qf_poolstate **state)
 	return QF_EXIT_FAILED;
 }
 
-static bool check_each(const struct qf_checkargs *a, struct qf_poolstate *state,
-		       struct qf_result *r)
+static bool check_each(const struct qf_checkone *c, struct qf_result *r)
 {
-	unsigned int jobs = qf_pool_jobs(a->check.jobs);
+	unsigned int jobs = qf_pool_jobs(c->opts->jobs);
+	size_t n = c->a->list.n;
 
 	/* enough images: a job for each; few: all jobs for one */
-	if (!a->chain && a->list.n >= 2 && a->list.n >= jobs && jobs > 1)
-		return check_at_once(a, state, r);
-	check_in_turn(a, state, r);
+	if (!c->a->chain && n >= 2 && n >= jobs && jobs > 1)
+		return check_at_once(c, r);
+	check_in_turn(c, r);
 	return true;
 }
 
@@ -174,19 +176,24 @@ static bool tell_monitor(const struct qf_checkargs *a,
 
 static int check_all(const struct qf_checkargs *a)
 {
-	double start = clock_seconds();
+	struct qf_checkone c = { a, &a->check, stdout, stderr, NULL, NULL };
 	struct qf_result *r = calloc(a->list.n + 1, sizeof(*r));
-	struct qf_poolstate *state;
-	int code = open_state(a, &state);
+	struct qf_logline log = { .fd = -1 };
+	double start = clock_seconds();
+	int code = open_state(a, &c.state);
 	size_t i;
 
 	if (!r || code >= 0) {
 		free(r);
 		return QF_EXIT_FAILED;
 	}
-	code = check_each(a, state, r) && !a->unread ? QF_EXIT_CLEAN
-						     : QF_EXIT_FAILED;
-	say_all(a, r);
+	if (a->journal) {
+		qf_logline_open(&log, a->style.quiet);
+		c.log = &log;
+	}
+	code = check_each(&c, r) && !a->unread ? QF_EXIT_CLEAN : QF_EXIT_FAILED;
+	say_all(a, &log, r);
+	qf_logline_close(&log);
 	if (!tell_monitor(a, r, start))
 		code = QF_EXIT_FAILED;
 	for (i = 0; i < a->list.n; i++) {
@@ -194,7 +201,7 @@ static int check_all(const struct qf_checkargs *a)
 		qf_result_free(&r[i]);
 	}
 	free(r);
-	if (!qf_poolstate_close(state))
+	if (!qf_poolstate_close(c.state))
 		code = qf_report_gravest(code, QF_EXIT_FAILED);
 	return code;
 }
