@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/many/checkone.h"
 #include "check/report/hits.h"
+#include "check/report/progress.h"
 #include "check/report/report_pending.h"
 #include "cmd.h"
 #include "lib/base/pool.h"
@@ -20,6 +21,13 @@ static size_t line_format(const struct qf_checkargs *a)
 static bool has_report(const struct qf_checkargs *a)
 {
 	return !a->summary && !a->journal;
+}
+
+/* Before something is printed: not behind a bar. */
+static void make_room(const struct qf_checkone *c)
+{
+	if (c->out == stdout)
+		qf_progress_clear();
 }
 
 /* A line of JSON, or an object that is laid out to be read. */
@@ -58,6 +66,7 @@ static json_t *not_checked(const struct qf_checkone *c,
 		json_object_set_new(o, "gone", json_true());
 	if (!has_report(c->a))
 		return o;
+	make_room(c);
 	if (r->kind != QF_RESULT_IN_USE || c->a->in_use != QF_IN_USE_SKIP)
 		fprintf(c->err, "qfsck: %s: %s%s%s\n", name->text, why->text,
 			why->next[0] ? "\n  Next: " : "", why->next);
@@ -83,6 +92,7 @@ static json_t *print_report(const struct qf_checkone *c, const char *name,
 		if (pending)
 			json_object_set(o, "interrupted-repair", pending);
 	}
+	make_room(c);
 	if (a->json && has_report(a))
 		print_json(c, o);
 	else if (has_report(a))
@@ -147,6 +157,7 @@ static void say_unchanged(const struct qf_checkone *c, const char *name,
 
 	if (!has_report(c->a))
 		return;
+	make_room(c);
 	if (c->a->json) {
 		qf_json_text(report, "filename", name);
 		json_object_set_new(report, "unchanged", json_true());

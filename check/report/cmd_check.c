@@ -4,16 +4,64 @@
 #include "check/many/checkone.h"
 #include "check/many/promfile.h"
 #include "check/many/summary.h"
+#include "check/report/progress.h"
 #include "cmd.h"
 #include "lib/base/pool.h"
 #include "lib/io/io.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+/* What an image takes, by what its file takes; no more than a guess. */
+static uint64_t weight(const struct qf_imagelist_name *name)
+{
+	struct stat st;
+
+	return stat(name->text, &st) ? 1 : (uint64_t)st.st_blocks * 512 + 65536;
+}
+
+/* Progress over all of them, where anyone looks at it. Returns the weights,
+ * which are the caller's; NULL: nobody does. */
+static uint64_t *begin_pool(const struct qf_checkargs *a)
+{
+	uint64_t *w = NULL, sum = 0;
+	size_t i;
+
+	if (a->progress || isatty(STDERR_FILENO))
+		w = calloc(a->list.n + 1, sizeof(*w));
+	for (i = 0; w && i < a->list.n; i++)
+		sum += w[i] = weight(&a->list.at[i]);
+	qf_progress_pool(a->list.n, sum, a->progress);
+	return w;
+}
+
 /* One after another, each with all jobs. */
 static void check_in_turn(const struct qf_checkone *c, struct qf_result *r)
+{
+	const struct qf_checkargs *a = c->a;
+	uint64_t *w = a->many ? begin_pool(a) : NULL;
+	size_t i;
+
+	for (i = 0; i < a->list.n; i++) {
+		if (a->many)
+			qf_progress_image(a->list.at[i].text);
+		else
+			qf_progress_start(a->list.at[i].text, a->progress);
+		qf_checkone_run(c, &a->list.at[i], &r[i]);
+		if (a->many)
+			qf_progress_done(w ? w[i] : 0);
+		else
+			qf_progress_stop();
+		fflush(stdout);
+	}
+	if (a->many)
+		qf_progress_stop();
+	free(w);
+}
+
+static void check_chains(const struct qf_checkone *c, struct qf_result *r)
 {
 	const struct qf_checkargs *a = c->a;
 	struct qf_layers layers = { .check = &a->check,
@@ -23,16 +71,8 @@ static void check_in_turn(const struct qf_checkone *c, struct qf_result *r)
 				    .many = a->many };
 	size_t i;
 
-	for (i = 0; i < a->list.n; i++) {
-		if (a->chain) {
-			qf_checkone_chain(c, &layers, &a->list.at[i], &r[i]);
-		} else {
-			qf_progress_start(a->list.at[i].text, a->progress);
-			qf_checkone_run(c, &a->list.at[i], &r[i]);
-			qf_progress_stop();
-		}
-		fflush(stdout);
-	}
+	for (i = 0; i < a->list.n; i++)
+		qf_checkone_chain(c, &layers, &a->list.at[i], &r[i]);
 	qf_layers_end(&layers);
 }
 
@@ -40,6 +80,7 @@ static void check_in_turn(const struct qf_checkone *c, struct qf_result *r)
 struct batch {
 	const struct qf_checkone *c;
 	struct qf_result *r;
+	const uint64_t *weight; /* or NULL */
 	struct text {
 		char *out, *err;
 		size_t n_out, n_err;
@@ -57,6 +98,8 @@ static void print_ended(void *ctx)
 		t = &b->text[b->printed];
 		if (!t->done)
 			break;
+		if (t->n_out + t->n_err)
+			qf_progress_clear();
 		fwrite(t->out, 1, t->n_out, stdout);
 		fflush(stdout);
 		fwrite(t->err, 1, t->n_err, stderr);
@@ -87,6 +130,7 @@ static bool check_item(void *ctx, uint64_t i, unsigned int worker)
 	if (one.err)
 		fclose(one.err);
 	t->done = true;
+	qf_progress_done(b->weight ? b->weight[i] : 0);
 	qf_pool_alone(print_ended, b);
 	return true;
 }
@@ -95,13 +139,15 @@ static bool check_at_once(const struct qf_checkone *c, struct qf_result *r)
 {
 	const struct qf_checkargs *a = c->a;
 	struct batch b = { .c = c, .r = r };
+	uint64_t *w;
 
 	b.text = calloc(a->list.n, sizeof(*b.text));
 	if (!b.text)
 		return false;
-	qf_progress_start("images", a->progress);
+	b.weight = w = begin_pool(a);
 	qf_pool_for(a->check.jobs, a->list.n, 1, check_item, &b);
 	qf_progress_stop();
+	free(w);
 	free(b.text);
 	return true;
 }
@@ -145,9 +191,12 @@ static bool check_each(const struct qf_checkone *c, struct qf_result *r)
 	size_t n = c->a->list.n;
 
 	/* enough images: a job for each; few: all jobs for one */
-	if (!c->a->chain && n >= 2 && n >= jobs && jobs > 1)
+	if (c->a->chain)
+		check_chains(c, r);
+	else if (n >= 2 && n >= jobs && jobs > 1)
 		return check_at_once(c, r);
-	check_in_turn(c, r);
+	else
+		check_in_turn(c, r);
 	return true;
 }
 
