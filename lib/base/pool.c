@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/base/pool.h"
+#include "lib/base/cpus.h"
 
 #include <omp.h>
 #include <pthread.h>
@@ -41,10 +42,8 @@ void qf_pool_watch_all(qf_pool_tick *tick)
 
 unsigned int qf_pool_jobs(unsigned int jobs)
 {
-	int cpus = omp_get_num_procs();
-
 	if (!jobs)
-		jobs = cpus > 0 ? (unsigned int)cpus : 1;
+		jobs = qf_cpus_count();
 	return jobs < MAX_JOBS ? jobs : MAX_JOBS;
 }
 

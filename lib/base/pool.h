@@ -57,7 +57,8 @@ void qf_pool_halt(bool halt);
 /* True while halted: what is not a loop here may look for itself. */
 bool qf_pool_halted(void);
 
-/* The number of workers that JOBS means: 0 is one a processor. */
+/* The number of workers that JOBS means: 0 is one a processor that this process
+ * may keep busy (cpus.h). */
 unsigned int qf_pool_jobs(unsigned int jobs);
 
 /* The same for work on so many bytes of tables: 0 means no more workers than
