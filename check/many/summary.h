@@ -6,6 +6,10 @@
 #include "check/many/imagelist.h"
 #include "check/many/result.h"
 
+#include <stdio.h>
+
+struct qf_result;
+
 /* A line an image of L, whose results are R; with QUIET none of a clean one.
  * Then the totals. */
 void qf_summary_print(FILE *out, const struct qf_imagelist *l,

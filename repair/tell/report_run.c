@@ -41,11 +41,15 @@ static int failed(const struct run *r, const struct qf_why *why)
 		why->next[0] ? "\n  Next: " : "", why->next);
 	if (r->o->json) {
 		o = qf_report_why_json(r->name, why);
-		json_dumpf(o, stdout, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
+		json_dumpf(o, stdout,
+			   (r->o->many ? JSON_COMPACT : JSON_INDENT(4)) |
+				   JSON_PRESERVE_ORDER);
 		putchar('\n');
 		fflush(stdout);
 		json_decref(o);
 	}
+	if (r->o->in_use)
+		*r->o->in_use = why->err == QF_ERR_BUSY;
 	return why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED;
 }
 
@@ -327,7 +331,9 @@ static enum qf_err recheck(struct run *r, struct qf_why *why)
 static int conclude(struct run *r)
 {
 	const struct qf_report *left = &r->mend.before;
-	struct qf_outcome out = { .name = r->name, .applied = r->applied };
+	struct qf_outcome out = { .name = r->name,
+				  .applied = r->applied,
+				  .in_a_line = r->o->many };
 
 	if (r->applied)
 		left = &r->real;
