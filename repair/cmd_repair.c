@@ -20,6 +20,7 @@ enum {
 	OPT_PLACE,
 	OPT_IN_USE,
 	OPT_UNDO,
+	OPT_UNDO_DIR,
 	OPT_OUTPUT_IMAGE,
 	OPT_JOBS,
 	OPT_TRIM,
@@ -39,6 +40,7 @@ static const struct option options[] = {
 	{ "place", required_argument, NULL, OPT_PLACE },
 	{ "in-use-bitmaps", required_argument, NULL, OPT_IN_USE },
 	{ "undo", required_argument, NULL, OPT_UNDO },
+	{ "undo-dir", required_argument, NULL, OPT_UNDO_DIR },
 	{ "trim", no_argument, NULL, OPT_TRIM },
 	{ "forget", no_argument, NULL, OPT_FORGET },
 	{ "output-image", required_argument, NULL, OPT_OUTPUT_IMAGE },
@@ -80,6 +82,7 @@ static const char help[] =
 	"      --forget           nothing is missed of what earlier repairs gave\n"
 	"                         up: free what was kept, take the mark away\n"
 	"      --undo=FILE        the undo file (default: IMAGE.qfsck-undo)\n"
+	"      --undo-dir=FOLDER  the undo file goes there, and not beside the image\n"
 	"      --output-image=NEW repair a copy, leave IMAGE as it is\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
@@ -189,6 +192,9 @@ static int take_option(struct qf_run_opts *o, struct answers *l, int opt)
 		return -1;
 	case OPT_FORGET:
 		o->forget = true;
+		return -1;
+	case OPT_UNDO_DIR:
+		o->undo_dir = optarg;
 		return -1;
 	case OPT_UNDO:
 		o->undo_file = optarg;

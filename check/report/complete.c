@@ -55,6 +55,7 @@ static const struct {
 	{ "table", "any" },
 	{ "to", "any" },
 	{ "undo", "file" },
+	{ "undo-dir", "directory" },
 };
 
 static const char *values_of(const struct option *o)

@@ -25,6 +25,7 @@ struct qf_run_opts {
 	enum qf_risk limit;
 	enum qf_run_bitmaps bitmaps;
 	const char *undo_file;	  /* NULL: beside the image */
+	const char *undo_dir;	  /* the folder for it; or NULL */
 	const char *output_image; /* NULL: repair in place */
 	const char *format;	  /* the user's word on it (-f); NULL: none */
 	bool json, terminal;
