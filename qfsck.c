@@ -17,8 +17,8 @@
 #endif
 
 static const struct qf_cmd commands[] = {
-	{ "check", "[OPTION]... IMAGE...", "find what is wrong with images",
-	  qf_cmd_check_or_repair },
+	{ "check", "[OPTION]... IMAGE|FOLDER...",
+	  "find what is wrong with images", qf_cmd_check_or_repair },
 	{ "repair", "[-n|-y|-p] [OPTION]... IMAGE", "put a damaged image right",
 	  qf_cmd_repair },
 	{ "undo", "[-n] UNDOFILE [IMAGE]", "take a repair back", qf_cmd_undo },
@@ -49,6 +49,7 @@ static void usage(FILE *out)
 	size_t i;
 
 	fprintf(out, "Usage: qfsck COMMAND [OPTION]... [ARGUMENT]...\n"
+		     "       qfsck IMAGE|FOLDER... [OPTION]...\n"
 		     "fsck for QEMU disk images (qcow2).\n\n");
 	for (i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  qfsck %-9s%-28s %s\n", commands[i].name,
@@ -57,8 +58,9 @@ static void usage(FILE *out)
 		"\n  --log=FILE before a command: append a line of JSON to FILE "
 		"that tells\n  version, arguments, exit code, and the SHA-256 of "
 		"the files named, before\n  and after\n");
-	fprintf(out, "\n\"qfsck COMMAND --help\" tells the options. "
-		     "The manual: man qfsck.\n");
+	fprintf(out, "\nWithout a command, images and folders are checked. "
+		     "\"qfsck COMMAND --help\" tells\n"
+		     "the options. The manual: man qfsck.\n");
 }
 
 /* A report that was not written whole is no success, whatever it said. */
@@ -105,8 +107,13 @@ static int run(int argc, char **argv)
 	for (i = 0; argc > 1 && i < N_COMMANDS; i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return finish(commands[i].run(argc - 1, argv + 1));
+	/* an image alone: what one wants to know of it first */
+	if (argc > 1 && *argv[1] != '-' && qf_check_is_there(argv[1]))
+		return finish(qf_cmd_check_or_repair(argc, argv));
 	if (argc > 1)
-		fprintf(stderr, "qfsck: there is no command \"%s\"\n", argv[1]);
+		fprintf(stderr,
+			"qfsck: there is no command and no image \"%s\"\n",
+			argv[1]);
 	usage(stderr);
 	return QF_EXIT_FAILED;
 }

@@ -16,6 +16,7 @@ struct qf_check_opts {
 	bool data;	     /* look into compressed clusters as well */
 	bool shared;	     /* the image may be written meanwhile (-U) */
 	bool no_guest;	     /* do not look into the guest's disk */
+	bool share_in_use;   /* the same where another program has it */
 	bool guest; /* hold the guest's file systems against their places */
 	const char *guest_state; /* of this state alone: an id, a name or
 				    "active"; NULL: of all */
@@ -122,11 +123,19 @@ enum qf_err qf_check_shared(const char *name, const struct qf_check_opts *opts,
 			    struct qf_image **img, struct qf_report *rep,
 			    struct qf_why *why);
 
+/* One of these two, as OPTS has it. */
+enum qf_err qf_check_image(const char *name, const struct qf_check_opts *opts,
+			   struct qf_image **img, struct qf_report *rep,
+			   struct qf_why *why);
+
 const char *qf_check_verdict(enum qf_verdict v);
 
 /* The commands, for the front door. */
 int qf_cmd_check(int argc, char **argv);
 int qf_cmd_explain(int argc, char **argv);
+
+/* True if NAME is a file, a folder or a server's export: no command's name. */
+bool qf_check_is_there(const char *name);
 
 /*
  * For the shells' completion. A command that was asked by "--complete" prints
@@ -164,5 +173,9 @@ void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
 
 /* How a report is told, for the folders that enter here. */
 #include "check/report/report.h"
+
+/* Several images, for the folders that enter here. */
+#include "check/many/folder.h"
+#include "check/many/summary.h"
 
 #endif

@@ -346,3 +346,17 @@ enum qf_err qf_check_shared(const char *name, const struct qf_check_opts *opts,
 	}
 	return err;
 }
+
+enum qf_err qf_check_image(const char *name, const struct qf_check_opts *opts,
+			   struct qf_image **img, struct qf_report *rep,
+			   struct qf_why *why)
+{
+	enum qf_err err;
+
+	if (opts->shared)
+		return qf_check_shared(name, opts, img, rep, why);
+	err = qf_check_alone(name, opts, img, rep, why);
+	if (err == QF_ERR_BUSY && opts->share_in_use)
+		err = qf_check_shared(name, opts, img, rep, why);
+	return err;
+}

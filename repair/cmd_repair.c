@@ -20,24 +20,27 @@ enum {
 	OPT_PLACE,
 	OPT_IN_USE,
 	OPT_UNDO,
+	OPT_UNDO_DIR,
 	OPT_OUTPUT_IMAGE,
 	OPT_JOBS,
 	OPT_TRIM,
 	OPT_FORGET
 };
 
-#define LETTERS "nypf:h"
+#define LETTERS "nypRf:h"
 
 static const struct option options[] = {
 	{ "dry-run", no_argument, NULL, 'n' },
 	{ "yes", no_argument, NULL, 'y' },
 	{ "preen", no_argument, NULL, 'p' },
+	{ "recursive", no_argument, NULL, 'R' },
 	{ "risk", required_argument, NULL, OPT_RISK },
 	{ "guess", no_argument, NULL, OPT_GUESS },
 	{ "choose", required_argument, NULL, OPT_CHOOSE },
 	{ "place", required_argument, NULL, OPT_PLACE },
 	{ "in-use-bitmaps", required_argument, NULL, OPT_IN_USE },
 	{ "undo", required_argument, NULL, OPT_UNDO },
+	{ "undo-dir", required_argument, NULL, OPT_UNDO_DIR },
 	{ "trim", no_argument, NULL, OPT_TRIM },
 	{ "forget", no_argument, NULL, OPT_FORGET },
 	{ "output-image", required_argument, NULL, OPT_OUTPUT_IMAGE },
@@ -50,10 +53,14 @@ static const struct option options[] = {
 
 static const char help[] =
 	"Usage: qfsck repair [-n|-y|-p] [OPTION]... IMAGE\n"
+	"       qfsck repair -n [-R] [OPTION]... IMAGE|FOLDER...\n"
 	"Puts a damaged qcow2 image right. The repair is planned, tried on the\n"
 	"plan alone, and written only if the image is then better; an undo file\n"
 	"keeps every byte that is changed.\n\n"
-	"  -n, --dry-run          show the plan, change nothing\n"
+	"  -n, --dry-run          show the plan, change nothing; of several images\n"
+	"                         that of each\n"
+	"  -R, --recursive        with -n: of a folder, the images in all folders\n"
+	"                         below it as well\n"
 	"  -y, --yes              do all of it, within --risk\n"
 	"  -p, --preen            do what risks nothing\n"
 	"      --risk=RISK        none, metadata or data (the default): what may\n"
@@ -75,6 +82,7 @@ static const char help[] =
 	"      --forget           nothing is missed of what earlier repairs gave\n"
 	"                         up: free what was kept, take the mark away\n"
 	"      --undo=FILE        the undo file (default: IMAGE.qfsck-undo)\n"
+	"      --undo-dir=FOLDER  the undo file goes there, and not beside the image\n"
 	"      --output-image=NEW repair a copy, leave IMAGE as it is\n"
 	"      --output=FORMAT    human (the default) or json\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
@@ -185,6 +193,9 @@ static int take_option(struct qf_run_opts *o, struct answers *l, int opt)
 	case OPT_FORGET:
 		o->forget = true;
 		return -1;
+	case OPT_UNDO_DIR:
+		o->undo_dir = optarg;
+		return -1;
 	case OPT_UNDO:
 		o->undo_file = optarg;
 		return -1;
@@ -206,34 +217,96 @@ static int take_option(struct qf_run_opts *o, struct answers *l, int opt)
 	}
 }
 
+/* The plan of each, and how many need what. */
+static int show_each(struct qf_run_opts *o, const struct qf_imagelist *l)
+{
+	struct qf_result *r = calloc(l->n + 1, sizeof(*r));
+	int code = QF_EXIT_CLEAN;
+	bool in_use;
+	size_t i;
+
+	if (!r)
+		return QF_EXIT_FAILED;
+	o->many = true;
+	o->in_use = &in_use;
+	for (i = 0; i < l->n; i++) {
+		in_use = false;
+		o->name = l->at[i].text;
+		r[i].code = qf_run_repair(o);
+		r[i].kind = in_use ? QF_RESULT_IN_USE
+				   : qf_result_of_code(r[i].code);
+		/* as with check: a running machine is no failure */
+		if (!in_use)
+			code = qf_report_gravest(code, r[i].code);
+	}
+	if (l->n)
+		qf_summary_totals(o->json ? stderr : stdout, r, l->n);
+	free(r);
+	return code;
+}
+
+/* One image; with -n several, and folders. */
+static int run(struct qf_run_opts *o, bool deep, char **name, int n)
+{
+	struct qf_imagelist l = { 0 };
+	bool good = true, one;
+	int i, code;
+
+	for (i = 0; good && i < n; i++)
+		good = qf_imagelist_add(&l, name[i]);
+	if (good && o->mode == QF_RUN_SHOW)
+		good = qf_folder_open(&l, deep);
+	one = n == 1 && l.n == 1 && !l.at[0].found;
+	if (!good) {
+		code = QF_EXIT_FAILED;
+	} else if (one) {
+		o->name = name[0];
+		code = qf_run_repair(o);
+	} else {
+		code = show_each(o, &l);
+	}
+	qf_imagelist_free(&l);
+	return code;
+}
+
 int qf_cmd_repair(int argc, char **argv)
 {
 	struct qf_run_opts o = { .limit = QF_RISK_DATA };
 	struct answers l = { 0 };
+	bool deep = false;
 	int opt, code = -1;
 
 	if (qf_complete_asked(argc, argv))
 		return qf_complete_options(options, LETTERS, help);
 	optind = 1;
 	while (code < 0 &&
-	       (opt = getopt_long(argc, argv, LETTERS, options, NULL)) != -1)
-		code = take_option(&o, &l, opt);
-	if (code < 0 && optind + 1 != argc)
-		code = wrong_use("one image is needed", NULL);
-	if (code >= 0) {
-		free(l.choice.at);
-		free(l.place.at);
-		return code;
+	       (opt = getopt_long(argc, argv, LETTERS, options, NULL)) != -1) {
+		if (opt == 'R')
+			deep = true;
+		else
+			code = take_option(&o, &l, opt);
 	}
-	o.choice = l.choice.at;
-	o.n_choices = l.choice.n;
-	o.placed = l.place.at;
-	o.n_places = l.place.n;
-	if (o.mode == QF_RUN_PREEN)
-		o.limit = QF_RISK_NONE;
-	o.name = argv[optind];
-	o.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
-	code = qf_run_repair(&o);
+	if (code < 0 && optind >= argc)
+		code = wrong_use("no image given", NULL);
+	if (code < 0 && (deep || optind + 1 != argc) && o.mode != QF_RUN_SHOW)
+		code = wrong_use("one image is repaired at a time; of several "
+				 "-n shows the plans",
+				 NULL);
+	if (code < 0 && optind + 1 != argc &&
+	    (l.choice.n || l.place.n || o.undo_file || o.output_image))
+		code = wrong_use("--choose, --place, --undo and --output-image "
+				 "are about one image",
+				 NULL);
+	if (code < 0) {
+		o.choice = l.choice.at;
+		o.n_choices = l.choice.n;
+		o.placed = l.place.at;
+		o.n_places = l.place.n;
+		if (o.mode == QF_RUN_PREEN)
+			o.limit = QF_RISK_NONE;
+		o.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+		code = run(&o, deep, argv + optind, argc - optind);
+	}
 	free(l.choice.at);
 	free(l.place.at);
 	return code;

@@ -5,6 +5,7 @@
 #include "lib/format/refblock.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Blocks that are read: more count clusters past the end in hostile files. */
 #define MAX_READ 4096u
@@ -39,12 +40,35 @@ static bool take(struct look *l, uint64_t first, uint64_t n)
 	return qf_ranges_add(&l->cut->gone, first << bits, n << bits);
 }
 
+/* The first of the counts K to N that is not 0, or N: by whole words, as most
+ * of a small file's only block counts nothing. */
+static uint64_t next_counted(const unsigned char *block, uint32_t order,
+			     uint64_t k, uint64_t n)
+{
+	uint64_t in_word = 64u >> order, word;
+
+	while (k < n) {
+		if (!(k & (in_word - 1)) && k + in_word <= n) {
+			memcpy(&word, block + (k << order >> 3), sizeof(word));
+			if (!word) {
+				k += in_word;
+				continue;
+			}
+		}
+		if (qf_refblock_get(block, order, k))
+			break;
+		k++;
+	}
+	return k;
+}
+
 /* The clusters past the end that block I, which stands at OFF, has counted. */
 static bool take_counted(struct look *l, uint64_t i, uint64_t off)
 {
 	const struct qf_geometry *g = &l->img->geo;
 	uint64_t first = i << g->refblock_bits, n = 1ull << g->refblock_bits;
 	uint64_t kept = l->cut->end - off, k, from;
+	uint64_t end = qf_image_clusters(l->img);
 	uint32_t order = l->img->hdr.refcount_order;
 
 	/* of a block that was cut in two, the rest of the counts is gone */
@@ -54,8 +78,9 @@ static bool take_counted(struct look *l, uint64_t i, uint64_t off)
 	if (l->read++ >= MAX_READ ||
 	    qf_io_read_pad(l->img->io, l->buf, g->cluster_bytes, off, NULL))
 		return true;
-	for (k = 0; k < kept; k++) {
-		for (from = k; k < kept && qf_refblock_get(l->buf, order, k);)
+	for (k = end > first ? end - first : 0; k < kept;) {
+		from = k = next_counted(l->buf, order, k, kept);
+		while (k < kept && qf_refblock_get(l->buf, order, k))
 			k++;
 		if (k > from && !take(l, first + from, k - from))
 			return false;
@@ -78,12 +103,13 @@ static bool take_blocks(struct look *l)
 	const struct qf_bad_block *b;
 	bool ok = true;
 
-	for (i = end >> img->geo.refblock_bits; ok && i < img->reftable_entries;
+	for (i = end >> img->geo.refblock_bits; ok && i < img->reftable_used;
 	     i++) {
 		off = qf_image_refblock(img, i);
+		if (!is_formed(img, i) || off >= l->cut->end)
+			continue;
 		b = l->bad ? qf_blocks_at(l->bad, i) : NULL;
-		if (is_formed(img, i) && off < l->cut->end &&
-		    !(b && b->garbage))
+		if (!b || !b->garbage)
 			ok = take_counted(l, i, off);
 	}
 	return ok;
@@ -113,7 +139,7 @@ static bool take_cut_blocks(struct look *l, bool *more)
 	bool ok = true;
 
 	*more = false;
-	for (i = 0; ok && i < img->reftable_entries && i < most; i++) {
+	for (i = 0; ok && i < img->reftable_used && i < most; i++) {
 		if (!is_formed(img, i) ||
 		    !was_cut_off(l, i, qf_image_refblock(img, i)))
 			continue;

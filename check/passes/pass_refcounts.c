@@ -18,7 +18,7 @@ static void check_table(struct qf_pass_ctx *c)
 	struct qf_finding *f;
 	enum qf_problem p;
 
-	for (i = 0; i < img->reftable_entries; i++) {
+	for (i = 0; i < img->reftable_used; i++) {
 		e = img->reftable[i];
 		off = e & QF_REFT_OFFSET_MASK;
 		if (e & QF_REFT_RESERVED_MASK)
@@ -43,12 +43,8 @@ static void check_empty(struct qf_pass_ctx *c)
 {
 	const struct qf_image *img = c->img;
 	struct qf_finding *f;
-	uint64_t i;
 
-	for (i = 0; i < img->reftable_entries; i++)
-		if (img->reftable[i])
-			return;
-	if (!img->reftable_entries || !c->recount.used)
+	if (img->reftable_used || !img->reftable_entries || !c->recount.used)
 		return;
 	f = qf_pass_at(c, QF_P_REFTABLE_EMPTY, img->hdr.reftable_off,
 		       img->reftable_entries * 8);

@@ -76,10 +76,7 @@ static enum qf_err check_layer(struct qf_layers *l, uint32_t i,
 	opts.below = below;
 	opts.format = format;
 	qf_progress_start(name, l->progress);
-	if (opts.shared)
-		err = qf_check_shared(name, &opts, &img, &rep, why);
-	else
-		err = qf_check_alone(name, &opts, &img, &rep, why);
+	err = qf_check_image(name, &opts, &img, &rep, why);
 	qf_progress_stop();
 	free(below);
 	if (err)

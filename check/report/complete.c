@@ -4,13 +4,12 @@
  * its own table has them, and which of some files are images.
  */
 #include "check/check.h"
+#include "check/many/folder.h"
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* What an option's argument may be, by the option's name: the words to choose
  * from, a file, a directory, or what no shell can know. */
@@ -35,26 +34,33 @@ static const struct {
 	{ "guest", "any" },
 	{ "host", "any" },
 	{ "if-deleted", "any" },
+	{ "in-use", "skip share fail" },
 	{ "in-use-bitmaps", "keep remove" },
+	{ "io-priority", "idle low normal" },
 	{ "jobs", "any" },
 	{ "key-file", "file" },
 	{ "map", "file" },
 	{ "max-length", "any" },
 	{ "max-memory", "any" },
+	{ "max-rate", "any" },
 	{ "object", "any" },
 	{ "orphans", "directory" },
 	{ "output", "human json" },
 	{ "output-image", "file" },
 	{ "path", "any" },
 	{ "place", "any" },
+	{ "prom", "file" },
 	{ "repair", "leaks all" },
 	{ "risk", "none metadata data" },
 	{ "script", "file" },
+	{ "shard", "any" },
 	{ "snapshot", "any" },
 	{ "start-offset", "any" },
+	{ "state", "file" },
 	{ "table", "any" },
 	{ "to", "any" },
 	{ "undo", "file" },
+	{ "undo-dir", "directory" },
 };
 
 static const char *values_of(const struct option *o)
@@ -136,10 +142,8 @@ int qf_complete_options(const struct option *o, const char *letters,
 static bool is_image(const char *name)
 {
 	static const char *const suffixes[] = { ".qcow2", ".qcow", ".img" };
-	char magic[4] = { 0 };
 	struct stat st;
 	size_t i, n = strlen(name), len;
-	int fd;
 
 	if (stat(name, &st))
 		return false;
@@ -153,13 +157,7 @@ static bool is_image(const char *name)
 		if (n > len && !strcmp(name + n - len, suffixes[i]))
 			return true;
 	}
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		return false;
-	if (read(fd, magic, sizeof(magic)) != sizeof(magic))
-		magic[0] = 0;
-	close(fd);
-	return !memcmp(magic, "QFI\xfb", sizeof(magic));
+	return qf_folder_has_magic(name);
 }
 
 int qf_complete_images(int n, char **names)

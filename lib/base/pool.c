@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/base/pool.h"
+#include "lib/base/cpus.h"
 
 #include <omp.h>
 #include <pthread.h>
@@ -11,13 +12,16 @@
 /* A thread costs as much as half a millisecond of this work. */
 #define BYTES_A_JOB (8ull << 20)
 
-static qf_pool_tick *watcher;
+/* Of the thread whose loops they are: several may check an image each. */
+static _Thread_local qf_pool_tick *watcher;
+static _Thread_local bool watches_all;
 static atomic_bool halted;
 
 struct qf_pool_task {
 	pthread_t thread;
 	void (*work)(void *);
 	void *ctx;
+	qf_pool_tick *watcher;
 	atomic_bool done;
 };
 
@@ -26,15 +30,20 @@ qf_pool_tick *qf_pool_watch(qf_pool_tick *tick)
 	qf_pool_tick *before = watcher;
 
 	watcher = tick;
+	watches_all = false;
 	return before;
+}
+
+void qf_pool_watch_all(qf_pool_tick *tick)
+{
+	watcher = tick;
+	watches_all = true;
 }
 
 unsigned int qf_pool_jobs(unsigned int jobs)
 {
-	int cpus = omp_get_num_procs();
-
 	if (!jobs)
-		jobs = cpus > 0 ? (unsigned int)cpus : 1;
+		jobs = qf_cpus_count();
 	return jobs < MAX_JOBS ? jobs : MAX_JOBS;
 }
 
@@ -79,7 +88,8 @@ bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 			if (i >= n)
 				break;
 			end = n - i < chunk ? n : i + chunk;
-			if (watcher && !me && omp_get_level() <= 1)
+			if (watcher && !me &&
+			    (watches_all || omp_get_level() <= 1))
 				watcher(i, n);
 			for (; i < end; i++)
 				if (qf_pool_halted() || !fn(ctx, i, me)) {
@@ -105,6 +115,7 @@ static void *run_task(void *p)
 {
 	struct qf_pool_task *t = p;
 
+	watcher = t->watcher;
 	t->work(t->ctx);
 	atomic_store(&t->done, true);
 	return NULL;
@@ -121,6 +132,7 @@ bool qf_pool_start(struct qf_pool_task **task, void (*work)(void *), void *ctx)
 		return false;
 	t->work = work;
 	t->ctx = ctx;
+	t->watcher = watcher;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	failed = pthread_create(&t->thread, NULL, run_task, t);

@@ -26,11 +26,16 @@ void qf_pool_alone(void (*fn)(void *), void *ctx);
 /*
  * Lets TICK see how far the loops are: it is called by the first worker only,
  * before each of its items, with the items done in this loop and their
- * number. NULL ends it. For the whole process. Returns the one before, so
- * that work which knows better than its loops can call that one itself.
+ * number. NULL ends it. For the loops of the calling thread, and of the tasks
+ * that it starts from then on. Returns the one before, so that work which
+ * knows better than its loops can call that one itself.
  */
 typedef void qf_pool_tick(uint64_t done, uint64_t n);
 qf_pool_tick *qf_pool_watch(qf_pool_tick *tick);
+
+/* The same of the loops within this thread's loops as well: the numbers are
+ * then those of any of them. */
+void qf_pool_watch_all(qf_pool_tick *tick);
 
 /*
  * Work beside the caller's: DO runs in a thread of its own, which takes no
@@ -52,7 +57,8 @@ void qf_pool_halt(bool halt);
 /* True while halted: what is not a loop here may look for itself. */
 bool qf_pool_halted(void);
 
-/* The number of workers that JOBS means: 0 is one a processor. */
+/* The number of workers that JOBS means: 0 is one a processor that this process
+ * may keep busy (cpus.h). */
 unsigned int qf_pool_jobs(unsigned int jobs);
 
 /* The same for work on so many bytes of tables: 0 means no more workers than

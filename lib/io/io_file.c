@@ -2,6 +2,7 @@
 /* Regular files and block devices, by pread. */
 #include "lib/io/io.h"
 #include "lib/base/mem.h"
+#include "lib/io/rate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,6 +48,7 @@ static int64_t read_all(struct qf_io *io, void *buf, uint64_t len, uint64_t off,
 			break;
 		done += (uint64_t)n;
 	}
+	qf_rate_take(done);
 	return (int64_t)done;
 }
 

@@ -13,6 +13,7 @@
 #include "lib/base/dynload.h"
 #include "lib/base/mem.h"
 #include "lib/io/fetched.h"
+#include "lib/io/rate.h"
 
 #include <errno.h>
 #include <libnbd.h>
@@ -165,6 +166,7 @@ static void ask_for(void *ctx, struct qf_fetched_block *b, void *buf,
 
 static int64_t nbd_read(struct qf_io *io, void *buf, uint64_t len, uint64_t off)
 {
+	qf_rate_take(len);
 	return qf_fetched_read(&((struct io_nbd *)io)->blocks, buf, len, off);
 }
 
@@ -173,9 +175,9 @@ static int64_t nbd_read_cached(struct qf_io *io, void *buf, uint64_t len,
 {
 	struct io_nbd *c = (struct io_nbd *)io;
 
-	return qf_fetched_is_here(&c->blocks, len, off)
-		       ? qf_fetched_read(&c->blocks, buf, len, off)
-		       : -EAGAIN;
+	if (!qf_fetched_is_here(&c->blocks, len, off))
+		return -EAGAIN;
+	return nbd_read(io, buf, len, off);
 }
 
 static void nbd_hint(struct qf_io *io, uint64_t off, uint64_t len)

@@ -59,6 +59,8 @@ static enum qf_err load_reftable(struct qf_image *img, struct qf_why *why)
 	for (i = 0; i < img->reftable_entries; i++) {
 		memcpy(&w, &img->reftable[i], sizeof(w));
 		img->reftable[i] = qf_be_get64(w);
+		if (img->reftable[i])
+			img->reftable_used = i + 1;
 	}
 	return QF_OK;
 }

@@ -39,6 +39,7 @@ struct qf_image {
 
 	uint64_t *reftable;	   /* owned; in host order, raw entries */
 	uint64_t reftable_entries; /* loaded */
+	uint64_t reftable_used;	   /* up to the last that is not 0 */
 	enum qf_part reftable_state;
 
 	struct qf_snapshot_table snapshots;

@@ -132,7 +132,7 @@ static bool claim_refcounts(struct meta *m)
 	if (!claim(m, QF_REF_REFTABLE, QF_HOLDER_IMAGE, img->hdr.reftable_off,
 		   img->reftable_entries * 8, 48, 0))
 		return false;
-	for (i = 0; i < img->reftable_entries; i++) {
+	for (i = 0; i < img->reftable_used; i++) {
 		/* as QEMU does: a pointer that breaks the rules owns nothing */
 		if (img->reftable[i] &
 		    (QF_REFT_RESERVED_MASK | (img->geo.cluster_bytes - 1)))

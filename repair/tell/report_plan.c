@@ -454,7 +454,9 @@ void qf_report_plan_json(FILE *out, const struct qf_image *img,
 	json_object_set_new(j, "lost", lost_json(img, m));
 	json_object_set_new(j, "trim", trim_json(&m->trim, o->applied));
 	json_object_set_new(j, "left", qf_report_findings(&o->left->findings));
-	json_dumpf(j, out, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
+	json_dumpf(j, out,
+		   (o->in_a_line ? JSON_COMPACT : JSON_INDENT(4)) |
+			   JSON_PRESERVE_ORDER);
 	fputc('\n', out);
 	json_decref(j);
 }

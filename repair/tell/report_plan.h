@@ -11,6 +11,7 @@
 struct qf_outcome {
 	const char *name; /* of the image */
 	bool applied;
+	bool in_a_line;		      /* JSON: one of several */
 	const char *undo_file;	      /* NULL: none */
 	bool gave_up;		      /* this repair, or one before */
 	const char *note;	      /* that tells of it; or NULL */

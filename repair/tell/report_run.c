@@ -28,6 +28,7 @@ struct run {
 	struct qf_image *now;  /* as it is then */
 	bool applied;
 	char *undo_name; /* owned */
+	char *stem;	 /* owned: with --undo-dir, what its names begin with */
 	char *note;	 /* owned: that this one gives up some */
 	char *gave_up;	 /* owned: what tells of a repair that gave up some */
 	bool forgets;	 /* and nothing of that is missed */
@@ -41,11 +42,15 @@ static int failed(const struct run *r, const struct qf_why *why)
 		why->next[0] ? "\n  Next: " : "", why->next);
 	if (r->o->json) {
 		o = qf_report_why_json(r->name, why);
-		json_dumpf(o, stdout, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
+		json_dumpf(o, stdout,
+			   (r->o->many ? JSON_COMPACT : JSON_INDENT(4)) |
+				   JSON_PRESERVE_ORDER);
 		putchar('\n');
 		fflush(stdout);
 		json_decref(o);
 	}
+	if (r->o->in_use)
+		*r->o->in_use = why->err == QF_ERR_BUSY;
 	return why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED;
 }
 
@@ -206,7 +211,7 @@ static enum qf_err choose_undo_name(struct run *r, struct qf_why *why)
 			qf_sink_remove(r->undo_name);
 		return QF_OK;
 	}
-	if (r->img->io->block_dev && qf_sink_is_memory(r->name)) {
+	if (!r->stem && r->img->io->block_dev && qf_sink_is_memory(r->name)) {
 		qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
 			   "the undo file would lie beside the device, in "
 			   "memory, and be gone after a restart");
@@ -214,7 +219,7 @@ static enum qf_err choose_undo_name(struct run *r, struct qf_why *why)
 		return QF_ERR_USAGE;
 	}
 	for (n = 0; n < 1000; n++) {
-		r->undo_name = qf_undofind_name(r->name, n);
+		r->undo_name = qf_undofind_name(r->stem ? r->stem : r->name, n);
 		if (!r->undo_name || access(r->undo_name, F_OK) < 0)
 			break;
 		if (qf_undofind_is_leftover(r->undo_name, r->img->io)) {
@@ -227,6 +232,12 @@ static enum qf_err choose_undo_name(struct run *r, struct qf_why *why)
 	return r->undo_name ? QF_OK
 			    : qf_err_set(why, QF_ERR_IO, 0, QF_NOWHERE,
 					 "no name is left for the undo file");
+}
+
+/* A file in the folder of the undo files, if that is not the image's. */
+static const char *beside(const struct run *r)
+{
+	return r->o->undo_file ? r->o->undo_file : r->stem;
 }
 
 /* Without it an interruption is not noticed by itself; that is no reason not
@@ -327,7 +338,9 @@ static enum qf_err recheck(struct run *r, struct qf_why *why)
 static int conclude(struct run *r)
 {
 	const struct qf_report *left = &r->mend.before;
-	struct qf_outcome out = { .name = r->name, .applied = r->applied };
+	struct qf_outcome out = { .name = r->name,
+				  .applied = r->applied,
+				  .in_a_line = r->o->many };
 
 	if (r->applied)
 		left = &r->real;
@@ -367,7 +380,7 @@ static enum qf_err look_for_given_up(struct run *r, struct qf_why *why)
 {
 	if (!r->gave_up) {
 		r->forgets = r->o->forget;
-		return qf_undokept_find(r->name, r->o->undo_file, r->img->io,
+		return qf_undokept_find(r->name, beside(r), r->img->io,
 					&r->gave_up, why);
 	}
 	leave_note(r, NULL);
@@ -390,8 +403,7 @@ static enum qf_err forget(struct run *r, struct qf_why *why)
 		return QF_OK;
 	if (!qf_plan_gives_up(r->mend.plan))
 		qf_pointer_forget(r->name, r->img->io, NULL);
-	err = qf_undokept_find(r->name, r->o->undo_file, r->img->io, &still,
-			       why);
+	err = qf_undokept_find(r->name, beside(r), r->img->io, &still, why);
 	if (still && !qf_plan_gives_up(r->mend.plan))
 		fprintf(stderr,
 			"qfsck: %s: %s still tells that something was given "
@@ -449,8 +461,8 @@ static int make_copy(struct run *r)
 	err = qf_open_image(r->name, r->o->format, QF_LOCK_READ, false, &img,
 			    &why);
 	if (!err) {
-		err = qf_undokept_find(r->name, r->o->undo_file, img->io,
-				       &r->gave_up, &why);
+		err = qf_undokept_find(r->name, beside(r), img->io, &r->gave_up,
+				       &why);
 		if (!err)
 			err = copy(r, img->io, &why);
 		qf_image_close(img);
@@ -464,8 +476,12 @@ static int make_copy(struct run *r)
 int qf_run_repair(const struct qf_run_opts *o)
 {
 	struct run r = { .o = o, .name = o->name };
+	const char *slash = strrchr(o->name, '/');
 	int code = -1;
 
+	if (o->undo_dir && asprintf(&r.stem, "%s/%s", o->undo_dir,
+				    slash ? slash + 1 : o->name) < 0)
+		return QF_EXIT_FAILED;
 	if (o->output_image && o->mode != QF_RUN_SHOW)
 		code = make_copy(&r);
 	if (code < 0)
@@ -476,6 +492,7 @@ int qf_run_repair(const struct qf_run_opts *o)
 	qf_image_close(r.held);
 	qf_image_close(r.now);
 	free(r.undo_name);
+	free(r.stem);
 	free(r.gave_up);
 	free(r.note);
 	return code;

@@ -25,9 +25,12 @@ struct qf_run_opts {
 	enum qf_risk limit;
 	enum qf_run_bitmaps bitmaps;
 	const char *undo_file;	  /* NULL: beside the image */
+	const char *undo_dir;	  /* the folder for it; or NULL */
 	const char *output_image; /* NULL: repair in place */
 	const char *format;	  /* the user's word on it (-f); NULL: none */
 	bool json, terminal;
+	bool many;    /* one of several: a line of JSON each */
+	bool *in_use; /* set if another program has it; or NULL */
 	bool leaks_only;
 	bool guess;  /* restore what the evidence does not prove */
 	bool forget; /* nothing is missed of what was given up before */

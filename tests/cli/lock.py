@@ -100,7 +100,9 @@ def beside_writer(tap, name, argv):
                text.splitlines())
     tap.result("-U" in text, f"what to type beside {name} is told",
                text.splitlines())
-    tap.result(line.returncode == 1, f"--output=json beside {name} fails too",
+    tap.result(line.returncode == 1
+               and json.loads(line.stdout)["verdict"] == "in-use",
+               f"--output=json beside {name} fails too, and says in-use",
                line.stdout.splitlines())
     tap.result(shared.returncode == 0 and "clean" in shared.stdout,
                f"with -U it reads beside {name}",
@@ -184,13 +186,39 @@ def others_beside_check(tap):
 
 def two_images(tap):
     """One image in use does not keep the other from being checked."""
-    with Holder(WRITERS["qemu-io"]):
-        both = run(QFSCK, "check", "--output=json", IMAGE, "other.qcow2")
-    lines = [json.loads(l) for l in both.stdout.splitlines()]
-    tap.result([l["verdict"] for l in lines] == ["unchecked", "clean"]
-               and both.returncode == 1,
-               "of two images the one that is free is checked",
-               both.stdout.splitlines())
+    def check(*more):
+        return run(QFSCK, "check", "--output=json", *more, IMAGE,
+                   "other.qcow2")
+
+    def result(done, verdicts, code, name):
+        lines = [json.loads(l) for l in done.stdout.splitlines()]
+        tap.result([l["verdict"] for l in lines] == verdicts
+                   and done.returncode == code, name,
+                   (done.stdout + done.stderr).splitlines())
+
+    with Holder(WRITERS["qemu-io"]) as pid:
+        both = check()
+        result(both, ["in-use", "clean"], 0, "of two images the one that is "
+               "free is checked, and the other no failure")
+        tap.result(f"process {pid} (" in both.stderr
+                   and "2 images: 1 clean, 1 in use" in both.stderr,
+                   "who has it is told, and how many are in use",
+                   both.stderr.splitlines())
+        done = check("--in-use=skip")
+        result(done, ["in-use", "clean"], 0, "--in-use=skip passes it over")
+        tap.result("process" not in done.stderr, "without a word",
+                   done.stderr.splitlines())
+        done = check("--in-use=fail")
+        result(done, ["in-use", "clean"], 1, "--in-use=fail is a failure")
+        done = check("--in-use=share")
+        result(done, ["clean", "clean"], 0, "--in-use=share reads beside it")
+        one = run(QFSCK, "check", "--in-use=skip", IMAGE)
+        tap.result(one.returncode == 0 and not one.stdout + one.stderr,
+                   "--in-use=skip passes one image over as well",
+                   (one.stdout + one.stderr).splitlines())
+    done = run(QFSCK, "check", "--in-use=maybe", IMAGE)
+    tap.result(done.returncode == 1 and "maybe" in done.stderr,
+               "--in-use takes no other word", done.stderr.splitlines())
 
 
 def main():

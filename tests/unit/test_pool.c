@@ -122,6 +122,79 @@ static void a_watcher_sees_it_go_on(void **state)
 	free(s);
 }
 
+static atomic_uint_fast64_t all_ticks;
+
+static void any_tick(uint64_t done, uint64_t n)
+{
+	(void)done;
+	(void)n;
+	atomic_fetch_add(&all_ticks, 1);
+}
+
+static bool touch(void *ctx, uint64_t i, unsigned int worker)
+{
+	(void)ctx;
+	(void)i;
+	(void)worker;
+	return true;
+}
+
+/* An image with a loop of its own; it takes the watch over for a while. */
+static bool loop_within(void *ctx, uint64_t i, unsigned int worker)
+{
+	qf_pool_tick *before = qf_pool_watch(NULL);
+
+	qf_pool_watch(before);
+	(void)ctx;
+	(void)i;
+	(void)worker;
+	return qf_pool_for(1, 10, 1, touch, NULL);
+}
+
+static bool loop_within_all(void *ctx, uint64_t i, unsigned int worker)
+{
+	(void)ctx;
+	(void)i;
+	(void)worker;
+	return qf_pool_for(1, 10, 1, touch, NULL);
+}
+
+static void a_loop_within_is_seen_if_wanted(void **state)
+{
+	(void)state;
+	atomic_store(&all_ticks, 0);
+	qf_pool_watch(any_tick);
+	assert_true(qf_pool_for(1, 5, 1, loop_within, NULL));
+	qf_pool_watch(NULL);
+	assert_int_equal(atomic_load(&all_ticks), 5);
+	atomic_store(&all_ticks, 0);
+	qf_pool_watch_all(any_tick);
+	assert_true(qf_pool_for(1, 5, 1, loop_within_all, NULL));
+	qf_pool_watch(NULL);
+	assert_int_equal(atomic_load(&all_ticks), 55);
+}
+
+static void watched_task(void *ctx)
+{
+	*(bool *)ctx = qf_pool_for(1, 7, 1, touch, NULL);
+}
+
+/* The browser watches the loops of what it starts. */
+static void a_task_is_watched_as_who_starts_it(void **state)
+{
+	struct qf_pool_task *task;
+	bool whole = false;
+
+	(void)state;
+	atomic_store(&all_ticks, 0);
+	qf_pool_watch(any_tick);
+	assert_true(qf_pool_start(&task, watched_task, &whole));
+	qf_pool_wait(task);
+	qf_pool_watch(NULL);
+	assert_true(whole);
+	assert_int_equal(atomic_load(&all_ticks), 7);
+}
+
 static bool count_slowly(void *ctx, uint64_t i, unsigned int worker)
 {
 	atomic_uint_fast64_t *n = ctx;
@@ -201,6 +274,8 @@ int main(void)
 		cmocka_unit_test(no_items_is_no_work),
 		cmocka_unit_test(jobs_are_bounded),
 		cmocka_unit_test(a_watcher_sees_it_go_on),
+		cmocka_unit_test(a_loop_within_is_seen_if_wanted),
+		cmocka_unit_test(a_task_is_watched_as_who_starts_it),
 		cmocka_unit_test(a_task_runs_beside_and_halts),
 		cmocka_unit_test(a_task_says_when_it_is_done),
 	};
