@@ -155,7 +155,7 @@ static void written(struct bench *b, enum kind kind, size_t way, size_t room)
 	pack(b, room, ways[way].level, ways[way].window, ways[way].how);
 	compare(b, b->packed, b->packed_bytes, room);
 	compare(b, b->packed, b->packed_bytes + 511, room);
-	assert_memory_equal(b->out, b->plain, room);
+	assert_memory_equal(b->want, b->plain, room);
 	if (ways[way].is_fast && room == CLUSTER && kind != DISTANT)
 		assert_true(qf_fastinflate_whole(b->fast, b->packed,
 						 b->packed_bytes + 511, b->out,
@@ -179,10 +179,9 @@ static void as_programs_write(void **state)
 		assert_true(b->states[i] > 100);
 }
 
-/* A stream longer than what is looked at block by block. */
-static void many_blocks(void **state)
+/* A stream of as many blocks as are read one by one, and of more. */
+static void in_blocks(struct bench *b, unsigned int n, bool fast)
 {
-	struct bench *b = *state;
 	z_stream z = { 0 };
 	size_t i;
 
@@ -192,16 +191,30 @@ static void many_blocks(void **state)
 	z.next_in = b->plain;
 	z.next_out = b->packed;
 	z.avail_out = ROOM - 512;
-	for (i = 0; i < 8; i++) {
-		z.avail_in = CLUSTER / 8;
-		assert_int_equal(deflate(&z, i < 7 ? Z_BLOCK : Z_FINISH),
-				 i < 7 ? Z_OK : Z_STREAM_END);
+	for (i = 0; i < n; i++) {
+		z.avail_in = CLUSTER / n;
+		assert_int_equal(deflate(&z, i + 1 < n ? Z_BLOCK : Z_FINISH),
+				 i + 1 < n ? Z_OK : Z_STREAM_END);
 	}
 	b->packed_bytes = ROOM - 512 - z.avail_out;
 	deflateEnd(&z);
 	compare(b, b->packed, b->packed_bytes, CLUSTER);
-	assert_memory_equal(b->out, b->plain, CLUSTER);
+	assert_memory_equal(b->want, b->plain, CLUSTER);
+	assert_int_equal(qf_fastinflate_whole(b->fast, b->packed,
+					      b->packed_bytes + 100, b->out,
+					      CLUSTER),
+			 fast);
 	hurt(b, CLUSTER);
+}
+
+static void many_blocks(void **state)
+{
+	struct bench *b = *state;
+
+	in_blocks(b, 4, true);
+	in_blocks(b, 8, true);
+	in_blocks(b, 16, false);
+	assert_true(b->states[QF_CODEC_BAD] && b->states[QF_CODEC_CUT]);
 }
 
 /* --- streams that no program writes --- */
