@@ -44,9 +44,9 @@ static void draw(uint64_t done, uint64_t n, double t, const char *end)
 	bar[BAR] = '\0';
 	fprintf(stderr,
 		"%s%s: [%s] %5.1f%% %" PRIu64 "/%" PRIu64
-		" %s, %.0f/s, %.0f s left%s",
+		" %s, %.0f %s/s, %.0f s left%s",
 		p.terminal && *end != '\n' ? "\r" : "", p.name, bar, part * 100,
-		done, n, p.unit, rate, left, end);
+		done, n, p.unit, rate, p.unit, left, end);
 	fflush(stderr);
 }
 
