@@ -314,6 +314,8 @@ static void a_row_without_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* first, as a fork beside threads is no good start */
+		cmocka_unit_test(a_row_without_threads),
 		cmocka_unit_test(every_item_once),
 		cmocka_unit_test(a_false_stops_the_loop),
 		cmocka_unit_test(no_items_is_no_work),
@@ -323,7 +325,6 @@ int main(void)
 		cmocka_unit_test(a_task_says_when_it_is_done),
 		cmocka_unit_test(a_row_keeps_its_order),
 		cmocka_unit_test(a_row_ends_when_told),
-		cmocka_unit_test(a_row_without_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
