@@ -152,6 +152,9 @@ static void set_alone(struct qf_fastinflate *f, const struct place *p,
 	size_t left = p->in_bytes - (size_t)(p->at / 8);
 	unsigned char *to = f->alone;
 
+	/* no bit that the stream does not have: its last byte may be a part */
+	if (left && p->at & 7)
+		left--;
 	if (left > BLOCK_BYTES)
 		left = BLOCK_BYTES;
 	a->past = p->done < HISTORY ? p->done : HISTORY;

@@ -217,6 +217,22 @@ static void many_blocks(void **state)
 	assert_true(b->states[QF_CODEC_BAD] && b->states[QF_CODEC_CUT]);
 }
 
+/* The last word of the last of several blocks is cut off. */
+static void cut_ends(void **state)
+{
+	struct bench *b = *state;
+	size_t i, k;
+
+	for (i = 0; i < 300; i++) {
+		dice.state = 100 + i;
+		fill(b, NOISY, 40000);
+		pack(b, 40000, 6, -12, Z_DEFAULT_STRATEGY);
+		for (k = 0; k < 3; k++)
+			compare(b, b->packed, b->packed_bytes - k, 40000);
+	}
+	assert_int_equal(b->states[QF_CODEC_WHOLE], 300);
+}
+
 /* --- streams that no program writes --- */
 
 struct writer {
@@ -395,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(as_programs_write, start, stop),
 		cmocka_unit_test_setup_teardown(many_blocks, start, stop),
+		cmocka_unit_test_setup_teardown(cut_ends, start, stop),
 		cmocka_unit_test_setup_teardown(odd_codes, start, stop),
 		cmocka_unit_test_setup_teardown(odd_lengths, start, stop),
 	};
