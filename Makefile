@@ -213,9 +213,10 @@ $(UNIT_BIN): $(O)/tests/%: $(O)/tests/unit/%.o $(UNIT_HELP_OBJ) $(PROG_A) $(LIB_
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o %.a,$^) -lcmocka $(PKG_LIBS) -lm
 
+$(O)/tests/bench/inflate: BENCH_LIBS = -ldeflate -lzstd
 $(BENCH_BIN): %: %.o
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $<
+	$(Q)$(LINK) -o $@ $< $(BENCH_LIBS)
 
 RUN = QFSCK=$(abspath $(QFSCK)) QFSCK_BUILD=$(abspath $(O)) tests/run </dev/null
 # What a sanitized program can be asked: not the lints, not the screens.
