@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/model/disk.h"
 #include "lib/model/disk_layer.h"
-#include "lib/format/entry.h"
 #include "lib/base/mem.h"
 
 #include <stdlib.h>
