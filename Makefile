@@ -64,7 +64,7 @@ PROG_A := $(O)/libprogram.a
 
 PKGS := zlib libzstd jansson ncursesw
 # Only their headers are asked: lib/base/dynload loads them when they are needed.
-LATE_PKGS := libmagic libcrypto cairo ext2fs libseccomp libnbd
+LATE_PKGS := libdeflate libmagic libcrypto cairo ext2fs libseccomp libnbd
 # Asked once, and only when something is compiled: pkg-config may not be
 # there yet when `make check` starts on a bare machine.
 once = $(eval $(1) := $(2))$($(1))
@@ -198,9 +198,9 @@ $(PROBLEMS_MAN): $(QFSCK)
 # --- what must be installed ---
 
 # For make check; a longer target adds its own.
-DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libmagic-dev \
-	libjansson-dev libssl-dev libcairo2-dev libncurses-dev uthash-dev \
-	libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
+DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libdeflate-dev \
+	libmagic-dev libjansson-dev libssl-dev libcairo2-dev libncurses-dev \
+	uthash-dev libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
 	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
 	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
 	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin libvirt0
@@ -213,9 +213,10 @@ $(UNIT_BIN): $(O)/tests/%: $(O)/tests/unit/%.o $(UNIT_HELP_OBJ) $(PROG_A) $(LIB_
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o %.a,$^) -lcmocka $(PKG_LIBS) -lm
 
+$(O)/tests/bench/inflate: BENCH_LIBS = -ldeflate -lzstd
 $(BENCH_BIN): %: %.o
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $<
+	$(Q)$(LINK) -o $@ $< $(BENCH_LIBS)
 
 RUN = QFSCK=$(abspath $(QFSCK)) QFSCK_BUILD=$(abspath $(O)) tests/run </dev/null
 # What a sanitized program can be asked: not the lints, not the screens.

@@ -12,6 +12,7 @@
 #include "lib/format/codec.h"
 #include "lib/base/mem.h"
 #include "lib/base/pool.h"
+#include "lib/io/readahead.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -58,9 +59,10 @@ struct worker {
 struct data {
 	struct qf_pass_ctx *c;
 	struct worker *worker;
-	struct item *item; /* the batch, in the order of the walk */
-	uint32_t *by_off;  /* its numbers, in the order of the file */
-	uint64_t *members; /* WORDS an item: the tables that say so */
+	struct qf_readahead ra; /* of the batch */
+	struct item *item;	/* the batch, in the order of the walk */
+	uint32_t *by_off;	/* its numbers, in the order of the file */
+	uint64_t *members;	/* WORDS an item: the tables that say so */
 	uint32_t n, room, words;
 	struct damage *damage;
 	size_t n_damages, damage_room;
@@ -94,7 +96,7 @@ static bool inflate_one(void *ctx, uint64_t i, unsigned int me)
 
 	if (!start_worker(d, w))
 		return false;
-	if (qf_io_read_pad(d->c->img->io, w->in, it->bytes, it->off, &why)) {
+	if (qf_readahead_read(&d->ra, i, w->in, it->bytes, it->off, &why)) {
 		it->sys = why.sys ? why.sys : EIO;
 		return true;
 	}
@@ -203,12 +205,23 @@ static uint32_t sort_batch(struct data *d)
 	return n;
 }
 
+static void hint_one(void *ctx, uint64_t i)
+{
+	const struct data *d = ctx;
+	const struct item *it = &d->item[d->by_off[i]];
+
+	qf_io_hint(d->c->img->io, it->off, it->bytes);
+}
+
 /* Inflates the batch and empties it. */
 static bool run_batch(struct data *d)
 {
 	const uint64_t all = d->c->recount.fig.compressed;
 	uint32_t i, n = sort_batch(d);
 
+	d->ra = (struct qf_readahead){
+		.io = d->c->img->io, .n = n, .hint = hint_one, .ctx = d
+	};
 	if (!qf_pool_for(d->c->opts->jobs, n, 4, inflate_one, d))
 		d->no_memory = true;
 	for (i = 0; i < d->n; i++) {

@@ -78,9 +78,9 @@ static void draw(uint64_t done, uint64_t n, double t, const char *end)
 	else
 		fprintf(stderr,
 			"%s: [%s] %5.1f%% %" PRIu64 "/%" PRIu64
-			" %s, %.0f/s, %.0f s left%s",
+			" %s, %.0f %s/s, %.0f s left%s",
 			p.name, bar(part, buf), part * 100, done, n, p.unit,
-			rate, left, end);
+			rate, p.unit, left, end);
 	fflush(stderr);
 }
 

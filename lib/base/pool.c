@@ -156,3 +156,120 @@ void qf_pool_wait(struct qf_pool_task *task)
 		pthread_join(task->thread, NULL);
 	free(task);
 }
+
+/* Pieces of a row that are made before they can be worked on. */
+#define AHEAD 16u
+
+/* A row on its way. Pieces have numbers; number I is in slot I % slots. */
+struct row {
+	const struct qf_pool_row *r;
+	pthread_mutex_t lock;
+	pthread_cond_t work; /* for the workers: there is some, or room */
+	pthread_cond_t done; /* for the caller: the next piece */
+	uint64_t made, begun, taken;
+	bool *ready; /* by slot */
+	bool making, ended, stop;
+	unsigned int workers; /* numbers given out */
+};
+
+/* More to be made: before work, as long as there is little of it. */
+static bool wants_more(const struct row *w)
+{
+	return !w->ended && !w->making && w->made - w->taken < w->r->slots &&
+	       w->made - w->begun < AHEAD;
+}
+
+/* Does a step of a worker's, if there is one. With the mutex. */
+static bool row_step(struct row *w, unsigned int me)
+{
+	uint32_t slot;
+	bool more;
+
+	if (wants_more(w)) {
+		slot = (uint32_t)(w->made % w->r->slots);
+		w->making = true;
+		pthread_mutex_unlock(&w->lock);
+		more = w->r->make(w->r->ctx, slot);
+		pthread_mutex_lock(&w->lock);
+		w->making = false;
+		w->made += more;
+		w->ended = !more;
+		pthread_cond_broadcast(&w->work);
+		if (!more)
+			pthread_cond_signal(&w->done);
+		return true;
+	}
+	if (w->begun == w->made)
+		return false;
+	slot = (uint32_t)(w->begun++ % w->r->slots);
+	pthread_mutex_unlock(&w->lock);
+	w->r->work(w->r->ctx, slot, me);
+	pthread_mutex_lock(&w->lock);
+	w->ready[slot] = true;
+	if (slot == w->taken % w->r->slots)
+		pthread_cond_signal(&w->done);
+	return true;
+}
+
+static void row_worker(void *p)
+{
+	struct row *w = p;
+	unsigned int me;
+
+	pthread_mutex_lock(&w->lock);
+	me = w->workers++;
+	while (!w->stop && !(w->ended && w->begun == w->made))
+		if (!row_step(w, me))
+			pthread_cond_wait(&w->work, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* The caller's part; ALONE: there are no workers. */
+static void row_take(struct row *w, bool alone)
+{
+	uint32_t slot;
+	bool good;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->stop && !(w->ended && w->taken == w->made)) {
+		slot = (uint32_t)(w->taken % w->r->slots);
+		if (!w->ready[slot]) {
+			if (!alone || !row_step(w, 0))
+				pthread_cond_wait(&w->done, &w->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&w->lock);
+		good = w->r->take(w->r->ctx, slot) && !qf_pool_halted();
+		pthread_mutex_lock(&w->lock);
+		w->ready[slot] = false;
+		w->taken++;
+		w->stop = !good;
+		pthread_cond_signal(&w->work);
+	}
+	pthread_cond_broadcast(&w->work);
+	pthread_mutex_unlock(&w->lock);
+}
+
+bool qf_pool_row(unsigned int jobs, const struct qf_pool_row *r)
+{
+	struct row w = { .r = r };
+	struct qf_pool_task *task[MAX_JOBS];
+	unsigned int n = 0, most = qf_pool_jobs(jobs);
+
+	w.ready = calloc(r->slots, sizeof(*w.ready));
+	if (!w.ready)
+		return false;
+	pthread_mutex_init(&w.lock, NULL);
+	pthread_cond_init(&w.work, NULL);
+	pthread_cond_init(&w.done, NULL);
+	while (n < most && qf_pool_start(&task[n], row_worker, &w))
+		n++;
+	row_take(&w, !n);
+	while (n)
+		qf_pool_wait(task[--n]);
+	pthread_cond_destroy(&w.done);
+	pthread_cond_destroy(&w.work);
+	pthread_mutex_destroy(&w.lock);
+	free(w.ready);
+	return !w.stop;
+}

@@ -38,6 +38,30 @@ qf_pool_tick *qf_pool_watch(qf_pool_tick *tick);
 void qf_pool_watch_all(qf_pool_tick *tick);
 
 /*
+ * A row: pieces that are made in order, worked on by many threads, and taken
+ * in the order in which they were made, with no more than SLOTS of them on
+ * their way. A slot is its piece's alone from MAKE to TAKE.
+ */
+struct qf_pool_row {
+	uint32_t slots; /* two at the least */
+	/* Makes the next piece in SLOT. No two calls at once. False: the last
+	 * one was made before. */
+	bool (*make)(void *ctx, uint32_t slot);
+	/* WORKER: as in qf_pool_fn. */
+	void (*work)(void *ctx, uint32_t slot, unsigned int worker);
+	/* By the caller's thread alone. False ends it all. */
+	bool (*take)(void *ctx, uint32_t slot);
+	void *ctx;
+};
+
+/*
+ * JOBS threads make and work, beside the caller, who takes. Where there can be
+ * no thread, the caller does everything. False if TAKE said so, or halted: then
+ * pieces are left that were made and not taken.
+ */
+bool qf_pool_row(unsigned int jobs, const struct qf_pool_row *row);
+
+/*
  * Work beside the caller's: DO runs in a thread of its own, which takes no
  * signals. *TASK is freed by qf_pool_wait, which waits for the end of DO.
  * Returns false if there can be no thread.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/format/codec.h"
+#include "lib/format/fastinflate.h"
 #include "lib/base/mem.h"
 
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 struct qf_codec {
 	z_stream z;
 	bool z_ready;
-	ZSTD_DCtx *zstd; /* NULL: zlib */
+	struct qf_fastinflate *fast; /* or NULL */
+	ZSTD_DCtx *zstd;	     /* NULL: zlib */
 };
 
 enum qf_err qf_codec_new(unsigned int type, struct qf_codec **out,
@@ -35,6 +37,8 @@ enum qf_err qf_codec_new(unsigned int type, struct qf_codec **out,
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory for a decoder");
 	}
+	if (c->z_ready)
+		c->fast = qf_fastinflate_new();
 	*out = c;
 	return QF_OK;
 }
@@ -45,6 +49,7 @@ void qf_codec_free(struct qf_codec *c)
 		return;
 	if (c->z_ready)
 		inflateEnd(&c->z);
+	qf_fastinflate_free(c->fast);
 	ZSTD_freeDCtx(c->zstd);
 	free(c);
 }
@@ -117,6 +122,12 @@ static enum qf_codec_state inflate_zstd(ZSTD_DCtx *d, const void *in,
 void qf_codec_inflate(struct qf_codec *c, const void *in, size_t in_bytes,
 		      void *out, size_t out_bytes, struct qf_codec_result *res)
 {
+	if (c->fast &&
+	    qf_fastinflate_whole(c->fast, in, in_bytes, out, out_bytes)) {
+		res->state = QF_CODEC_WHOLE;
+		res->bytes = out_bytes;
+		return;
+	}
 	if (c->zstd)
 		res->state = inflate_zstd(c->zstd, in, in_bytes, out, out_bytes,
 					  &res->bytes);

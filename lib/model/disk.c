@@ -48,6 +48,29 @@ enum qf_err qf_disk_open(const struct qf_chain *chain, uint32_t holder,
 	return QF_OK;
 }
 
+enum qf_err qf_disk_beside(const struct qf_disk *from, struct qf_disk **out,
+			   struct qf_why *why)
+{
+	struct qf_disk *g = qf_mem_zalloc(1, sizeof(*g));
+
+	if (g)
+		g->layer = qf_mem_zalloc(from->n, sizeof(*g->layer));
+	if (!g || !g->layer) {
+		qf_disk_close(g);
+		return no_memory(why);
+	}
+	g->incomplete = from->incomplete;
+	g->holes = from->holes;
+	for (; g->n < from->n; g->n++)
+		qf_layer_beside(&g->layer[g->n], &from->layer[g->n]);
+	if (qf_disk_unlock_as(g, from, why)) {
+		qf_disk_close(g);
+		return QF_ERR_NOMEM;
+	}
+	*out = g;
+	return QF_OK;
+}
+
 void qf_disk_close(struct qf_disk *g)
 {
 	uint32_t i;
@@ -144,6 +167,20 @@ bool qf_disk_locked(const struct qf_disk *g)
 		if (is_encrypted(&g->layer[i]) && !g->layer[i].key)
 			return true;
 	return false;
+}
+
+uint64_t qf_disk_cluster_bytes(const struct qf_disk *g)
+{
+	const struct qf_image *img;
+	uint64_t most = 0;
+	uint32_t i;
+
+	for (i = 0; i < g->n; i++) {
+		img = g->layer[i].node->img;
+		if (img && img->geo.cluster_bytes > most)
+			most = img->geo.cluster_bytes;
+	}
+	return most;
 }
 
 void qf_disk_lose(struct qf_disk *g, uint32_t depth, struct qf_ranges *r)
@@ -439,11 +476,11 @@ static enum qf_err read_packed(const struct reading *r,
 {
 	struct qf_layer *l = &r->g->layer[e->depth];
 	uint64_t in = e->start & (l->node->img->geo.cluster_bytes - 1);
-	const unsigned char *plain;
-	const char *bad;
+	const char *bad = NULL;
 	enum qf_err err;
 
-	err = qf_layer_inflate(l, e->entry, &plain, &bad, why);
+	/* what came out before damage is better than nothing */
+	err = qf_layer_inflate(l, e->entry, in, e->bytes, buf, &bad, why);
 	if (err == QF_ERR_UNSUPPORTED) {
 		memset(buf, 0, e->bytes);
 		return lose(r, e->start, e->bytes,
@@ -451,8 +488,6 @@ static enum qf_err read_packed(const struct reading *r,
 	}
 	if (err)
 		return err;
-	/* what came out before the damage is better than nothing */
-	memcpy(buf, plain + in, e->bytes);
 	if (bad)
 		return lose(r, e->start, e->bytes, bad);
 	if (l->plain_state == QF_CODEC_LONG)

@@ -58,6 +58,14 @@ enum qf_err qf_disk_open(const struct qf_chain *chain, uint32_t holder,
 			 struct qf_disk **out, struct qf_why *why);
 void qf_disk_close(struct qf_disk *g);
 
+/*
+ * The same state once more, for another thread, with what FROM has lost, its
+ * keys, and without who is told of doubts. FROM must live longer, and lose nothing more.
+ * Errors: QF_ERR_NOMEM. Free with qf_disk_close.
+ */
+enum qf_err qf_disk_beside(const struct qf_disk *from, struct qf_disk **out,
+			   struct qf_why *why);
+
 /* The disk's size in this state. */
 uint64_t qf_disk_bytes(const struct qf_disk *g);
 
@@ -85,6 +93,9 @@ enum qf_err qf_disk_unlock_as(struct qf_disk *g, const struct qf_disk *from,
 
 /* True if a file of the chain is encrypted, and there is no key for it. */
 bool qf_disk_locked(const struct qf_disk *g);
+
+/* The largest cluster of the chain's images; 0 if none has clusters. */
+uint64_t qf_disk_cluster_bytes(const struct qf_disk *g);
 
 /*
  * What the image at DEPTH has lost, as a judge says who looks at the whole
@@ -143,5 +154,8 @@ void qf_disk_tell_doubts(struct qf_disk *g, qf_disk_lost *fn, void *ctx);
 enum qf_err qf_disk_read(struct qf_disk *g, void *buf, uint64_t len,
 			 uint64_t off, qf_disk_lost *lost, void *ctx,
 			 struct qf_why *why);
+
+/* Says that LEN bytes at OFF, within the disk, will be read soon. */
+void qf_disk_hint(struct qf_disk *g, uint64_t off, uint64_t len);
 
 #endif

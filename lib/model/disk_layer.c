@@ -76,14 +76,29 @@ enum qf_err qf_layer_open(struct qf_layer *l, const struct qf_chain_node *node,
 	return load_l1(l, off, entries, why);
 }
 
+void qf_layer_beside(struct qf_layer *l, const struct qf_layer *from)
+{
+	memset(l, 0, sizeof(*l));
+	l->node = from->node;
+	l->disk_bytes = from->disk_bytes;
+	l->beside = true;
+	l->l1 = from->l1;
+	l->l1_entries = from->l1_entries;
+	l->l2_off = QF_NOWHERE;
+	l->preallocated = from->preallocated;
+	l->lost = from->lost;
+}
+
 void qf_layer_close(struct qf_layer *l)
 {
-	free(l->l1);
+	if (!l->beside) {
+		free(l->l1);
+		qf_ranges_free(&l->lost);
+	}
 	free(l->l2);
 	free(l->packed);
 	free(l->plain);
 	qf_codec_free(l->codec);
-	qf_ranges_free(&l->lost);
 	qf_diskkey_free(l->key);
 }
 
@@ -415,9 +430,27 @@ static enum qf_err make_codec(struct qf_layer *l, struct qf_why *why)
 	return l->plain && l->packed ? QF_OK : no_memory(why);
 }
 
-enum qf_err qf_layer_inflate(struct qf_layer *l, uint64_t entry,
-			     const unsigned char **plain, const char **bad,
-			     struct qf_why *why)
+/* Inflates all of the cluster into OUT; false: it cannot be read. */
+static bool inflate(struct qf_layer *l, uint64_t entry, unsigned char *out)
+{
+	const struct qf_image *img = l->node->img;
+	struct qf_codec_result res;
+	uint64_t off, bytes;
+
+	qf_entry_compressed(&img->geo, entry, &off, &bytes);
+	if (qf_io_read_pad(img->io, l->packed, bytes, off, NULL)) {
+		memset(out, 0, img->geo.cluster_bytes);
+		return false;
+	}
+	qf_codec_inflate(l->codec, l->packed, bytes, out,
+			 img->geo.cluster_bytes, &res);
+	l->plain_state = res.state;
+	return true;
+}
+
+enum qf_err qf_layer_inflate(struct qf_layer *l, uint64_t entry, uint64_t in,
+			     uint64_t bytes, unsigned char *buf,
+			     const char **bad, struct qf_why *why)
 {
 	static const char *const words[QF_CODEC_STATES] = {
 		[QF_CODEC_BAD] = "the compressed data are damaged",
@@ -427,30 +460,24 @@ enum qf_err qf_layer_inflate(struct qf_layer *l, uint64_t entry,
 				  "cluster",
 	};
 	const struct qf_image *img = l->node->img;
-	struct qf_codec_result res;
-	uint64_t off, bytes;
+	/* a whole one is of no more use to this layer: no copy of it */
+	bool whole = bytes == img->geo.cluster_bytes, readable = true;
 	enum qf_err err = make_codec(l, why);
 
 	if (err)
 		return err;
-	*plain = l->plain;
-	*bad = NULL;
-	if (l->plain_entry != entry) {
+	if (whole || l->plain_entry != entry) {
 		l->plain_entry = 0;
-		qf_entry_compressed(&img->geo, entry, &off, &bytes);
-		if (qf_io_read_pad(img->io, l->packed, bytes, off, NULL)) {
-			memset(l->plain, 0, img->geo.cluster_bytes);
-			*bad = "the compressed data cannot be read";
-			return QF_OK;
-		}
-		qf_codec_inflate(l->codec, l->packed, bytes, l->plain,
-				 img->geo.cluster_bytes, &res);
-		l->plain_entry = entry;
-		l->plain_state = res.state;
+		readable = inflate(l, entry, whole ? buf : l->plain);
+		if (readable && !whole)
+			l->plain_entry = entry;
 	}
+	if (!whole)
+		memcpy(buf, l->plain + in, bytes);
+	*bad = readable ? NULL : "the compressed data cannot be read";
 	/* zlib: what stands behind a full cluster is of no interest */
-	if (l->plain_state != QF_CODEC_LONG ||
-	    img->hdr.compression != QF_COMPRESSION_ZLIB)
+	if (readable && (l->plain_state != QF_CODEC_LONG ||
+			 img->hdr.compression != QF_COMPRESSION_ZLIB))
 		*bad = words[l->plain_state];
 	return QF_OK;
 }

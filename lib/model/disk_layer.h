@@ -10,6 +10,7 @@
 struct qf_layer {
 	const struct qf_chain_node *node;
 	uint64_t disk_bytes;
+	bool beside; /* l1 and lost are another's: see qf_disk_beside */
 	/* a qcow2 file: */
 	uint64_t *l1; /* in host order; QF_LAYER_UNREAD: not readable */
 	uint64_t l1_entries;
@@ -21,10 +22,10 @@ struct qf_layer {
 	/* compressed clusters: the last one, inflated */
 	struct qf_codec *codec;
 	unsigned char *packed, *plain;
-	uint64_t plain_entry; /* its L2 entry; 0: none */
-	enum qf_codec_state plain_state;
-	struct qf_ranges lost;	/* see qf_disk_lose */
-	struct qf_diskkey *key; /* owned; see qf_disk_unlock */
+	uint64_t plain_entry;		 /* its L2 entry; 0: none */
+	enum qf_codec_state plain_state; /* of the last one inflated */
+	struct qf_ranges lost;		 /* see qf_disk_lose */
+	struct qf_diskkey *key;		 /* owned; see qf_disk_unlock */
 };
 
 /* Aligned like no table is, and with every reserved bit. */
@@ -43,6 +44,8 @@ struct qf_disk {
  * qf_disk_open. */
 enum qf_err qf_layer_open(struct qf_layer *l, const struct qf_chain_node *node,
 			  uint32_t holder, struct qf_why *why);
+/* What FROM shows, for another thread; FROM must live longer. */
+void qf_layer_beside(struct qf_layer *l, const struct qf_layer *from);
 void qf_layer_close(struct qf_layer *l);
 
 /* What the layer says of the place, without what lies behind it; present,
@@ -54,11 +57,12 @@ enum qf_err qf_layer_at(struct qf_layer *l, uint64_t off, uint64_t limit,
 bool qf_layer_preallocated(struct qf_layer *l);
 
 /*
- * The compressed cluster with the L2 entry ENTRY, inflated, in *PLAIN, which
- * stays the layer's; *BAD is NULL or why it is not whole. Errors: _NOMEM.
+ * Puts into BUF the BYTES from IN on of the compressed cluster with the L2
+ * entry ENTRY; *BAD is NULL or why it is not whole, l->plain_state what became
+ * of it. Errors: _NOMEM, _UNSUPPORTED.
  */
-enum qf_err qf_layer_inflate(struct qf_layer *l, uint64_t entry,
-			     const unsigned char **plain, const char **bad,
-			     struct qf_why *why);
+enum qf_err qf_layer_inflate(struct qf_layer *l, uint64_t entry, uint64_t in,
+			     uint64_t bytes, unsigned char *buf,
+			     const char **bad, struct qf_why *why);
 
 #endif

@@ -60,8 +60,7 @@ static enum qf_err read_side(struct qf_gate_side *s,
 			     bool *bad, struct qf_why *why)
 {
 	uint64_t in = e->start & (s->img->geo.cluster_bytes - 1);
-	const unsigned char *plain;
-	const char *words;
+	const char *words = NULL;
 	enum qf_err err;
 
 	*bad = false;
@@ -72,13 +71,11 @@ static enum qf_err read_side(struct qf_gate_side *s,
 				      NULL);
 		return QF_OK;
 	case QF_DISK_COMPRESSED:
-		err = qf_layer_inflate(&s->disk->layer[0], e->entry, &plain,
-				       &words, why);
+		err = qf_layer_inflate(&s->disk->layer[0], e->entry, in, bytes,
+				       s->buf, &words, why);
 		if (err == QF_ERR_NOMEM)
 			return err;
 		*bad = err || words;
-		if (!*bad)
-			memcpy(s->buf, plain + in, bytes);
 		return QF_OK;
 	default:
 		memset(s->buf, 0, bytes);

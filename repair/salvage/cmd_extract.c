@@ -4,6 +4,7 @@
 #include "cmd.h"
 #include "lib/model/open.h"
 #include "lib/base/text.h"
+#include "repair/salvage/extract_disk.h"
 #include "repair/salvage/extract_path.h"
 #include "repair/salvage/orphans.h"
 #include "repair/salvage/placed.h"
@@ -93,7 +94,7 @@ struct job {
 	struct qf_extract x;
 	struct qf_guest_contents file; /* with --path */
 	char volume[600];	       /* that it lies in */
-	struct qf_sink sink;	       /* unless to standard output */
+	struct qf_sink sink;
 	bool to_stdout;
 	char *map_name; /* owned; NULL: none was written */
 };
@@ -109,33 +110,6 @@ static int failed(const char *name, const struct qf_why *why)
 	fprintf(stderr, "qfsck: %s: %s%s%s\n", name, why->text,
 		why->next[0] ? "\n  Next: " : "", why->next);
 	return why->err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED;
-}
-
-static enum qf_err to_stream(void *ctx, const void *buf, uint64_t len,
-			     struct qf_why *why)
-{
-	static const char zeros[4096];
-	uint64_t n;
-
-	(void)ctx;
-	for (; len; len -= n) {
-		n = buf || len < sizeof(zeros) ? len : sizeof(zeros);
-		if (fwrite(buf ? buf : zeros, 1, n, stdout) != n)
-			return qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
-					  "cannot write to standard output");
-	}
-	return QF_OK;
-}
-
-static enum qf_err to_file(void *ctx, const void *buf, uint64_t len,
-			   struct qf_why *why)
-{
-	struct job *j = ctx;
-
-	if (buf)
-		return qf_sink_write(&j->sink, buf, len, why);
-	qf_sink_skip(&j->sink, len);
-	return QF_OK;
 }
 
 static enum qf_err find_holder(const struct job *j, uint32_t *holder,
@@ -243,10 +217,13 @@ static enum qf_err prepare(struct job *j, struct qf_why *why)
 		err = name_map(j, why);
 	if (!err)
 		err = find_lost(j, holder, why);
+	j->x.run = qf_extract_disk_run;
 	if (!err && j->a->path)
 		err = qf_extract_path_find(&j->x, j->a->path, &j->file,
 					   j->volume, sizeof(j->volume), why);
-	if (!err && !j->to_stdout)
+	if (!err && j->to_stdout)
+		qf_sink_stdout(&j->sink);
+	else if (!err)
 		err = create_out(j, why);
 	return err;
 }
@@ -266,7 +243,7 @@ static enum qf_err set_length(struct job *j, struct qf_why *why)
 {
 	enum qf_err err;
 
-	qf_sink_skip(&j->sink, qf_extract_bytes(&j->x));
+	j->sink.at = qf_extract_bytes(&j->x);
 	err = qf_sink_end(&j->sink, why);
 	j->sink.at = 0;
 	return err;
@@ -277,23 +254,15 @@ static enum qf_err extract(struct job *j, struct qf_why *why)
 	enum qf_err err;
 
 	j->x.hash = j->a->hash;
-	j->x.sparse = !j->to_stdout;
-	j->x.out = j->to_stdout ? to_stream : to_file;
-	j->x.ctx = j;
+	j->x.sink = &j->sink;
 	err = j->to_stdout ? QF_OK : set_length(j, why);
 	qf_progress_start(j->a->image, j->a->progress);
 	if (!err)
 		err = qf_extract_run(&j->x, why);
 	qf_progress_stop();
-	if (!err && j->to_stdout && (fflush(stdout) || ferror(stdout)))
-		err = qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
-				 "cannot write to standard output");
-	if (!err && !j->to_stdout)
-		err = qf_sink_end(&j->sink, why);
 	if (!err && !j->to_stdout)
 		err = qf_sink_sync(&j->sink, why);
-	if (!j->to_stdout)
-		qf_sink_close(&j->sink, err != QF_OK);
+	qf_sink_close(&j->sink, err != QF_OK);
 	return err ? err : write_map(j, why);
 }
 

@@ -11,8 +11,6 @@
 #include <string.h>
 
 #define PIECE_BYTES QF_EXTRACT_PIECE
-/* Zeros of this many bytes, on a multiple of it, become a hole. */
-#define BLOCK_BYTES 4096u
 #define DIGEST_BYTES 32u
 
 static const unsigned char zeros[PIECE_BYTES];
@@ -45,44 +43,46 @@ bool qf_extract_note(struct qf_extract *x, const struct qf_extract_lost *more)
 	return true;
 }
 
-static bool note_lost(void *ctx, uint64_t start, uint64_t bytes,
-		      const char *reason)
-{
-	const struct qf_extract_lost l = { start, bytes, reason, false };
-	struct qf_extract *x = ctx;
-
-	return qf_extract_note(x, &l);
-}
-
-static bool note_doubt(void *ctx, uint64_t start, uint64_t bytes,
-		       const char *reason)
-{
-	const struct qf_extract_lost l = { start, bytes, reason, true };
-	struct qf_extract *x = ctx;
-
-	return qf_extract_note(x, &l);
-}
-
 uint64_t qf_extract_bytes(const struct qf_extract *x)
 {
 	return x->file ? x->file->file.bytes : qf_disk_bytes(x->guest);
 }
 
-static void step(const struct qf_extract *x)
+void qf_extract_step(const struct qf_extract *x)
 {
 	qf_progress_step(x->at / PIECE_BYTES,
 			 qf_mem_div_up(qf_extract_bytes(x), PIECE_BYTES),
 			 "MiB");
 }
 
-static enum qf_err put(struct qf_extract *x, const void *buf, uint64_t len)
+/* BUF: NULL for zeros. */
+static enum qf_err hash(struct qf_extract *x, const void *buf, uint64_t len)
 {
 	if (x->digest &&
 	    x->evp->DigestUpdate(x->digest, buf ? buf : zeros, len) != 1)
 		return qf_err_set(&x->why, QF_ERR_UNSUPPORTED, 0, QF_NOWHERE,
 				  "SHA-256 failed");
 	x->at += len;
-	return x->out(x->ctx, buf, len, &x->why);
+	return QF_OK;
+}
+
+static enum qf_err put(struct qf_extract *x, const void *buf, uint64_t len)
+{
+	enum qf_err err = hash(x, buf, len);
+
+	if (err)
+		return err;
+	return buf ? qf_sink_write(x->sink, buf, len, &x->why)
+		   : qf_sink_skip(x->sink, len, &x->why);
+}
+
+enum qf_err qf_extract_pass(struct qf_extract *x, const void *buf, uint64_t len)
+{
+	enum qf_err err = hash(x, buf, len);
+
+	return err || !x->sink->stream
+		       ? err
+		       : qf_sink_write(x->sink, buf, len, &x->why);
 }
 
 /* Puts zeros out, in pieces only where each byte of them takes its time. */
@@ -91,12 +91,12 @@ enum qf_err qf_extract_zeros(struct qf_extract *x, uint64_t len)
 	enum qf_err err = QF_OK;
 	uint64_t n;
 
-	if (x->sparse && !x->hash)
-		return put(x, NULL, len);
 	for (; !err && len; len -= n) {
-		n = len < PIECE_BYTES ? len : PIECE_BYTES;
+		n = len < PIECE_BYTES || !(x->hash || x->sink->stream)
+			    ? len
+			    : PIECE_BYTES;
 		err = put(x, NULL, n);
-		step(x);
+		qf_extract_step(x);
 	}
 	return err;
 }
@@ -104,7 +104,7 @@ enum qf_err qf_extract_zeros(struct qf_extract *x, uint64_t len)
 /* How much of LEFT bytes is in the disk's block at OFF. */
 static uint64_t block(uint64_t off, uint64_t left)
 {
-	uint64_t n = BLOCK_BYTES - off % BLOCK_BYTES;
+	uint64_t n = QF_EXTRACT_BLOCK - off % QF_EXTRACT_BLOCK;
 
 	return n < left ? n : left;
 }
@@ -127,68 +127,6 @@ enum qf_err qf_extract_put(struct qf_extract *x, uint64_t len)
 		}
 		err = put(x, zero ? NULL : x->buf + at, end - at);
 	}
-	return err;
-}
-
-static enum qf_err piece(struct qf_extract *x, uint64_t len)
-{
-	enum qf_err err = qf_disk_read(x->guest, x->buf, len, x->at, note_lost,
-				       x, &x->why);
-
-	return err ? err : qf_extract_put(x, len);
-}
-
-/* The next stretch: all of it where there is nothing to be read. */
-static enum qf_err stretch(struct qf_extract *x)
-{
-	uint64_t left = qf_disk_bytes(x->guest) - x->at, n;
-	struct qf_disk_extent e;
-	enum qf_err err = qf_disk_at(x->guest, x->at, left, &e, &x->why);
-
-	if (err)
-		return err;
-	if (e.kind != QF_DISK_DATA && e.kind != QF_DISK_COMPRESSED) {
-		if (e.kind == QF_DISK_BAD || e.lost)
-			err = (e.kind == QF_DISK_BAD ? note_lost : note_doubt)(
-				      x, e.start, e.bytes, e.bad)
-				      ? QF_OK
-				      : QF_ERR_STOPPED;
-		return err ? err : qf_extract_zeros(x, e.bytes);
-	}
-	n = PIECE_BYTES - x->at % PIECE_BYTES;
-	return piece(x, n < left ? n : left);
-}
-
-/* What the guest had behind the end that the disk has now. */
-static enum qf_err lost_beyond(struct qf_extract *x)
-{
-	uint64_t at = qf_disk_bytes(x->guest), off;
-	const struct qf_range *r;
-
-	while ((r = qf_disk_lost_from(x->guest, at)) != NULL) {
-		off = r->off > at ? r->off : at;
-		at = r->off + r->len;
-		if (!note_lost(x, off, at - off,
-			       "it lies behind the end that the image states "
-			       "for the disk"))
-			return QF_ERR_STOPPED;
-	}
-	return QF_OK;
-}
-
-static enum qf_err all(struct qf_extract *x)
-{
-	enum qf_err err = QF_OK;
-
-	x->at = 0;
-	qf_disk_tell_doubts(x->guest, note_doubt, x);
-	while (!err && x->at < qf_disk_bytes(x->guest)) {
-		err = stretch(x);
-		step(x);
-	}
-	qf_disk_tell_doubts(x->guest, NULL, NULL);
-	if (!err)
-		err = lost_beyond(x);
 	return err;
 }
 
@@ -231,7 +169,7 @@ enum qf_err qf_extract_run(struct qf_extract *x, struct qf_why *why)
 	x->buf = qf_mem_zalloc(1, PIECE_BYTES);
 	err = x->buf ? start_hash(x) : no_memory(&x->why);
 	if (!err)
-		err = x->file ? x->run(x) : all(x);
+		err = x->run(x);
 	if (err == QF_ERR_STOPPED)
 		err = no_memory(&x->why);
 	if (!err)

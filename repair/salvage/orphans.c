@@ -100,8 +100,7 @@ static enum qf_err put(struct work *w, struct qf_orphan_run *r,
 		return err ? err : qf_sink_write(s, w->buf, len, why);
 	r->unread += len;
 	w->runs->unread += len;
-	qf_sink_skip(s, len);
-	return QF_OK;
+	return qf_sink_skip(s, len, why);
 }
 
 /* One piece; sector by sector where it cannot be read at once. */

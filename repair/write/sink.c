@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 #define COPY_BYTES (1u << 20)
-#define FIRST_BYTES 4096 /* of a copy, which are written last */
+#define PIPE_BYTES (1 << 20) /* what anyone may ask for */
+#define FIRST_BYTES 4096     /* of a copy, which are written last */
 
 enum qf_err qf_sink_create(struct qf_sink *s, const char *name,
 			   unsigned int mode, struct qf_why *why)
@@ -34,6 +35,15 @@ enum qf_err qf_sink_create(struct qf_sink *s, const char *name,
 	return QF_OK;
 }
 
+void qf_sink_stdout(struct qf_sink *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = STDOUT_FILENO;
+	s->stream = true;
+	/* fewer turns of writer and reader; where it is no pipe, nothing */
+	(void)fcntl(s->fd, F_SETPIPE_SZ, PIPE_BYTES);
+}
+
 enum qf_err qf_sink_folder(const char *name, unsigned int mode,
 			   struct qf_why *why)
 {
@@ -43,39 +53,71 @@ enum qf_err qf_sink_folder(const char *name, unsigned int mode,
 	return QF_OK;
 }
 
+#define STREAM UINT64_MAX /* for an offset */
+
 static int write_all(int fd, const void *buf, uint64_t len, uint64_t off)
 {
 	const char *p = buf;
 	ssize_t n;
 
 	while (len) {
-		n = pwrite(fd, p, len, (off_t)off);
+		n = off == STREAM ? write(fd, p, len)
+				  : pwrite(fd, p, len, (off_t)off);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? errno : EIO;
 		p += n;
-		off += (uint64_t)n;
+		off += off == STREAM ? 0 : (uint64_t)n;
 		len -= (uint64_t)n;
 	}
 	return 0;
 }
 
+static enum qf_err failed(const struct qf_sink *s, int err, uint64_t off,
+			  struct qf_why *why)
+{
+	if (s->stream)
+		return qf_err_set(why, QF_ERR_IO, err, off,
+				  "cannot write to standard output");
+	return qf_err_set(why, QF_ERR_IO, err, off, "cannot write to \"%s\"",
+			  s->name);
+}
+
+enum qf_err qf_sink_put(const struct qf_sink *s, const void *buf, uint64_t len,
+			uint64_t off, struct qf_why *why)
+{
+	int err = write_all(s->fd, buf, len, off);
+
+	return err ? failed(s, err, off, why) : QF_OK;
+}
+
 enum qf_err qf_sink_write(struct qf_sink *s, const void *buf, uint64_t len,
 			  struct qf_why *why)
 {
-	int err = write_all(s->fd, buf, len, s->at);
+	int err = write_all(s->fd, buf, len, s->stream ? STREAM : s->at);
 
 	if (err)
-		return qf_err_set(why, QF_ERR_IO, err, s->at,
-				  "cannot write to \"%s\"", s->name);
+		return failed(s, err, s->at, why);
 	s->at += len;
 	return QF_OK;
 }
 
-void qf_sink_skip(struct qf_sink *s, uint64_t len)
+enum qf_err qf_sink_skip(struct qf_sink *s, uint64_t len, struct qf_why *why)
 {
-	s->at += len;
+	static const char zeros[64 << 10];
+	enum qf_err err = QF_OK;
+	uint64_t n;
+
+	if (!s->stream) {
+		s->at += len;
+		return QF_OK;
+	}
+	for (; !err && len; len -= n) {
+		n = len < sizeof(zeros) ? len : sizeof(zeros);
+		err = qf_sink_write(s, zeros, n, why);
+	}
+	return err;
 }
 
 enum qf_err qf_sink_end(struct qf_sink *s, struct qf_why *why)
@@ -125,7 +167,7 @@ enum qf_err qf_sink_sync(struct qf_sink *s, struct qf_why *why)
 
 void qf_sink_close(struct qf_sink *s, bool remove)
 {
-	if (s->fd >= 0) {
+	if (s->fd >= 0 && !s->stream) {
 		if (remove)
 			unlink(s->name);
 		close(s->fd);

@@ -5,18 +5,23 @@
 
 #include "lib/base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct qf_sink {
 	int fd;
 	char *name;  /* owned */
 	uint64_t at; /* bytes written */
+	bool stream; /* standard output: no place in it, and no holes */
 };
 
 /* Creates NAME, which must not be there, with the permissions MODE. Errors:
  * QF_ERR_IO. */
 enum qf_err qf_sink_create(struct qf_sink *s, const char *name,
 			   unsigned int mode, struct qf_why *why);
+
+/* Standard output as a sink, for qf_sink_write and _skip alone. */
+void qf_sink_stdout(struct qf_sink *s);
 
 /* Creates the folder NAME, which must not be there, with the permissions MODE.
  * Errors: QF_ERR_IO. */
@@ -27,8 +32,13 @@ enum qf_err qf_sink_folder(const char *name, unsigned int mode,
 enum qf_err qf_sink_write(struct qf_sink *s, const void *buf, uint64_t len,
 			  struct qf_why *why);
 
-/* Goes on LEN bytes further, over a hole. */
-void qf_sink_skip(struct qf_sink *s, uint64_t len);
+/* Goes on LEN bytes further: over a hole, or in a stream with zeros. Errors:
+ * QF_ERR_IO, for a stream. */
+enum qf_err qf_sink_skip(struct qf_sink *s, uint64_t len, struct qf_why *why);
+
+/* Writes at OFF of a file, wherever it is; by any thread. Errors: QF_ERR_IO. */
+enum qf_err qf_sink_put(const struct qf_sink *s, const void *buf, uint64_t len,
+			uint64_t off, struct qf_why *why);
 
 /* Ends the file where it is, also if that is in a hole. Errors: QF_ERR_IO. */
 enum qf_err qf_sink_end(struct qf_sink *s, struct qf_why *why);

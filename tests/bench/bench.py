@@ -2,7 +2,7 @@
 """make bench: `qemu-img check` and `qfsck check` on the same images.
 
     tests/bench/bench.py [--quick] [--shape NAME]... [--cold] [--curves]
-                         [--repair] [--reads]
+                         [--repair] [--reads] [--contents]
 
 Prints for each shape the median wall time, CPU time and peak memory of both
 programs, their ratios, and the floor: a plain loop that reads the same tables
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 
+import contents
 import curves
 import repairs
 import shapes
@@ -183,6 +184,10 @@ def parse():
                    help="what repairs take, on copies")
     p.add_argument("--reads", action="store_true",
                    help="ways to read cold tables (root)")
+    p.add_argument("--contents", action="store_true",
+                   help="what reads all bytes: extract, check --data, diff")
+    p.add_argument("--out", metavar="DIR",
+                   help="with --contents: extract to DIR, not to --dir")
     p.add_argument("--svg", default=os.path.join(BUILD, "bench-curves.svg"))
     p.add_argument("--max-mib", type=int, default=8192,
                    help="room that the images may take (8192)")
@@ -210,6 +215,8 @@ def main():
         return bench_reads(store, args)
     if args.repair:
         return repairs.bench(store, sys.modules[__name__], print_table)
+    if args.contents:
+        return contents.bench(store, args, sys.modules[__name__], print_table)
     rows, skipped = [HEAD], []
     for shape in choose(args):
         bench_shape(store, shape, args, rows, skipped)

@@ -102,6 +102,33 @@ def precise():
     tap.result(none == [], "a state does not differ from itself", [str(none)])
 
 
+def many_pieces():
+    """More than all threads have in hand at once, told in order."""
+    raw = os.path.join(WORK, "pieces.raw")
+    old = os.path.join(WORK, "pieces.qcow2")
+    new = os.path.join(WORK, "pieces-new.qcow2")
+    mib = 1 << 20
+    data = bytearray(b"".join(n.to_bytes(4, "big") * 128
+                              for n in range(40 * mib // 512)))
+    with open(raw, "wb") as f:
+        f.write(data)
+    tools.qemu_img("convert", "-c", "-f", "raw", "-O", "qcow2", raw, old)
+    for at in range(0, len(data), 777 * 512):
+        data[at + 7] ^= 0x40
+    data[9 * mib:9 * mib + 3 * mib] = bytes(3 * mib)
+    with open(raw, "wb") as f:
+        f.write(data)
+    for options in (("-c", "-o", "cluster_size=2M"), ("-c",), ()):
+        if os.path.exists(new):
+            os.remove(new)
+        tools.qemu_img("convert", *options, "-f", "raw", "-O", "qcow2", raw,
+                       new)
+        notes = judge(raw_of(old), data, (old, new), "there")
+        notes += judge(data, raw_of(old), (new, old), "and back")
+        tap.result(not notes, "many pieces %s" % " ".join(options),
+                   [n[:300] for n in notes])
+
+
 def chains():
     base = os.path.join(WORK, "base.qcow2")
     top = os.path.join(WORK, "top.qcow2")
@@ -238,6 +265,7 @@ def refusals():
 
 each_layout(tap, compare, lambda name: "snap" in name)
 precise()
+many_pieces()
 chains()
 damage()
 erased_tables()

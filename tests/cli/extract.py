@@ -158,6 +158,48 @@ def damage():
                "a map beside standard output", [str(status), err])
 
 
+def in_pieces(cluster, kind):
+    """Many pieces are on their way at once; what is told and written is as if
+    they were done one by one."""
+    path = os.path.join(WORK, "pieces-%d-%s.qcow2" % (cluster, kind))
+    size, mib = 48 << 20, 1 << 20
+    make.build(path, str(size), [
+        "write -c -P %d %dM 2M" % (n + 1, 2 * n) for n in range(20) if n != 7],
+        cluster_size=cluster, compression_type=kind)
+    make.apply_steps(path, ["write -P 99 45M 1000k", "write -P 0 42M 1M"])
+    per, want = cluster // 8, []
+    with qcow2.Image(path) as img:
+        for n in (3, 4, 11, 19):
+            at = n * 2 * mib // cluster
+            packed = img.compressed_range(
+                img.u64(img.l2_pos(at // per, at % per)))
+            img.write(packed[0], b"\xff" * 16)
+            want.append((n * 2 * mib, cluster))
+    if cluster == 2 * mib:
+        want[:2] = [(want[0][0], 2 * cluster)]
+    status, told, data, ranges, err = rescued(path, "--hash")
+    truth = bytearray().join(
+        bytes([n + 1 if n < 20 and n != 7 else 0]) * (2 * mib)
+        for n in range(24))
+    truth[45 * mib:45 * mib + 1024000] = b"\x63" * 1024000
+    for start, length in want:
+        truth[start:start + length] = bytes(length)
+    sha = hashlib.sha256(truth).hexdigest()
+    lost = [(r["start"], r["length"]) for r in told["lost"]]
+    tap.result(status == 1 and data == truth and lost == want and
+               told["sha256"] == sha,
+               "%s, clusters of %d: what is lost of many pieces" % (
+                   kind, cluster), [str(status), str(told), err])
+    held = os.stat(path + ".out").st_blocks * 512
+    tap.result(held <= sum(1 for b in truth[::4096] if b) * 4096 + mib,
+               "zeros are holes", [str(held)])
+    tap.result(rescued(path)[2:] == (data, ranges, err),
+               "the same without the hash")
+    status, out, err = qfsck("extract", "--hash", path, "-")
+    tap.result(status == 1 and out == truth and err.split()[0] == sha,
+               "and as a stream", [str(status), err])
+
+
 def rescued(path, *args):
     """(status, what is told as JSON, bytes, map or None, stderr)."""
     raw = path + ".out"
@@ -317,6 +359,9 @@ stream()
 sparse()
 longer_than_a_file()
 damage()
+in_pieces(65536, "zlib")
+in_pieces(65536, "zstd")
+in_pieces(2 << 20, "zlib")
 erased_with_snapshot()
 erased_l1()
 erased_in_snapshot()

@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ITEMS 5000
@@ -266,9 +268,127 @@ static void a_task_says_when_it_is_done(void **state)
 	qf_pool_wait(task);
 }
 
+/* --- rows --- */
+
+#define PIECES 3000u
+#define ROW_SLOTS 40u
+
+struct pieces {
+	uint32_t slots;
+	unsigned int workers;
+	uint64_t made, taken, stop_at;
+	atomic_uint making;
+	atomic_bool wrong;
+	/* by slot: its piece's number, and what came of it */
+	uint64_t number[ROW_SLOTS], done[ROW_SLOTS];
+};
+
+static bool make_piece(void *ctx, uint32_t slot)
+{
+	struct pieces *p = ctx;
+
+	if (atomic_fetch_add(&p->making, 1))
+		p->wrong = true;
+	/* nobody may still have the slot */
+	if (slot >= p->slots || p->number[slot])
+		p->wrong = true;
+	if (p->made < PIECES)
+		p->number[slot] = ++p->made;
+	atomic_fetch_sub(&p->making, 1);
+	return p->number[slot];
+}
+
+static void do_piece(void *ctx, uint32_t slot, unsigned int worker)
+{
+	struct pieces *p = ctx;
+
+	if (worker >= p->workers || p->done[slot])
+		p->wrong = true;
+	if (p->number[slot] % 97 == 0)
+		usleep(300);
+	p->done[slot] = p->number[slot] * 3;
+}
+
+static bool take_piece(void *ctx, uint32_t slot)
+{
+	struct pieces *p = ctx;
+
+	if (p->number[slot] != ++p->taken || p->done[slot] != p->taken * 3)
+		p->wrong = true;
+	p->number[slot] = p->done[slot] = 0;
+	return p->taken != p->stop_at;
+}
+
+static bool run_row(struct pieces *p, unsigned int jobs, uint32_t slots,
+		    uint64_t stop_at)
+{
+	const struct qf_pool_row row = { slots, make_piece, do_piece,
+					 take_piece, p };
+
+	memset(p, 0, sizeof(*p));
+	p->slots = slots;
+	p->workers = qf_pool_jobs(jobs);
+	p->stop_at = stop_at;
+	return qf_pool_row(jobs, &row);
+}
+
+static void a_row_keeps_its_order(void **state)
+{
+	static const uint32_t slots[] = { 2, 3, ROW_SLOTS };
+	struct pieces p;
+	unsigned int jobs;
+	size_t i;
+
+	(void)state;
+	for (jobs = 0; jobs < 6; jobs++)
+		for (i = 0; i < ARRAY_SIZE(slots); i++) {
+			assert_true(run_row(&p, jobs, slots[i], 0));
+			assert_int_equal(p.taken, PIECES);
+			assert_false(p.wrong);
+		}
+}
+
+static void a_row_ends_when_told(void **state)
+{
+	struct pieces p;
+
+	(void)state;
+	assert_false(run_row(&p, 3, ROW_SLOTS, 100));
+	assert_int_equal(p.taken, 100);
+	assert_true(p.made < 100 + 2 * ROW_SLOTS);
+	assert_false(p.wrong);
+	qf_pool_halt(true);
+	assert_false(run_row(&p, 3, ROW_SLOTS, 0));
+	qf_pool_halt(false);
+	assert_int_equal(p.taken, 1);
+}
+
+/* Where there can be no thread, the caller does it all. */
+static void a_row_without_threads(void **state)
+{
+	const struct rlimit none = { 0, 0 };
+	struct pieces p;
+	int status;
+	pid_t child;
+
+	(void)state;
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		if (!getuid() && setuid(65534))
+			_exit(2);
+		setrlimit(RLIMIT_NPROC, &none);
+		_exit(!run_row(&p, 2, 5, 0) || p.taken != PIECES || p.wrong);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* first, as a fork beside threads is no good start */
+		cmocka_unit_test(a_row_without_threads),
 		cmocka_unit_test(every_item_once),
 		cmocka_unit_test(a_false_stops_the_loop),
 		cmocka_unit_test(no_items_is_no_work),
@@ -278,6 +398,8 @@ int main(void)
 		cmocka_unit_test(a_task_is_watched_as_who_starts_it),
 		cmocka_unit_test(a_task_runs_beside_and_halts),
 		cmocka_unit_test(a_task_says_when_it_is_done),
+		cmocka_unit_test(a_row_keeps_its_order),
+		cmocka_unit_test(a_row_ends_when_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
