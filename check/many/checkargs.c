@@ -223,10 +223,9 @@ static bool add_image(void *ctx, char *path)
 
 static int take_domain(struct qf_checkargs *a, int opt, const char *name)
 {
-	enum qf_cmd_domains_by by =
-		opt == OPT_DOMAIN    ? QF_CMD_DOMAINS_NAME
-		: opt == OPT_DOMAINS ? QF_CMD_DOMAINS_ALL
-				     : QF_CMD_DOMAINS_XML;
+	enum qf_cmd_domains_by by = opt == OPT_DOMAIN	 ? QF_CMD_DOMAINS_NAME
+				    : opt == OPT_DOMAINS ? QF_CMD_DOMAINS_ALL
+							 : QF_CMD_DOMAINS_XML;
 
 	a->by_domain = true;
 	return qf_cmd_domains_add(&a->domains, by, name, add_image, a);
@@ -378,8 +377,8 @@ static int find_images(struct qf_checkargs *a)
 		a->unread = !qf_folder_open(&a->list, a->recursive);
 	if (a->parts)
 		qf_imagelist_shard(&a->list, a->part, a->parts);
-	a->many = a->by_domain || named > 1 || a->list.n != 1 || a->list.at[0].found ||
-		  a->parts;
+	a->many = a->by_domain || named > 1 || a->list.n != 1 ||
+		  a->list.at[0].found || a->parts;
 	return -1;
 }
 

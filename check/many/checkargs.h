@@ -21,9 +21,9 @@ struct qf_checkargs {
 	bool json, journal, progress, image_opts, chain;
 	bool summary; /* a line an image instead of its report */
 	bool recursive;
-	bool unread; /* a folder could not be looked into */
+	bool unread;	/* a folder could not be looked into */
 	bool by_domain; /* they name the images, if only none */
-	bool many;   /* it is about several images, or may be */
+	bool many;	/* it is about several images, or may be */
 	enum qf_in_use in_use;
 	const char *state;	  /* the file to go on by; or NULL */
 	const char *prom;	  /* the file for a monitor; or NULL */

@@ -4,6 +4,7 @@
  * host cluster once, so that the recount knows them; here they get names.
  * Metadata past the end of the file are reported here too.
  */
+#include "check/passes/packed_twice.h"
 #include "check/passes/table_copies.h"
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
@@ -483,6 +484,8 @@ enum qf_err qf_pass_overlaps(struct qf_pass_ctx *c, struct qf_why *why)
 		if (c->recount.trouble[i].why & QF_TROUBLE_DOUBLE)
 			report(&ps, &c->recount.trouble[i]);
 	err = qf_table_copies_packed(c, why);
+	if (!err)
+		err = qf_packed_twice(c, why);
 	if (err || !c->recount.past_end)
 		return err;
 	return qf_pass_metadata(c, &fns, why);

@@ -49,6 +49,7 @@ qf_fix_fn qf_fix_older;
 qf_fix_fn qf_fix_stale;
 qf_fix_fn qf_fix_entries;
 qf_fix_fn qf_fix_doubles;
+qf_fix_fn qf_fix_packed;
 qf_fix_fn qf_fix_refcounts;
 qf_fix_fn qf_fix_copied;
 qf_fix_fn qf_fix_leaks;

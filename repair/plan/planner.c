@@ -36,6 +36,7 @@ static qf_fix_fn *const fixes[] = {
 	qf_fix_stale,	  /* or in older copies of them */
 	qf_fix_entries,	  /* where they lead */
 	qf_fix_doubles,	  /* whose each cluster is */
+	qf_fix_packed,	  /* and each compressed one */
 	qf_fix_reftable,  /* where it is counted */
 	qf_fix_refcounts, /* how many make use of each cluster */
 	qf_fix_copied,	  /* what follows from that */

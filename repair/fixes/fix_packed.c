@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Compressed clusters that two guest clusters name. Whose the bytes are is not
+ * known: each gets them for itself, and reads what it read before. A higher
+ * refcount would bless the sharing.
+ */
+#include "lib/base/mem.h"
+#include "lib/walk/owners.h"
+#include "repair/plan/space.h"
+
+#include <inttypes.h>
+
+#define SECTOR 512u
+#define MAX_OWNERS 4096u
+/* So many a round; the next one takes the rest. */
+#define MAX_FINDINGS 1024u
+
+/* Copies the sectors of the stream that ENTRY names, and gives the entry of
+ * the copy. */
+static enum qf_err copy_stream(struct qf_fix_ctx *c, uint64_t entry,
+			       uint64_t guest, uint64_t *copy,
+			       struct qf_why *why)
+{
+	const struct qf_geometry *g = &c->img->geo;
+	uint64_t off, bytes, from, to, len;
+	enum qf_err err;
+
+	qf_entry_compressed(g, entry, &off, &bytes);
+	from = off & ~(SECTOR - 1ull);
+	len = off - from + bytes;
+	if (from >= c->img->io->size)
+		return QF_OK;
+	if (len > c->img->io->size - from)
+		len = c->img->io->size - from;
+	err = qf_space_take(c, qf_mem_div_up(len, g->cluster_bytes), &to, why);
+	if (!err)
+		err = qf_plan_copy(c->plan, QF_P_PACKED_TWICE, to, from, len,
+				   why,
+				   "copy the compressed cluster at 0x%" PRIx64
+				   " for guest offset 0x%" PRIx64,
+				   off, guest);
+	*copy = (entry & ~g->coffset_mask) | (to + off - from);
+	return err;
+}
+
+/* All pointers of the guest cluster at GUEST that say ENTRY. */
+static enum qf_err point_to_copy(struct qf_fix_ctx *c,
+				 const struct qf_owner_list *l, uint64_t guest,
+				 uint64_t entry, struct qf_why *why)
+{
+	enum qf_err err = QF_OK;
+	uint64_t copy = 0;
+	size_t i;
+
+	for (i = 0; !err && i < l->n; i++) {
+		if (l->at[i].guest_off != guest || l->at[i].pointer != entry ||
+		    l->at[i].pointer_off == QF_NOWHERE ||
+		    qf_fix_shared(c, l->at[i].pointer_off))
+			continue;
+		if (!copy)
+			err = copy_stream(c, entry, guest, &copy, why);
+		if (!err && copy)
+			err = qf_plan_put64(c->plan, QF_P_PACKED_TWICE,
+					    l->at[i].pointer_off, copy, why,
+					    "point to the copy");
+	}
+	return err;
+}
+
+/* Of those who name one stream, the first keeps it. */
+static enum qf_err part(struct qf_fix_ctx *c, const struct qf_owner_list *l,
+			struct qf_why *why)
+{
+	enum qf_err err = QF_OK;
+	size_t i, k;
+
+	for (i = 1; !err && i < l->n; i++) {
+		if (l->at[i].kind != QF_REF_COMPRESSED)
+			continue;
+		for (k = 0; k < i && (l->at[k].kind != QF_REF_COMPRESSED ||
+				      l->at[k].pointer != l->at[i].pointer);
+		     k++)
+			;
+		/* those of one guest cluster come one after another */
+		if (k < i && l->at[k].guest_off != l->at[i].guest_off &&
+		    l->at[i - 1].guest_off != l->at[i].guest_off)
+			err = point_to_copy(c, l, l->at[i].guest_off,
+					    l->at[i].pointer, why);
+	}
+	return err;
+}
+
+enum qf_err qf_fix_packed(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	struct qf_owner_list l = { 0 };
+	enum qf_err err = QF_OK;
+	unsigned int seen = 0;
+	uint64_t cluster;
+	size_t i;
+
+	if (!qf_fix_found(c, QF_P_PACKED_TWICE) || !qf_fix_can_take(c) ||
+	    !qf_plan_allows(c->plan, QF_P_PACKED_TWICE))
+		return QF_OK;
+	for (i = 0; !err && i < c->rep->findings.n; i++, f++) {
+		if (f->problem != QF_P_PACKED_TWICE ||
+		    f->host_off == QF_NOWHERE || seen++ == MAX_FINDINGS)
+			continue;
+		cluster = f->host_off >> c->img->geo.cluster_bits;
+		err = qf_owners_find_all(&c->walk, 1, &cluster, 1, MAX_OWNERS,
+					 &l, why);
+		if (!err && l.total == l.n)
+			err = part(c, &l, why);
+		qf_owners_list_free(&l);
+	}
+	return err;
+}
