@@ -38,10 +38,14 @@ static void ask(const struct work *w, struct qf_questions *l,
 	const struct qf_facts *f = w->f;
 	const struct qf_geometry *g = &f->img->geo;
 	uint64_t place = d->table->off + (uint64_t)d->index * g->l2_entry_bytes;
-	struct qf_question *q = qf_question_add(l, QF_QUESTION_ENTRY, place);
 	struct qf_hypothesis *h;
+	struct qf_question *q;
 	struct qf_order order;
 
+	/* where something else stands as well, it may be no entry at all */
+	if (qf_facts_is_double(f, d->table->off))
+		return;
+	q = qf_question_add(l, QF_QUESTION_ENTRY, place);
 	if (!q)
 		return;
 	q->guest_off = (((uint64_t)d->group->l1_index << g->l2_bits) + d->index)

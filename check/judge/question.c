@@ -15,6 +15,9 @@ static const struct {
 	[QF_QUESTION_TABLE] = { "l1-entry",
 				"the table that it leads to has one owner too "
 				"many: was it bent, and what did it say?" },
+	[QF_QUESTION_SLOT] = { "l1-slot",
+			       "the L1 entry is empty, and one L2 table has no "
+			       "owner: was it named here?" },
 };
 
 struct qf_question *qf_question_add(struct qf_questions *l,

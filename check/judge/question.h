@@ -18,6 +18,7 @@ enum qf_question_kind {
 	QF_QUESTION_ENTRY, /* an L2 entry leads nowhere: what did it say? */
 	QF_QUESTION_CLAIM, /* others claim its cluster: was it bent? */
 	QF_QUESTION_TABLE, /* its table has an owner too many: was it bent? */
+	QF_QUESTION_SLOT, /* an L1 entry is empty: had it the one lost table? */
 	QF_QUESTION_KINDS
 };
 
@@ -51,7 +52,7 @@ struct qf_question {
 	enum qf_question_kind kind;
 	enum qf_problem problem; /* that a finding tells it as */
 	uint64_t place_off;	 /* of the entry */
-	uint32_t holder;	 /* _TABLE: whose L1 entry it is */
+	uint32_t holder;	 /* _TABLE, _SLOT: whose L1 entry it is */
 	uint64_t shared_off;	 /* the cluster that others claim too, or 0 */
 	uint64_t guest_off;	 /* what is at stake: bytes there */
 	uint64_t bytes;

@@ -104,8 +104,10 @@ enum qf_err qf_questions_ask(const struct qf_facts *f, struct qf_questions *l,
 	err = qf_ask_claims(f, l, why);
 	if (!err)
 		err = qf_ask_tables(f, l);
-	if (!err)
+	if (!err) {
+		qf_ask_slots(f, l);
 		qf_question_judge(l);
+	}
 	if (!err && l->failed)
 		err = QF_ERR_NOMEM;
 	return err ? qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,

@@ -20,6 +20,7 @@ void qf_ask_entries(const struct qf_facts *f, struct qf_questions *l);
 enum qf_err qf_ask_claims(const struct qf_facts *f, struct qf_questions *l,
 			  struct qf_why *why);
 enum qf_err qf_ask_tables(const struct qf_facts *f, struct qf_questions *l);
+void qf_ask_slots(const struct qf_facts *f, struct qf_questions *l);
 
 /*
  * Adds the hypotheses that the L2 entry at POINTER_OFF, of GUEST_OFF and with

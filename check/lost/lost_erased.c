@@ -155,15 +155,6 @@ static int by_offset(const void *pa, const void *pb)
 	return a < b ? -1 : a > b;
 }
 
-/* True if the cluster has an owner that is no L2 table. */
-static bool is_data(const struct qf_search *s, uint64_t cluster)
-{
-	uint64_t off = cluster << s->img->geo.cluster_bits;
-
-	return cluster < s->t->clusters && qf_recount_counted(s->t, cluster) &&
-	       !bsearch(&off, s->known, s->w->n_tables, sizeof(off), by_offset);
-}
-
 /*
  * Judges an empty table by leaks that do not lie right behind it: what was
  * there may have been discarded or copied, and the table too. A killed writer
@@ -190,11 +181,7 @@ static enum emptied judge_far(struct qf_search *s, const struct qf_l2_table *t,
 					       QF_WINDOW_BYTES
 			       ? EMPTY_WITH_LEAKS
 			       : NOT_EMPTIED;
-	/* the cluster behind a new table is for its data: it would be a leak,
-	 * or free */
-	return a->l.tail && !is_data(s, first_behind(s, table))
-		       ? NOT_EMPTIED
-		       : EMPTY_WITH_LEAKS;
+	return EMPTY_WITH_LEAKS;
 }
 
 /*

@@ -90,6 +90,29 @@ static bool can_be_known(const struct qf_pass_ctx *c, enum qf_ref_kind kind)
 	}
 }
 
+/* True if an L2 table stands there that is known for one, though some entries of
+ * it may be wrong: the one that claims its own table is. */
+static bool is_table(const struct qf_pass_ctx *c,
+		     const struct qf_detail_owner *o, uint64_t off)
+{
+	const struct qf_group *g =
+		o->kind == QF_REF_L2 ? qf_walk_group(&c->walk, o->l1_index)
+				     : NULL;
+	const struct qf_l2_table *t;
+	size_t i;
+	uint32_t v;
+
+	for (i = 0; i < c->detail.n_garbage; i++)
+		if (c->detail.garbage[i] == off)
+			return false;
+	for (v = 0; g && v < g->n; v++) {
+		t = &c->walk.table[g->first + v];
+		if (t->off == off && t->filled && !t->odd && !t->unread)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Of data and metadata: 0 or 1, whose the cluster's content is; -1 if it does
  * not tell. WHY is what it holds.
@@ -103,7 +126,7 @@ static int whose_content(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
 	if (is_data(&o[0]) == is_data(&o[1]))
 		return -1;
 	qf_pass_whatis(c, off, what, sizeof(what));
-	if (fits(&o[meta], what))
+	if (fits(&o[meta], what) || is_table(c, &o[meta], off))
 		who = meta;
 	else if (is_data(&o[!meta]) && can_be_known(c, o[meta].kind))
 		who = !meta;

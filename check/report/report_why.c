@@ -17,14 +17,18 @@ static void witnesses(FILE *out, const char *word, uint32_t set)
 				qf_witness_get((enum qf_witness)i)->words);
 }
 
+static bool is_of_l1(const struct qf_question *q)
+{
+	return q->kind == QF_QUESTION_TABLE || q->kind == QF_QUESTION_SLOT;
+}
+
 static void hypothesis(FILE *out, const struct qf_question *q,
 		       const struct qf_hypothesis *h)
 {
 	switch (h->kind) {
 	case QF_HYPO_VALUE:
 		fprintf(out, "      it led to the %s at 0x%" PRIx64,
-			q->kind == QF_QUESTION_TABLE ? "table" : "cluster",
-			h->value);
+			is_of_l1(q) ? "table" : "cluster", h->value);
 		break;
 	case QF_HYPO_AS_IS:
 		fprintf(out, "      it is right as it stands");
@@ -50,8 +54,8 @@ static void question(FILE *out, const struct qf_question *q)
 	fprintf(out,
 		"    the L%c entry at 0x%" PRIx64 ", guest offset 0x%" PRIx64
 		": %s\n      verdict: %s\n",
-		q->kind == QF_QUESTION_TABLE ? '1' : '2', q->place_off,
-		q->guest_off, qf_question_kind_words(q->kind),
+		is_of_l1(q) ? '1' : '2', q->place_off, q->guest_off,
+		qf_question_kind_words(q->kind),
 		qf_question_grade_name(q->grade));
 	for (i = 1; i < q->n; i++)
 		hypothesis(out, q, &q->h[i]);

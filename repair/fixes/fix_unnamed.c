@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * L2 tables that no L1 entry names, put back where they were: done only where the place is beyond doubt. Either there is evidence
- * for it (see place.c), or there is one table and one empty L1 entry, and no
- * snapshot whose table it could be. What is in a table must go with the place
+ * L2 tables that no L1 entry names, put back where they were. Either there is
+ * evidence for the place (see place.c), or one table and one empty L1 entry,
+ * and the judge says that they belong together (ask_slot.c). What is in a table must go with the place
  * and with the refcounts: see qf_orphan_suits().
  */
 #include "lib/base/mem.h"
+#include "repair/plan/decide.h"
 #include "repair/search/orphan.h"
 #include "repair/search/place.h"
 
@@ -26,29 +27,6 @@ static bool is_empty(const struct qf_fix_ctx *c, uint64_t index)
 	       index < entries && !qf_fix_shared(c, l1_off + index * 8);
 }
 
-/* The only empty L1 entry of the active disk, if all others are sound. */
-static bool only_empty(const struct qf_fix_ctx *c, uint64_t *index)
-{
-	uint64_t needed = c->img->geo.l1_needed, named = 0, sum = 0;
-	const struct qf_l2_table *t;
-	uint32_t i, v;
-
-	for (i = 0; i < c->walk.n_groups; i++) {
-		if (c->walk.group[i].l1_index >= needed)
-			continue;
-		for (v = 0; v < c->walk.group[i].n; v++) {
-			t = &c->walk.table[c->walk.group[i].first + v];
-			if (t->odd || !t->off)
-				return false;
-			named += t->active;
-			sum += t->active ? c->walk.group[i].l1_index : 0;
-		}
-	}
-	/* what lacks of 0 + 1 + ... + (needed - 1) */
-	*index = needed * (needed - 1) / 2 - sum;
-	return named + 1 == needed;
-}
-
 /* True if an entry may have been bent to where something else is, also before
  * this repair or one before it parted the two: then a table without a name is
  * rather its than an empty entry's. */
@@ -61,21 +39,31 @@ static bool may_be_bent(const struct qf_fix_ctx *c)
 	       qf_fix_found(c, QF_P_REFBLOCK_SHARED);
 }
 
-/* One table, one empty entry, and no one else whose it could be. */
+/* One table, one empty entry: as the verdict has it. */
 static void take_only(struct qf_place *p)
 {
 	const struct qf_fix_ctx *c = p->c;
-	uint64_t index;
+	const struct qf_questions *l = &c->rep->questions;
+	const struct qf_question *q;
+	uint64_t value;
+	size_t i;
 
-	if (p->n != 1 || !p->all || p->t->how || c->img->snapshots.n ||
-	    c->img->hdr.snapshot_count || qf_fix_found(c, QF_P_L2_ERASED) ||
+	if (p->n != 1 || !p->all || p->t->how ||
+	    qf_fix_found(c, QF_P_L2_ERASED) ||
 	    qf_fix_found(c, QF_P_L2_ERASED_PART) ||
-	    qf_fix_found(c, QF_P_L2_GARBAGE) || may_be_bent(c) ||
-	    !only_empty(c, &index))
+	    qf_fix_found(c, QF_P_L2_GARBAGE) || may_be_bent(c))
 		return;
-	p->t->index = (uint32_t)index;
-	p->t->how = "it is the only table without a name, and this the only "
-		    "empty entry";
+	for (i = 0; i < l->n; i++) {
+		q = &l->at[i];
+		if (q->kind != QF_QUESTION_SLOT ||
+		    qf_decide(c->plan, c->rep, q->kind, q->place_off, &value,
+			      NULL) != QF_DECIDE_VALUE ||
+		    value != p->t->off)
+			continue;
+		p->t->index = (uint32_t)(q->guest_off / q->bytes);
+		p->t->how = "it is the only table without a name, and this the "
+			    "only empty entry";
+	}
 }
 
 /* True if another table is to come to the same place. */

@@ -14,6 +14,7 @@ from qimg import create, rewrite, rng_of
 from tools import SECRET, luks_options, qemu_img
 
 FILL = "fill-"          # and a number
+TABLES = "tables-"
 MOST = 220              # clusters that one fill writes
 DISK = 4 << 20          # bytes at the most, but for the largest clusters
 CLUSTERS = (512, 1024, 2048, 4096, 4096, 4096, 16384, 65536)
@@ -145,6 +146,31 @@ class Fill:
         return found
 
 
+class Tables(Fill):
+    """A disk of several L2 tables, and something in each."""
+
+    def __init__(self, rng):
+        super().__init__(rng)
+        self.options = {"cluster_size": rng.choice((512, 512, 1024, 4096))}
+        self.luks = self.packed = False
+        self.cluster, self.snapshots = self.options["cluster_size"], 0
+        self.span = self.cluster // 8
+        self.tables = rng.randint(2, 9)
+        self.clusters = self.tables * self.span
+        self.disk = self.clusters * self.cluster
+
+    def steps(self):
+        rng = self.rng
+        order = list(range(self.tables))
+        if rng.random() < .35:
+            rng.shuffle(order)
+        found = []
+        for table in order:
+            start = rng.randrange(self.span - 8)
+            found += self.write(table * self.span + start, rng.randint(1, 8))
+        return [found]
+
+
 def run(path, steps, luks):
     """Compressed writes over what is there are refused: no matter."""
     args = ["qemu-io", *(SECRET + ["--image-opts"] if luks else
@@ -175,9 +201,12 @@ def build(path, fill):
     return path
 
 
-def names(seed, count):
-    """COUNT images: fills, and among them the layouts of the other tests."""
+def names(seed, count, tables=False):
+    """COUNT images: fills, and among them the layouts of the other tests; or
+    those of several TABLES."""
     rng = rng_of("fills", seed)
+    if tables:
+        return ["%s%d" % (TABLES, seed * 1000003 + n) for n in range(count)]
     return [rng.choice(OTHERS) if n % 5 == 4 else
             "%s%d" % (FILL, seed * 1000003 + n) for n in range(count)]
 
@@ -185,4 +214,6 @@ def names(seed, count):
 def build_named(path, name):
     if name.startswith(FILL):
         return build(path, Fill(rng_of(name)))
+    if name.startswith(TABLES):
+        return build(path, Tables(rng_of(name)))
     return layouts.LAYOUTS[name](path)
