@@ -122,6 +122,37 @@ static bool tell_placed(struct qf_pass_ctx *c, const struct qf_orphan *o)
 	return n;
 }
 
+/* True if the table is nothing: it holds no entry, in a cluster that counts as
+ * free. An entry that leads there may have led to an orphan. */
+static bool is_nothing(const struct qf_pass_ctx *c, const struct qf_l2_table *t)
+{
+	const struct qf_trouble *tr;
+
+	if (t->odd || !t->off || t->filled || t->unread)
+		return false;
+	tr = qf_recount_at(&c->recount, t->off >> c->img->geo.cluster_bits);
+	return tr && !(tr->why & QF_TROUBLE_UNKNOWN) && !tr->stated &&
+	       tr->counted;
+}
+
+/* Loses what the entries map that lead to nothing. */
+static void lose_nothings(struct qf_pass_ctx *c)
+{
+	const struct qf_group *g = c->walk.group;
+	const struct qf_l2_table *t;
+	uint32_t i, v;
+
+	for (i = 0; i < c->walk.n_groups; i++, g++)
+		for (v = 0; v < g->n; v++) {
+			t = &c->walk.table[g->first + v];
+			if (is_nothing(c, t))
+				qf_lost_for_table(c, g->l1_index, t->off,
+						  g->l1_index *
+							  span_bytes(c->img),
+						  span_bytes(c->img));
+		}
+}
+
 /* How many L1 entries lead nowhere: each may be an orphan's. */
 static uint64_t count_nowhere(const struct qf_pass_ctx *c)
 {
@@ -140,7 +171,8 @@ static uint64_t count_nowhere(const struct qf_pass_ctx *c)
 			return UINT64_MAX;
 	for (i = 0; i < c->walk.n_tables; i++)
 		/* what leads to a table that was cut off had that one */
-		if ((c->walk.table[i].odd & nowhere || !c->walk.table[i].off) &&
+		if ((c->walk.table[i].odd & nowhere || !c->walk.table[i].off ||
+		     is_nothing(c, &c->walk.table[i])) &&
 		    !qf_cut_took(c->cut, c->walk.table[i].off))
 			n += c->walk.table[i].weight;
 	/* of two entries with one table, one had another */
@@ -240,6 +272,7 @@ static void tell_unplaced(struct qf_pass_ctx *c, uint64_t n)
 	for (i = 0; i < c->lost.n_orphans; i++)
 		if (!c->lost.orphan[i].placed)
 			report(c, &c->lost.orphan[i]);
+	lose_nothings(c);
 	if (!active && n > nowhere)
 		lose_unmapped(c);
 }

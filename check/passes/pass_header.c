@@ -197,6 +197,10 @@ static void check_crypto(struct qf_pass_ctx *c)
 	uint64_t off = e->crypto_off, bytes = e->crypto_bytes;
 	bool luks = img->hdr.crypt_method == QF_CRYPT_LUKS;
 
+	if (img->hdr.crypt_method == QF_CRYPT_AES)
+		qf_finding_say(qf_pass_at(c, QF_P_OLD_AES, 32, 4),
+			       "encryption method 1; no byte of the disk was "
+			       "looked at");
 	if (luks && !e->has_crypto)
 		qf_finding_say(
 			qf_pass_at(c, QF_P_CRYPTO_HEADER, 32, 4),

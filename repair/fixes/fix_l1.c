@@ -167,7 +167,8 @@ static enum qf_err find_table(struct l1_fix *f, bool *found, struct qf_why *why)
 	if (err)
 		return err;
 	*found = find_placed(f);
-	if (*found || f->damaged != 1)
+	/* where a table has an owner too many, that one may have had it */
+	if (*found || f->damaged != 1 || qf_fix_found(f->c, QF_P_DOUBLE_L2))
 		return QF_OK;
 	f->what = "point the only damaged L1 entry to the only table without "
 		  "an owner";

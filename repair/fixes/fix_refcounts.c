@@ -175,9 +175,15 @@ static void put_right(struct work *w)
 		for (; cl < stop; cl++) {
 			n = qf_ledger_count(c->recount.ledger, cl, &flags);
 			stated = qf_refblock_get(w->buf, order, cl - w->first);
-			if (!(flags & QF_LEDGER_DOUBLE) &&
-			    (n > stated || may_lower(c, cl, n)))
-				set(w, cl, n);
+			if (flags & QF_LEDGER_DOUBLE ||
+			    (n <= stated && !may_lower(c, cl, n)))
+				continue;
+			set(w, cl, n);
+			/* that a table counts as free may be all that tells
+			 * that another one, without a name, was meant */
+			c->plan->kept_unowned |=
+				!stated && c->plan->withhold_all &&
+				qf_fix_found(c, QF_P_L2_ORPHAN);
 		}
 	}
 }

@@ -218,6 +218,17 @@ static void try(struct search *s, uint64_t off)
 	s->n++;
 }
 
+/* True if a sound L1 entry names the table at OFF. */
+static bool is_table_named(const struct qf_fix_ctx *c, uint64_t off)
+{
+	uint64_t k;
+
+	for (k = 0; k < c->walk.n_tables; k++)
+		if (c->walk.table[k].off == off && !c->walk.table[k].odd)
+			return true;
+	return false;
+}
+
 bool qf_orphan_under(const struct qf_fix_ctx *c, uint64_t off, uint64_t *found)
 {
 	uint64_t cl = off >> c->img->geo.cluster_bits, stated;
@@ -228,7 +239,7 @@ bool qf_orphan_under(const struct qf_fix_ctx *c, uint64_t off, uint64_t *found)
 	       qf_ledger_count(c->recount.ledger, cl, &flags) == 1 &&
 	       !(flags & QF_LEDGER_DOUBLE) &&
 	       !qf_fix_refcount(c, cl, &stated) && stated == 1 &&
-	       qf_orphan_is_table(c, *found);
+	       !is_table_named(c, *found) && qf_orphan_is_table(c, *found);
 }
 
 bool qf_orphan_only_table(const struct qf_fix_ctx *c, uint64_t *found)

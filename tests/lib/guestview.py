@@ -116,7 +116,7 @@ class View:
         self.refcount_order = self.get("refcount_order") if self.v3 else 4
         refuse_if(self.refcount_order > 6, "refcount width")
         self.crypt = self.get("crypt_method")
-        refuse_if(self.crypt not in (0, 2), "encryption method")
+        refuse_if(self.crypt not in (0, 1, 2), "encryption method")
         self.entry_size = 16 if self.extended_l2 else 8
         self.l2_entries = self.cluster // self.entry_size
         self.span = self.l2_entries * self.cluster
@@ -137,7 +137,8 @@ class View:
             self.extensions.append((kind, offset, length))
             self.open_extension(kind, offset, length)
             offset += round_up(length, 8)
-        if self.crypt:
+        self.locked = self.crypt == 1       # the old method: by a password
+        if self.crypt == 2:
             refuse_if(not self.crypto, "no encryption header")
             at, length = self.crypto
             luks = self.data[at:at + min(length, 1 << 22)]

@@ -26,6 +26,8 @@ CLASSES = {
     "untold": "a wrong byte is not in check's list of what is lost",
     "clean": "check says clean (or leaks) over wrong bytes",
     "untold-after": "wrong after the repair, and told by no command",
+    "freed": "a cluster that holds what is lost counts as free after the "
+             "repair",
     "false-clean": "clean after the repair, and the image contradicts itself",
     "rival": "qemu-img check -r all gets more of the disk right",
     "changed": "check or repair -n changed a file",
@@ -328,6 +330,8 @@ class Trial:
             if rest:
                 self.fault("untold-after", sight.text(rest, cluster))
         self.look_clean(after)
+        if after.wrong and self.repaired != self.damaged:
+            self.look_freed(before, after)
         if after.wrong:
             self.look_rival(after)
 
@@ -356,6 +360,26 @@ class Trial:
             self.fault("false-clean", found.errors[0])
         elif found.leaks:
             self.fault("false-clean", found.leaks, "clusters are leaked")
+
+    def look_freed(self, before, after):
+        """What is out of reach stays in the file, where nothing tells that it
+        is nobody's."""
+        sound, size = self.ground.view, self.ground.cluster
+        if before.view.refusal or after.view.refusal or sound.outside or \
+                before.view.cluster != size or "cut@" in self.text:
+            return          # what only a cut snapshot had goes with it
+        had, has = (closure.Closure(s.view).blocks for s in (before, after))
+        freed = {}
+        for key, clusters in after.wrong.items():
+            its = sound.states[self.ground.keys.index(key)]
+            for n, bits in clusters.items():
+                source = sound.source(its, n)
+                at = source[0] // size if source else 0
+                if had.get(at) and not has.get(at):
+                    freed.setdefault(key, {})[n] = bits
+        freed = sight.minus(sight.minus(freed, self.nothing), self.few)
+        if freed:
+            self.fault("freed", sight.text(freed, size))
 
     def look_rival(self, after):
         name = self.ground.file
