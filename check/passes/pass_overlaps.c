@@ -113,6 +113,25 @@ static bool is_table(const struct qf_pass_ctx *c,
 	return false;
 }
 
+/* True if the refcount table stands there: an entry of it leads to a block, if
+ * others are wrong. */
+static bool is_reftable(const struct qf_pass_ctx *c,
+			const struct qf_detail_owner *o)
+{
+	const struct qf_image *img = c->img;
+	uint64_t i, off;
+
+	if (o->kind != QF_REF_REFTABLE || img->reftable_state != QF_PART_OK)
+		return false;
+	for (i = 0; i < img->reftable_entries; i++) {
+		off = qf_image_refblock(img, i);
+		if (off && off < img->io->size &&
+		    !(off & (img->geo.cluster_bytes - 1)))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Of data and metadata: 0 or 1, whose the cluster's content is; -1 if it does
  * not tell. WHY is what it holds.
@@ -126,7 +145,8 @@ static int whose_content(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
 	if (is_data(&o[0]) == is_data(&o[1]))
 		return -1;
 	qf_pass_whatis(c, off, what, sizeof(what));
-	if (fits(&o[meta], what) || is_table(c, &o[meta], off))
+	if (fits(&o[meta], what) || is_table(c, &o[meta], off) ||
+	    is_reftable(c, &o[meta]))
 		who = meta;
 	else if (is_data(&o[!meta]) && can_be_known(c, o[meta].kind))
 		who = !meta;

@@ -315,25 +315,27 @@ static enum qf_err plan_entries(struct qf_rebuild *r, struct qf_why *why)
 	return err;
 }
 
-/* What nobody has a use for once the new structures stand. */
+/* What nobody has a use for once the new structures stand. What an entry led
+ * to that is dropped was no block; and the table ends with its last sound
+ * entry: what a damaged length adds may be what others have lost. */
 static bool release_old(struct qf_rebuild *r)
 {
 	struct qf_image *img = r->c->img;
-	uint64_t size = img->geo.cluster_bytes, i, off;
+	uint64_t size = img->geo.cluster_bytes, i, off, entries = 1;
 	struct qf_ranges *rel = &r->c->plan->released;
 
 	for (i = 0; i < img->reftable_entries; i++) {
 		off = qf_image_refblock(img, i) & ~(size - 1);
-		if (off && off != r->off[i] && off < img->io->size &&
+		if (!off || r->fate[i] == QF_BLOCK_DROP)
+			continue;
+		entries = i + 1;
+		if (off != r->off[i] && off < img->io->size &&
 		    !qf_ranges_add(rel, off, size))
 			return false;
 	}
-	if (r->new_table && img->reftable_state == QF_PART_OK &&
-	    !qf_ranges_add(rel, img->hdr.reftable_off,
-			   (uint64_t)img->hdr.reftable_clusters
-				   << img->geo.cluster_bits))
-		return false;
-	return true;
+	return !r->new_table || img->reftable_state != QF_PART_OK ||
+	       qf_ranges_add(rel, img->hdr.reftable_off,
+			     qf_mem_round_up(entries * 8, size));
 }
 
 /* True if everything that would be done is allowed. */
