@@ -30,6 +30,11 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 		     const struct qf_report *rep, const struct qf_hits *hits,
 		     const struct qf_report_style *style);
 
+/* The verdict alone, in words, and what to do next. */
+void qf_report_verdict(FILE *out, const struct qf_image *img, const char *name,
+		       const struct qf_report *rep,
+		       const struct qf_report_style *style);
+
 /* The report as one JSON object, owned by the caller. HITS may be NULL. */
 json_t *qf_report_json(const struct qf_image *img, const char *name,
 		       const struct qf_report *rep, const struct qf_hits *hits);

@@ -152,9 +152,9 @@ static void verdict_absent(FILE *out, const char *name,
 		tables[rep->tables]);
 }
 
-static void verdict(FILE *out, const struct qf_image *img, const char *name,
-		    const struct qf_report *rep,
-		    const struct qf_report_style *st)
+void qf_report_verdict(FILE *out, const struct qf_image *img, const char *name,
+		       const struct qf_report *rep,
+		       const struct qf_report_style *st)
 {
 	uint64_t n;
 
@@ -347,7 +347,7 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 
 	if (st->quiet && rep->verdict == QF_VERDICT_CLEAN)
 		return;
-	verdict(out, img, name, rep, st);
+	qf_report_verdict(out, img, name, rep, st);
 	diagnoses(out, rep);
 	lost(out, img, rep, st);
 	qf_report_hits(out, img, hits, st->all);
