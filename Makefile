@@ -144,13 +144,14 @@ $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(QF_CFLAGS) $(OPT) $(EXTRA) -MMD -MP -c -o $@ $<
 
-# Of all objects only this one knows the commit.
+# Of all objects only these know the commit.
 $(O)/commit: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(COMMIT)' >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
-$(MAIN_OBJ): $(O)/commit
-$(MAIN_OBJ): EXTRA = -DQFSCK_COMMIT='"$(COMMIT)"'
+KNOWS_COMMIT := $(MAIN_OBJ) $(call obj,viz/page/pagefacts.c)
+$(KNOWS_COMMIT): $(O)/commit
+$(KNOWS_COMMIT): EXTRA = -DQFSCK_COMMIT='"$(COMMIT)"'
 
 # An archive is written anew: `ar r` would keep the objects of deleted files.
 # The list of its objects is a prerequisite, so that a deletion is seen at all.

@@ -87,6 +87,7 @@ key Enter
 wait
 save $out/browser-guest.svg
 END
+rm -f "$out/map.svg"
 "$QFSCK" viz --export "$out/map.svg" damaged.qcow2
 "$QFSCK" viz --script - server.qcow2 <<END
 size 100x28

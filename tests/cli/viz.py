@@ -82,17 +82,42 @@ def check_pictures(tap, images, tmp):
             elif end == "svg":
                 good = good and xml.dom.minidom.parseString(data)
             else:
-                good = good and b"<script" not in data \
-                    and data.rstrip().endswith(b"</html>")
+                good = good and data.rstrip().endswith(b"</html>")
             tap.result(good and len(data) < 1_000_000,
                        f"{case} as {end}", [run.stderr, f"{len(data)} bytes"])
     before = digest(images["clean-snapshots"])
-    target = os.path.join(tmp, "image.png")
-    os.link(images["clean-snapshots"], target)
+    for name in ("image.png", "old.html"):
+        target = os.path.join(tmp, name)
+        os.link(images["clean-snapshots"], target)
+        run = viz("--export", target, images["clean-snapshots"])
+        tap.result(run.returncode == 1 and "not replaced" in run.stderr
+                   and digest(images["clean-snapshots"]) == before,
+                   f"{name} that is there is not replaced", [run.stderr])
+    target = os.path.join(tmp, "empty.svg")
+    open(target, "w").close()
     run = viz("--export", target, images["clean-snapshots"])
     tap.result(run.returncode == 1 and "not replaced" in run.stderr
-               and digest(images["clean-snapshots"]) == before,
-               "a picture does not replace an image", [run.stderr])
+               and not os.path.getsize(target),
+               "nor is an empty file", [run.stderr])
+
+
+def page_of(image, tmp):
+    """The page on IMAGE."""
+    out = os.path.join(tmp, "page.html")
+    if os.path.exists(out):
+        os.unlink(out)
+    viz("--export", out, image)
+    with open(out, encoding="utf-8") as file:
+        return file.read()
+
+
+def size(n):
+    """N bytes in the program's words."""
+    unit = 0
+    while n >= 1024 and unit < 6:
+        n, unit = n / 1024, unit + 1
+    digits = 0 if n >= 100 or n == int(n) else 1 if n >= 10 else 2
+    return f"{n:.{digits}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[unit]}"
 
 
 def qfsck(*args):
@@ -104,27 +129,27 @@ def qfsck(*args):
 def check_page(tap, images, tmp):
     """The page states what the JSON states."""
     for case in PAGES:
-        out = os.path.join(tmp, "page.html")
-        viz("--export", out, images[case])
-        with open(out, encoding="utf-8") as file:
-            page = html.unescape(file.read())
+        page = html.unescape(page_of(images[case], tmp))
         report = qfsck("check", "--output=json", images[case])
         facts = [report["verdict"], report["filename"]]
         for f in report["findings"]:
-            facts += [f"{f['id']} {f['name']}", f">{f['count']}<",
+            facts += [f"{f['id']} {f['name']}",
+                      f"; count {f['count']}" if f["count"] > 1 else "",
                       f"fix: {f['fix']}, risk: {f['risk']}",
                       f.get("owner", ""), f.get("other-owner", "")]
             if "host-offset" in f:
-                facts.append(f"host 0x{f['host-offset']:x}, "
-                             f"{f['length']} bytes")
+                facts.append(f"host 0x{f['host-offset']:x}</a>, "
+                             f"{size(f['length'])}")
             if "guest-offset" in f:
                 facts.append(f"guest 0x{f['guest-offset']:x}")
             facts.append(f["message"].split(": ")[-1])
         for d in report["diagnosis"]:
             facts += [d["cause"], d["advice"]]
         for lost in report["lost"]:
-            facts.append(f"0x{lost['guest-offset']:x}</td>"
-                         f"<td class=\"n\">{lost['length']}<")
+            end = lost["guest-offset"] + lost["length"]
+            facts += [f">0x{lost['guest-offset']:x}<",
+                      f">0x{end:x}</td>"
+                      f"<td class='n'>{size(lost['length'])}<"]
         missing = [f for f in facts if f not in page]
         tap.result(not missing and len(facts) > 2,
                    f"the page on {case} states {len(facts)} facts of the JSON",
@@ -160,26 +185,24 @@ def check_unowned(tap, images, tmp):
     with open(script, "w") as file:
         file.write("size 90x30\nwait\nkey 2\nsave -\n")
     for case, lost in UNOWNED.items():
-        image, out = images[case], os.path.join(tmp, "unowned.html")
+        image = images[case]
         du = qfsck("du", "--output=json", image)
         leak = [f for f in qfsck("check", "--output=json", image)["findings"]
                 if f["severity"] == "leak" and "host-offset" in f][0]
         host = qfsck("owners", "--output=json",
                      f"--host={leak['host-offset']}", image)["state"]
         name, other = (LOST, "leaked") if lost else ("leaked", LOST)
-        size = (du["leaked"], du["may-be-lost"])[lost]
+        room = (du["leaked"], du["may-be-lost"])[lost]
         map_ = viz("--script", script, image).stdout
-        viz("--export", out, image)
-        with open(out, encoding="utf-8") as file:
-            page = file.read()
-        good = (size and du["leaked"] + du["may-be-lost"] == size
+        page = page_of(image, tmp)
+        good = (room and du["leaked"] + du["may-be-lost"] == room
                 and host == name and "?!"[lost] in map_
                 and f"{'?!'[lost]} {name} " in map_ and other not in map_
                 and f">{'?!'[lost]}</i>{name}: " in page
                 and f"</i>{other}: " not in page
                 and f"<title>{name}</title>" in page
                 and ("<text" in page) == ("?!"[lost] + "</text>" in page))
-        tap.result(good, f"{case}: {name}", [f"{size} {host}", map_])
+        tap.result(good, f"{case}: {name}", [f"{room} {host}", map_])
 
 
 def check_doubtful(tap, images, tmp):
@@ -190,13 +213,11 @@ def check_doubtful(tap, images, tmp):
                    "save -\n")
     for case in ("twice-data", "two-writers", "data-on-refblock",
                  "twice-l2-blessed"):
-        out = os.path.join(tmp, "doubtful.html")
         du = qfsck("du", "--output=json", images[case])
         map_ = viz("--script", script, images[case]).stdout
-        viz("--export", out, images[case])
-        with open(out, encoding="utf-8") as file:
-            told = re.search(r"</i>claimed by two: [^,]*, (\d+) clus",
-                             file.read().split("<h2>The file")[1])
+        page = page_of(images[case], tmp)
+        told = re.search(r"</i>claimed by two: [^,]*, (\d+) clus",
+                         page.split(">The file</h2>")[1])
         cells = re.sub(r"(?m)^ *[\d.]+ [KMGT]?i?B ", "", map_)
         n = du["owned-twice"] // du["cluster-size"]
         good = (told and int(told[1]) == n and "claimed by two: " in map_

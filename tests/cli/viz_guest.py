@@ -118,9 +118,10 @@ def group_of(e):
 
 def check_shares(tap, case, image):
     """The page's legend of the disk: as many clusters as map and check say."""
-    viz("--export", "page.html", image)
-    with open("page.html", encoding="utf-8") as f:
-        disk = html.unescape(f.read()).split("<h2>The file")[0]
+    out = f"{case}.html"
+    viz("--export", out, image)
+    with open(out, encoding="utf-8") as f:
+        disk = html.unescape(f.read()).split(">The file</h2>")[0]
     info = qfsck("info", "--output=json", image)[1]
     extents = qfsck("map", "--output=json", image)[1]
     unit = min([info["cluster-size"]] + [e["length"] for e in extents

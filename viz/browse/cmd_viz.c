@@ -4,10 +4,9 @@
 #include "lib/model/open.h"
 #include "lib/base/text.h"
 #include "viz/show/cmd_args.h"
-#include "viz/draw/outfile.h"
 #include "viz/browse/script.h"
-#include "viz/draw/sheet.h"
 #include "viz/browse/tui.h"
+#include "viz/page/export.h"
 #include "viz/viz.h"
 
 #include <langinfo.h>
@@ -25,7 +24,8 @@ static const char help[] =
 	"reads it, and says if the image changes afterwards.\n\n"
 	"      --export=FILE      write the maps of disk and file, the snapshots and\n"
 	"                         the findings as a picture (.svg, .png) or a page\n"
-	"                         (.html)\n"
+	"                         (.html), which must not be there yet\n"
+	"      --hash             tell the SHA-256 of the image's file in the page\n"
 	"      --hilbert          draw the map along a Hilbert curve\n"
 	"      --ascii            only plain characters\n"
 	"      --colour=MODE      auto (the default; heeds NO_COLOR), 256, 16\n"
@@ -41,33 +41,8 @@ static const char help[] =
 
 struct args {
 	const char *export, *script, *colour, *format;
-	bool hilbert, ascii, share;
+	bool hilbert, ascii, share, hash;
 };
-
-typedef enum qf_err (*draw_fn)(const struct qf_sheet *s, struct qf_outbuf *out,
-			       struct qf_why *why);
-
-static const struct {
-	const char *suffix;
-	draw_fn draw;
-} formats[] = {
-	{ ".svg", qf_picture_svg },
-	{ ".png", qf_picture_png },
-	{ ".html", qf_html_page },
-	{ ".htm", qf_html_page },
-};
-
-/* How a file with that name is drawn; NULL: not known. */
-static draw_fn format_of(const char *name)
-{
-	const char *dot = strrchr(name, '.');
-	size_t i;
-
-	for (i = 0; dot && i < sizeof(formats) / sizeof(formats[0]); i++)
-		if (!strcasecmp(dot, formats[i].suffix))
-			return formats[i].draw;
-	return NULL;
-}
 
 static bool colours_of(const char *mode, enum qf_tui_colours *out)
 {
@@ -82,33 +57,20 @@ static bool colours_of(const char *mode, enum qf_tui_colours *out)
 	return false;
 }
 
-/* IMG is closed by either of the two. */
 static enum qf_err draw(const struct args *a, struct qf_image *img,
-			const char *name, struct qf_why *why)
+			const char *name, const char *command,
+			struct qf_why *why)
 {
-	struct qf_outbuf out = { 0 };
-	struct qf_sheet sheet = { 0 };
-	struct qf_guestmap *disk = NULL;
-	struct qf_model *m = NULL;
-	char safe[300];
-	enum qf_err err = qf_model_whole(img, a->share, &m, why);
+	const struct qf_export x = {
+		.to = a->export,
+		.name = name,
+		.command = command,
+		.hilbert = a->hilbert,
+		.share = a->share,
+		.hash = a->hash,
+	};
 
-	qf_text_safe(name, safe, sizeof(safe));
-	if (!err)
-		err = qf_guestmap_make(m, QF_HOLDER_ACTIVE, a->share, &disk,
-				       why);
-	if (!err)
-		err = qf_sheet_make(m, disk, safe, a->hilbert, &sheet, why);
-	if (!err)
-		err = format_of(a->export)(&sheet, &out, why);
-	if (!err)
-		err = qf_outfile_write(a->export, out.at, out.n, why);
-	qf_outbuf_free(&out);
-	qf_sheet_free(&sheet);
-	qf_guestmap_free(disk);
-	qf_model_free(m);
-	qf_image_close(img);
-	return err;
+	return qf_export_run(&x, img, why);
 }
 
 static enum qf_err browse(const struct args *a, struct qf_image *img,
@@ -134,6 +96,7 @@ int qf_cmd_viz(int argc, char **argv)
 	struct args a = { .colour = "auto" };
 	const struct qf_args_option options[] = {
 		{ "export", 0, QF_ARGS_TEXT, &a.export },
+		{ "hash", 0, QF_ARGS_FLAG, &a.hash },
 		{ "hilbert", 0, QF_ARGS_FLAG, &a.hilbert },
 		{ "ascii", 0, QF_ARGS_FLAG, &a.ascii },
 		{ "colour", 0, QF_ARGS_TEXT, &a.colour },
@@ -150,8 +113,11 @@ int qf_cmd_viz(int argc, char **argv)
 	struct qf_why why = { 0 };
 	struct qf_image *img;
 	enum qf_err err;
-	int code = qf_args_parse(&args, argc, argv);
+	char command[2000];
+	int code;
 
+	qf_export_command(argc, argv, command, sizeof(command));
+	code = qf_args_parse(&args, argc, argv);
 	if (code >= 0)
 		return code;
 	setlocale(LC_CTYPE, "");
@@ -160,7 +126,11 @@ int qf_cmd_viz(int argc, char **argv)
 	if (a.export && a.script)
 		return qf_args_wrong("viz", "use either --export or --script",
 				     NULL);
-	if (a.export && !format_of(a.export))
+	if (a.hash && (!a.export || !strrchr(a.export, '.') ||
+		       strncasecmp(strrchr(a.export, '.'), ".htm", 4)))
+		return qf_args_wrong("viz", "--hash is for a page (.html)",
+				     NULL);
+	if (a.export && !qf_export_known(a.export))
 		return qf_args_wrong("viz",
 				     "FILE must end in .svg, .png or .html",
 				     a.export);
@@ -168,7 +138,7 @@ int qf_cmd_viz(int argc, char **argv)
 			    &why);
 	if (err)
 		return qf_args_failed(args.arg[0], &why);
-	err = a.export ? draw(&a, img, args.arg[0], &why)
+	err = a.export ? draw(&a, img, args.arg[0], command, &why)
 		       : browse(&a, img, args.arg[0], &why);
 	if (err)
 		return qf_args_failed(err == QF_ERR_USAGE && a.export

@@ -76,3 +76,38 @@ enum qf_err qf_outfile_write(const char *name, const void *bytes, size_t n,
 				 "cannot be written");
 	return err;
 }
+
+static enum qf_err not_new(struct qf_why *why)
+{
+	return qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
+			  "is there already: not replaced");
+}
+
+enum qf_err qf_outfile_is_new(const char *name, struct qf_why *why)
+{
+	struct stat st;
+
+	return lstat(name, &st) ? QF_OK : not_new(why);
+}
+
+enum qf_err qf_outfile_create(const char *name, const void *bytes, size_t n,
+			      struct qf_why *why)
+{
+	enum qf_err err = QF_OK;
+	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+	if (fd < 0 && errno == EEXIST)
+		return not_new(why);
+	if (fd < 0)
+		return qf_err_set(why, QF_ERR_USAGE, errno, QF_NOWHERE,
+				  "cannot be created");
+	if (!write_all(fd, bytes, n))
+		err = qf_err_set(why, QF_ERR_USAGE, errno, QF_NOWHERE,
+				 "cannot be written");
+	if (close(fd) && !err)
+		err = qf_err_set(why, QF_ERR_USAGE, errno, QF_NOWHERE,
+				 "cannot be written");
+	if (err)
+		unlink(name); /* a part of a page is none */
+	return err;
+}

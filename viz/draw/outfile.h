@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where pictures and saved screens go. A picture that is there already is
- * replaced; anything else, an image above all, is not.
+ * Where pictures, pages and saved screens go. A saved screen replaces a picture
+ * or text; nothing replaces anything else, an image above all.
  */
 #ifndef QF_OUTFILE_H
 #define QF_OUTFILE_H
@@ -16,5 +16,15 @@
  */
 enum qf_err qf_outfile_write(const char *name, const void *bytes, size_t n,
 			     struct qf_why *why);
+
+/*
+ * The same for a file that must not be there yet; what could not be written
+ * whole is taken away again. Errors: QF_ERR_USAGE.
+ */
+enum qf_err qf_outfile_create(const char *name, const void *bytes, size_t n,
+			      struct qf_why *why);
+
+/* QF_OK if there is no file NAME yet; else QF_ERR_USAGE. */
+enum qf_err qf_outfile_is_new(const char *name, struct qf_why *why);
 
 #endif

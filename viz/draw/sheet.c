@@ -10,13 +10,15 @@
 
 #define MAX_COLS 128
 
-/* As few columns as keep the map wider than high, so that cells are large. */
+/* As few columns as keep the map wider than high, so that cells are large; of
+ * clusters a power of two, so that rows begin at round offsets. */
 static void lay_out(struct qf_sheet_map *s)
 {
 	uint64_t clusters = s->scene->clusters;
 	uint64_t most = MAX_COLS * MAX_COLS / 2;
 
-	s->per_cell = clusters > most ? qf_mem_div_up(clusters, most) : 1;
+	for (s->per_cell = 1; clusters / s->per_cell > most;)
+		s->per_cell *= 2;
 	s->cells = qf_mem_div_up(clusters, s->per_cell);
 	for (s->cols = 32; s->cols < MAX_COLS; s->cols *= 2)
 		if (s->cells <= (uint64_t)(s->cols * s->cols / 4))
@@ -106,27 +108,43 @@ int qf_sheet_minor(const struct qf_sheet_map *s, int x, int y, int kind)
 	return n;
 }
 
+/* How much of the file is really there; nothing if all is. */
+static void put_on_disk(const struct qf_io *io, char *buf, size_t room)
+{
+	char size[32];
+
+	*buf = '\0';
+	if (!io->block_dev && io->disk_bytes < io->size)
+		snprintf(buf, room, " (%s on disk%s)",
+			 qf_text_bytes(io->disk_bytes, size, sizeof(size)),
+			 io->disk_bytes < io->size / 20
+				 ? ", the rest holes: nearly empty"
+				 : "");
+}
+
 bool qf_sheet_fact(const struct qf_sheet *s, int i, char *buf, size_t room)
 {
 	const struct qf_image *img = s->model->img;
 	const struct qf_report *r = &s->model->report;
-	char a[32], b[32];
+	char a[32], b[32], there[80];
 
 	switch (i) {
 	case 0:
+		put_on_disk(img->io, there, sizeof(there));
 		snprintf(buf, room,
-			 "file %s, virtual disk %s, qcow2 version %u",
-			 qf_text_bytes(img->io->size, a, sizeof(a)),
+			 "file %s%s, virtual disk %s, qcow2 version %u",
+			 qf_text_bytes(img->io->size, a, sizeof(a)), there,
 			 qf_text_bytes(img->hdr.disk_bytes, b, sizeof(b)),
 			 img->hdr.version);
 		return true;
 	case 1:
 		snprintf(buf, room,
 			 "%" PRIu64 " clusters of %s, %" PRIu64
-			 " in use, %" PRIu64 " free inside, %u snapshots",
+			 " in use, %" PRIu64 " free inside, %u snapshot%s",
 			 s->model->scene.clusters,
 			 qf_text_bytes(img->geo.cluster_bytes, a, sizeof(a)),
-			 r->fig.used, r->fig.free, img->snapshots.n);
+			 r->fig.used, r->fig.free, img->snapshots.n,
+			 img->snapshots.n == 1 ? "" : "s");
 		return true;
 	case 2:
 		snprintf(

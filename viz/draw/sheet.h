@@ -56,8 +56,4 @@ enum qf_err qf_picture_svg(const struct qf_sheet *s, struct qf_outbuf *out,
 enum qf_err qf_picture_png(const struct qf_sheet *s, struct qf_outbuf *out,
 			   struct qf_why *why);
 
-/* A page that needs nothing but itself, and no scripts. */
-enum qf_err qf_html_page(const struct qf_sheet *s, struct qf_outbuf *out,
-			 struct qf_why *why);
-
 #endif
