@@ -204,7 +204,8 @@ DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libdeflate-dev \
 	uthash-dev libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
 	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
 	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
-	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin libvirt0
+	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin libvirt0 chromium \
+	tidy libxml2-utils
 
 # --- tests ---
 

@@ -38,6 +38,8 @@ static const struct qf_cmd commands[] = {
 	  "tell partitions, file systems and files of the disk", qf_cmd_guest },
 	{ "viz", "[OPTION]... IMAGE", "browse an image, or draw it",
 	  qf_cmd_viz },
+	{ "report", "[OPTION]... FILE...",
+	  "make a page of what check said of a pool", qf_cmd_report },
 	{ "explain", "[NUMBER|NAME]...", "tell what a finding means",
 	  qf_cmd_explain },
 };

@@ -11,5 +11,6 @@ int qf_cmd_diff(int argc, char **argv);
 int qf_cmd_map(int argc, char **argv);
 int qf_cmd_guest(int argc, char **argv);
 int qf_cmd_viz(int argc, char **argv);
+int qf_cmd_report(int argc, char **argv);
 
 #endif

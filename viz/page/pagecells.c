@@ -204,44 +204,78 @@ static void put_contents(const struct qf_sheet_map *s, struct qf_outbuf *o)
 	free(c.seen);
 }
 
-/* Of a cell of the guest's disk. */
+/* Of a cell of the guest's disk: files before metadata, then what has the most
+ * bytes there. */
 struct owner {
-	uint32_t file; /* the one with the most bytes, from 1 on; 0: none */
-	uint32_t more; /* files besides */
-	uint64_t bytes;
+	uint32_t file[2]; /* from 1 on; 0: none */
+	uint64_t weight[2];
+	uint32_t more; /* pieces of others */
 };
 
-/* Takes a piece of the file number FILE into the cells that it touches. */
+static void weigh(struct owner *w, uint32_t file, uint64_t weight)
+{
+	int at = w->file[0] == file ? 0 : 1;
+
+	if (w->file[at] && w->file[at] != file)
+		w->more++;
+	if (w->file[at] == file)
+		weight += w->weight[at];
+	else if (weight <= w->weight[at])
+		return;
+	w->file[at] = file;
+	w->weight[at] = weight;
+	if (w->weight[1] <= w->weight[0])
+		return;
+	w->file[1] = w->file[0];
+	w->weight[1] = w->weight[0];
+	w->file[0] = file;
+	w->weight[0] = weight;
+}
+
+/* Takes a piece of NAMES into the cells that it touches. */
 static void spread_piece(const struct qf_sheet_map *s, struct owner *at,
+			 const struct qf_guest_names *names,
 			 const struct qf_guest_piece *p)
 {
 	uint64_t unit = s->per_cell << s->scene->cluster_bits;
 	uint64_t i = p->start / unit, from = p->start, stop, n;
+	bool metadata = names->file[p->file].kind == QF_GUEST_METADATA;
 
 	for (; from < p->start + p->bytes && i < s->cells; i++, from = stop) {
 		stop = (i + 1) * unit;
 		n = stop < p->start + p->bytes ? stop - from
 					       : p->start + p->bytes - from;
-		at[i].more += at[i].file && at[i].file != p->file + 1;
-		if (n <= at[i].bytes)
-			continue;
-		at[i].bytes = n;
-		at[i].file = p->file + 1;
+		weigh(&at[i], p->file + 1, n + (metadata ? 0 : unit));
 	}
 }
 
-static void name_owner(const struct qf_guest_names *names,
-		       const struct owner *w, char *buf, size_t room)
+static void name_file(const struct qf_guest_file *f, char *buf, size_t room)
 {
-	const struct qf_guest_file *f = &names->file[w->file - 1];
 	char name[100];
 
 	if (f->path)
 		qf_text_safe(f->path, name, sizeof(name));
 	else
 		snprintf(name, sizeof(name), "inode %" PRIu64, f->id);
-	snprintf(buf, room, "%s%s%s", name, f->deleted ? " (deleted)" : "",
-		 w->more ? " and others" : "");
+	snprintf(buf, room, "%s%s", name, f->deleted ? " (deleted)" : "");
+}
+
+static void name_owner(const struct qf_guest_names *names,
+		       const struct owner *w, char *buf, size_t room)
+{
+	size_t used;
+
+	name_file(&names->file[w->file[0] - 1], buf, room);
+	used = strlen(buf);
+	if (w->file[1] && used + 4 < room) {
+		buf[used++] = ',';
+		buf[used++] = ' ';
+		name_file(&names->file[w->file[1] - 1], buf + used,
+			  room - used);
+	}
+	used = strlen(buf);
+	if (w->more)
+		snprintf(buf + used, room - used, " and others");
 }
 
 /* The numbers of the cells' texts: of what is wrong first, while there is
@@ -252,13 +286,13 @@ static void number_owners(const struct qf_sheet_map *s,
 			  uint32_t *number)
 {
 	struct qf_scene_cell cell;
-	char text[160];
+	char text[260];
 	uint64_t i;
 	int pass;
 
 	for (pass = 0; pass < 2; pass++)
 		for (i = 0; i < s->cells; i++) {
-			if (!at[i].file || number[i])
+			if (!at[i].file[0] || number[i])
 				continue;
 			qf_scene_cell(s->scene, i * s->per_cell,
 				      (i + 1) * s->per_cell, &cell);
@@ -286,7 +320,7 @@ static void put_owners(const struct qf_page *p, struct qf_outbuf *o)
 	    !qf_guest_list(p->disk->guest, &names, NULL)) {
 		take(&t, "");
 		for (i = 0; i < names.pieces; i++)
-			spread_piece(s, at, &names.piece[i]);
+			spread_piece(s, at, &names, &names.piece[i]);
 		number_owners(s, &names, at, &t, number);
 		put_json(o, "names", t.list);
 		put_runs(o, "files", number, s->cells);

@@ -181,10 +181,21 @@ static void put_lines(struct qf_outbuf *o, const char *const *line, size_t n)
 
 #define PUT(o, lines) put_lines(o, lines, sizeof(lines) / sizeof(lines[0]))
 
+/* Black or white, whichever stands out more from RGB: its light, about as
+ * WCAG has it, against where both are alike. */
+static uint32_t letter_on(uint32_t rgb)
+{
+	uint32_t r = rgb >> 16 & 0xff, g = rgb >> 8 & 0xff, b = rgb & 0xff;
+
+	return 213 * r * r + 715 * g * g + 72 * b * b > 179 * 255 * 255
+		       ? 0x000000
+		       : 0xffffff;
+}
+
 static void put_kind(struct qf_outbuf *o, enum qf_kind k, uint32_t rgb)
 {
 	qf_outbuf_printf(o, ".k%d{--c:#%06" PRIx32 ";--t:#%06" PRIx32 "}",
-			 (int)k, rgb, qf_palette_letter(rgb));
+			 (int)k, rgb, letter_on(rgb));
 }
 
 static void put_kinds(struct qf_outbuf *o)
