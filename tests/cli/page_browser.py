@@ -203,6 +203,17 @@ def check_files(tap, web):
                [said, part, str(bar)])
 
 
+def check_screen(tap, web, image):
+    """A saved screen keeps its blanks: newer browsers do not heed xml:space."""
+    viz("--script", "-", image, input="size 80x24\nwait\nsave screen.svg\n")
+    page = web.open("file://" + os.path.abspath("screen.svg"))
+    wide = page.ask("""Array.from(document.querySelectorAll('text'))
+        .filter(t => / {2}/.test(t.textContent))
+        .map(t => [t.getNumberOfChars(), t.textContent.length])""")
+    tap.result(wide and all(a == b for a, b in wide),
+               "a saved screen keeps its blanks", [str(wide)])
+
+
 def check_plain(tap, web, url):
     """Without the script, and on paper, all findings are there."""
     page = web.open(url, script=False)
@@ -241,6 +252,7 @@ def main():
         tap.result(not page.complaints() and not page.requests(),
                    "and no error was made", page.complaints())
         check_files(tap, web)
+        check_screen(tap, web, images["clean-snapshots"])
         check_plain(tap, web, urls["l2-is-random"])
     return tap.finish()
 

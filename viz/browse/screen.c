@@ -122,8 +122,8 @@ void qf_screen_svg(const struct qf_cells *c, struct qf_outbuf *out)
 			 "<svg xmlns=\"http://www.w3.org/2000/svg\" "
 			 "width=\"%d\" height=\"%d\" viewBox=\"-8 -8 %d %d\" "
 			 "font-family=\"DejaVu Sans Mono,monospace\" "
-			 "font-size=\"13\" xml:space=\"preserve\" "
-			 "style=\"white-space:pre\">\n"
+			 "font-size=\"13\" xml:space=\"preserve\">"
+			 "<style>text{white-space:pre}</style>\n"
 			 "<rect x=\"-8\" y=\"-8\" width=\"%d\" height=\"%d\" "
 			 "rx=\"6\" fill=\"#%06x\"/>\n",
 			 c->w * CELL_W + 16, c->h * CELL_H + 16,
