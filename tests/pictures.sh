@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 : "${QFSCK:=$PWD/qfsck}"
+root=$PWD
 out=$PWD/viz/pictures
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -89,6 +90,23 @@ save $out/browser-guest.svg
 END
 rm -f "$out/map.svg"
 "$QFSCK" viz --export "$out/map.svg" damaged.qcow2
+rm -f "$out/page.png"
+"$QFSCK" viz --export guest.html guest.qcow2
+python3 - "$root/tests/lib" "$PWD/guest.html" "$out/page.png" <<'END'
+import base64
+import sys
+sys.path.insert(0, sys.argv[1])
+import browser
+if not browser.program():
+    print("no chromium: the picture of the page stays away")
+    sys.exit()
+with browser.Browser() as web:
+    page = web.open("file://" + sys.argv[2], width=1000, height=1180)
+    page.ask("document.querySelector('#f0 a').click(); scrollTo(0, 0)")
+    with open(sys.argv[3], "wb") as file:
+        file.write(base64.b64decode(
+            page.call("Page.captureScreenshot", format="png")["data"]))
+END
 "$QFSCK" viz --script - server.qcow2 <<END
 size 100x28
 wait

@@ -90,8 +90,8 @@ _qfsck()
 		[[ ${COMP_WORDS[i]} == [-=]* || ${COMP_WORDS[i - 1]} == = ]] ||
 			seen=1
 	done
-	# an undo file; a file to be made
-	if [[ $command == undo && $seen == 0 ||
+	# lines of check, an undo file; a file to be made
+	if [[ $command == report || $command == undo && $seen == 0 ||
 		$command == extract && $seen == 1 ]]; then
 		_qfsck_values file "$cur"
 	else

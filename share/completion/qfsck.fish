@@ -64,6 +64,8 @@ function __qfsck_takes_file
 	set -l words (commandline -opc)
 	set -l names (string match -v -- '-*' $words[3..-1])
 	switch "$words[2]"
+		case report
+			true
 		case undo
 			test (count $names) -eq 0
 		case extract

@@ -124,6 +124,8 @@ def in_bash():
          bash("qfsck", "repair", "--undo", "=", "no"), ["notes.txt"])
     same("bash: an option's folder",
          bash("qfsck", "extract", "--orphans", "=", "vm"), ["vm.d"])
+    same("bash: report takes any file",
+         bash("qfsck", "report", "no"), ["notes.txt"])
     same("bash: undo begins with an undo file",
          bash("qfsck", "undo", "no"), ["notes.txt"])
     same("bash: and goes on with an image", bash("qfsck", "undo", "x", "al"),
@@ -188,6 +190,7 @@ def in_fish():
                        ("qfsck repair --risk=", {"--risk=none", "--risk=data",
                                                  "--risk=metadata"}),
                        ("qfsck undo no", {"notes.txt"}),
+                       ("qfsck report no", {"notes.txt"}),
                        ("qfsck explain refcount-z", {"refcount-zero"}),
                        ("fsck.qcow2 al", {"alone"})):
         done = subprocess.run(
@@ -230,6 +233,7 @@ by_key("zsh", "qfsck check vm\\ o", "one")
 by_key("zsh", "qfsck check --output=j", "json")
 by_key("zsh", "qfsck expl", "explain ")
 by_key("zsh", "qfsck undo no", "notes.txt")
+by_key("zsh", "qfsck report no", "notes.txt")
 by_key("zsh", "fsck.qcow2 vm.s", "vm.snap1")
 shutil.rmtree(WORK)
 sys.exit(tap.finish())

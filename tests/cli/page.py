@@ -173,10 +173,21 @@ def check_empty(tap, images):
                     "cluster_size=2M,preallocation=metadata", "empty.qcow2",
                     "1G"], check=True)
     page = export("empty.qcow2", "empty.html")
-    full = export(images["clean-zlib"], "full.html")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "full.qcow2",
+                    "8M"], check=True)
+    subprocess.run(["qemu-io", "-c", "write -q 0 8M", "full.qcow2"],
+                   check=True)
+    full = export("full.qcow2", "full.html")
     tap.result("the rest holes: nearly empty" in page
                and "nearly empty" not in full,
                "a file of holes is called nearly empty")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "one.qcow2",
+                    "2G"], check=True)
+    subprocess.run(["qemu-io", "-c", "write -q 0 64k", "-c", "write -q 1G 64k",
+                    "one.qcow2"], check=True)
+    page = export("one.qcow2", "one.html")
+    tap.result("virtual disk 2 GiB (0.0061 % allocated: nearly empty)" in page,
+               "and so is a disk that is hardly mapped")
 
 
 def check_size(tap):

@@ -122,20 +122,31 @@ static void put_on_disk(const struct qf_io *io, char *buf, size_t room)
 				 : "");
 }
 
+/* How much of the disk the image maps, where that is little. */
+static void put_mapped(const struct qf_report_figures *f, char *buf,
+		       size_t room)
+{
+	*buf = '\0';
+	if (f->total && f->allocated < f->total / 20)
+		snprintf(buf, room, " (%.2g %% allocated: nearly empty)",
+			 (double)f->allocated * 100 / (double)f->total);
+}
+
 bool qf_sheet_fact(const struct qf_sheet *s, int i, char *buf, size_t room)
 {
 	const struct qf_image *img = s->model->img;
 	const struct qf_report *r = &s->model->report;
-	char a[32], b[32], there[80];
+	char a[32], b[32], there[80], mapped[80];
 
 	switch (i) {
 	case 0:
 		put_on_disk(img->io, there, sizeof(there));
+		put_mapped(&r->fig, mapped, sizeof(mapped));
 		snprintf(buf, room,
-			 "file %s%s, virtual disk %s, qcow2 version %u",
+			 "file %s%s, virtual disk %s%s, qcow2 version %u",
 			 qf_text_bytes(img->io->size, a, sizeof(a)), there,
 			 qf_text_bytes(img->hdr.disk_bytes, b, sizeof(b)),
-			 img->hdr.version);
+			 mapped, img->hdr.version);
 		return true;
 	case 1:
 		snprintf(buf, room,

@@ -51,9 +51,11 @@ static void put_verdict(const struct qf_page *p, struct qf_outbuf *o)
 			*at++ = *from;
 		}
 		*at = '\0';
-		qf_outbuf_printf(o, "<p>");
-		qf_outbuf_xml(o, text);
-		qf_outbuf_printf(o, "</p>\n");
+		if (m->report.verdict != QF_VERDICT_CLEAN) {
+			qf_outbuf_printf(o, "<p>");
+			qf_outbuf_xml(o, text);
+			qf_outbuf_printf(o, "</p>\n");
+		}
 	}
 	free(text);
 }

@@ -41,7 +41,10 @@ static void put_place(struct qf_outbuf *o, const struct qf_finding *f, size_t i)
 {
 	const struct qf_problem_row *r = qf_problem_get(f->problem);
 
-	qf_outbuf_printf(o, "<li id='f%zu' data-t='%u %s'>", i, r->id, r->name);
+	qf_outbuf_printf(o, "<li id='f%zu' data-t='%u %s", i, r->id, r->name);
+	if (f->host_off != QF_NOWHERE)
+		qf_outbuf_printf(o, " at 0x%" PRIx64, f->host_off);
+	qf_outbuf_printf(o, "'>");
 	qf_outbuf_xml(o, f->text ? f->text : "");
 	qf_outbuf_printf(o, "<br><small>");
 	if (f->host_off != QF_NOWHERE)

@@ -19,7 +19,7 @@ static const char *const style[] = {
 	"table{border-collapse:collapse;width:100%}",
 	"td,th{text-align:left;padding:.25em .5em;vertical-align:top;"
 	"border-bottom:1px solid var(--line);overflow-wrap:anywhere}",
-	".n{text-align:right}tr.bar td{padding-top:0}tr.has td,tr.has th"
+	".n{text-align:right}td.n{white-space:nowrap}tr.bar td{padding-top:0}tr.has td,tr.has th"
 	"{border-bottom:0}",
 	"dl{display:grid;grid-template-columns:minmax(7em,13em) 1fr;gap:.2em 1em;"
 	"margin:.5em 0}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}",
@@ -63,8 +63,9 @@ static const char *const style[] = {
 	".clean{color:#3fb950}.leaks,.warning,.leak{color:#e3b341}.note{color:"
 	"#79b8ff}.corrupt,.unchecked,.error,.fatal,.unread,.absent{color:#ff7b72}"
 	".in-use{color:#9aa4b2}.vols span{background:#1f3a5f;color:#e6edf3}}",
-	"@media(max-width:600px){body{font-size:14px;padding:.6em}td,th{padding:"
-	".25em .3em}dl{grid-template-columns:1fr}dd{margin:0 0 .4em .8em}"
+	"@media(max-width:600px){body{font-size:14px;padding:.6em}table{"
+	"font-size:13px}td,th{padding:.25em .3em}tr.has td:nth-child(2){"
+	"min-width:5em}dl{grid-template-columns:1fr}dd{margin:0 0 .4em .8em}"
 	".map{padding-left:4.4em}.vols{margin-left:4.4em}.scale span{width:5.3em}}",
 	"@page{size:A4;margin:14mm}",
 	"@media print{body{font-size:10pt;max-width:none;padding:0}nav,.read"

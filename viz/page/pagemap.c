@@ -171,8 +171,12 @@ static void put_map(struct qf_outbuf *o, const struct qf_sheet_map *s,
 
 	qf_outbuf_printf(o, "<div class='map' id='%s-map'>\n", m);
 	put_scale(o, s);
-	qf_outbuf_printf(o, "<svg viewBox='0 0 %d %d' role='img' aria-label='",
-			 s->cols, s->rows);
+	/* on a narrow page the cells are higher than wide */
+	qf_outbuf_printf(o,
+			 "<svg viewBox='0 0 %d %d' preserveAspectRatio='none' "
+			 "style='min-height:%dpx' role='img' aria-label='",
+			 s->cols, s->rows,
+			 s->rows > LABELS ? 14 * LABELS : 14 * s->rows);
 	put_words(o, s->scene, what);
 	qf_outbuf_printf(o, "'>\n");
 	for (k = 0; k < QF_KINDS; k++)
