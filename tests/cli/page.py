@@ -105,6 +105,20 @@ def check_shares(tap, case, image, page):
                [str(wrong)])
 
 
+def drawn_and_told(page, m):
+    """By kind: the cells of the map, and the clusters of its legend."""
+    part = page[page.index(f"id='{m}-map'"):]
+    drawn, total = collections.Counter(), collections.Counter()
+    for kind, path in re.findall(r"<path class='k (k\d+)' d='([^']*)'",
+                                 part[:part.index("</svg>")]):
+        drawn[kind] += sum(map(int, re.findall(r"h(\d+)", path)))
+    for kind, n in re.findall(r"<i class='(k\d+)'[^>]*>[^<]*</i>[^:<]*: "
+                              r"[^,]*, (\d+) cluster",
+                              part[:part.index("</ul>")]):
+        total[kind] += int(n)
+    return drawn, total
+
+
 def check_cells(tap, case, page):
     """The script's cells are as many as there are, and no text is missing."""
     for m in ("guest", "file"):
@@ -114,6 +128,11 @@ def check_cells(tap, case, page):
         tap.result(n == -(-d["end"] // d["unit"]) <= d["cols"] * d["rows"]
                    and all(d["text"][i] for i in d["runs"][1::2]),
                    f"{case}: the {m}'s {n} cells have a text each")
+        drawn, total = drawn_and_told(page, m)
+        tap.result(drawn == total if n == sum(total.values())
+                   else sum(drawn.values()) == n < sum(total.values()),
+                   f"{case}: the {m}'s cells are drawn as its legend says",
+                   [str(drawn), str(total)])
 
 
 def check_facts(tap, images):
@@ -166,6 +185,24 @@ def check_names(tap, images):
     tap.result("<b>&" not in page and html.escape(name).replace("&#x27;",
                "&#39;") in page and facts_of(page)["Path"].endswith(name),
                "the image's name is no markup")
+
+
+def check_long(tap):
+    """A file's long name is cut between letters."""
+    os.makedirs("root")
+    for n in range(40):
+        with open("root/" + "\u00fc" * (60 + n), "w") as file:
+            file.write("x" * 70000)
+    env = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", "root", "long.raw",
+                    "16M"], check=True, env=env, stdout=subprocess.DEVNULL)
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", "long.raw",
+                    "long.qcow2"], check=True)
+    page = export("long.qcow2", "long.html")
+    d = json.loads(re.search(r"id='guest-data'>(.*?)</script>", page,
+                             re.S)[1])
+    tap.result(any("\u00fc" * 40 in n for n in d["names"]),
+               "files with long names are named", d["names"][:3])
 
 
 def check_empty(tap, images):
@@ -302,6 +339,7 @@ def main():
     check_valid(tap, pages, images)
     check_facts(tap, images)
     check_names(tap, images)
+    check_long(tap)
     check_empty(tap, images)
     check_pool(tap, images, pages)
     check_pool_mistakes(tap, images)

@@ -51,8 +51,9 @@ static uint32_t take(struct texts *t, const char *text)
 
 	if (old)
 		return (uint32_t)json_integer_value(old);
-	if (json_array_append_new(t->list, json_string(text)) ||
-	    json_object_set_new(t->number, text, json_integer((json_int_t)n)))
+	if (json_array_append_new(t->list, qf_json_string(text)) ||
+	    json_object_set_new_nocheck(t->number, text,
+					json_integer((json_int_t)n)))
 		t->failed = true;
 	t->bytes += strlen(text) + 3;
 	return (uint32_t)n;
@@ -94,7 +95,7 @@ static void name_holders(const struct content *c, bool many, char *buf,
 			 size_t room)
 {
 	uint32_t n = c->seen ? c->s->n_holders : 0, i, k, all = 0, spans = 0;
-	char text[400] = "";
+	char text[600] = "", first[40], last[40];
 	size_t used = 0;
 
 	for (i = 1; i < n; i = k + 1) {
@@ -103,13 +104,14 @@ static void name_holders(const struct content *c, bool many, char *buf,
 		if (k == i)
 			continue;
 		all += k - i;
-		if (++spans > MOST_SPANS || used > sizeof(text) - 100)
+		if (++spans > MOST_SPANS)
 			continue;
-		used += (size_t)snprintf(
-			text + used, sizeof(text) - used, "%s%.40s%s%.40s",
-			spans > 1 ? ", " : "", c->s->holder[i].id,
-			k > i + 1 ? " to " : "",
-			k > i + 1 ? c->s->holder[k - 1].id : "");
+		qf_text_safe(c->s->holder[i].id, first, sizeof(first));
+		qf_text_safe(c->s->holder[k - 1].id, last, sizeof(last));
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+					 "%s%s%s%s", spans > 1 ? ", " : "",
+					 first, k > i + 1 ? " to " : "",
+					 k > i + 1 ? last : "");
 	}
 	*buf = '\0';
 	if (n && c->seen[0] == c->cell)
@@ -132,7 +134,7 @@ static void name_content(const struct content *c, bool many, char *buf,
 	int k;
 
 	*buf = '\0';
-	for (k = QF_KINDS - 1; k >= 0 && used < room - 100; k--)
+	for (k = QF_KINDS - 1; k >= 0 && used < room - 700; k--)
 		if (c->kinds >> k & 1)
 			used += (size_t)snprintf(
 				buf + used, room - used, "%s%s",
@@ -180,7 +182,7 @@ static void put_contents(const struct qf_sheet_map *s, struct qf_outbuf *o)
 	struct content c = { .s = sc };
 	struct texts t = { 0 };
 	uint64_t i, first, stop;
-	char text[700];
+	char text[1600];
 
 	if (sc->n_holders && sc->n_holders <= 4096)
 		c.seen = qf_mem_zalloc(sc->n_holders, sizeof(*c.seen));
@@ -341,9 +343,10 @@ static void put_volumes(const struct qf_guest *g, struct qf_outbuf *o)
 	for (i = 0; g && i < g->n && i < VOLUMES; i++)
 		json_array_append_new(
 			list,
-			json_pack("[I, I, s]", (json_int_t)g->volume[i].start,
+			json_pack("[I, I, o]", (json_int_t)g->volume[i].start,
 				  (json_int_t)g->volume[i].bytes,
-				  qf_guest_title(g, i, title, sizeof(title))));
+				  qf_json_string(qf_guest_title(
+					  g, i, title, sizeof(title)))));
 	put_json(o, "vols", list);
 	json_decref(list);
 }

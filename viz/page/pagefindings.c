@@ -25,15 +25,17 @@ static void put_host(struct qf_outbuf *o, const struct qf_finding *f)
 				 qf_text_bytes(f->length, size, sizeof(size)));
 }
 
+/* The map is of the active disk: a place on another's is no link. */
 static void put_guest(struct qf_outbuf *o, const struct qf_finding *f)
 {
 	char text[64];
 
 	snprintf(text, sizeof(text), "guest 0x%" PRIx64, f->guest_off);
-	if (f->host_off != QF_NOWHERE) /* a place has one cell of its own */
-		qf_outbuf_printf(o, "; %s", text);
-	else
+	qf_outbuf_printf(o, "%s", f->host_off != QF_NOWHERE ? "; " : "");
+	if (f->owner && strstr(f->owner, "the active disk"))
 		qf_pagewords_link(o, "guest", f->guest_off, 1, text);
+	else
+		qf_outbuf_printf(o, "%s", text);
 }
 
 /* The place number I, as an item of a list. */
