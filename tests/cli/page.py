@@ -300,6 +300,15 @@ def check_pool(tap, images, pages):
                            capture_output=True, text=True)
     tap.result(piped.returncode == 0 and len(rows_of(piped.stdout))
                == len(names), "from a pipe to a pipe", [piped.stderr])
+    alone = "".join(qfsck("check", "--output=json", images[c]).stdout
+                    for c in ("clean-zlib", "twice-data"))
+    piped = subprocess.run([QFSCK, "report", "-"], input=alone,
+                           capture_output=True, text=True)
+    tap.result(piped.returncode == 0 and alone.count("\n") > 20
+               and [c[0] for _, _, c in rows_of(piped.stdout)]
+               == ["<b class='corrupt'>corrupt</b>",
+                   "<b class='clean'>clean</b>"],
+               "objects over several lines do as well", [piped.stderr])
 
 
 def check_pool_mistakes(tap, images):

@@ -194,8 +194,19 @@ def check_files(tap, web):
     part = page.ask(READ % "guest")
     bar = page.ask("Array.from(document.querySelectorAll('.vols span'))"
                    ".map(e => e.textContent)")
-    tap.result('; partition 2 (ext4 "root"); ' in said
-               and "/etc/passwd" in said
+    place = names["files"][0]["pieces"][0]["extents"][0]["host-offset"]
+    place, start = place // unit * unit, start // unit * unit
+    page.click(*page.ask(CELL % ("guest", start // unit)))
+    page.ask("document.querySelector('#guest-read a').click()")
+    there = page.ask(READ % "file")
+    page.ask("document.querySelector('#file-read a').click()")
+    again = page.ask(READ % "guest")
+    tap.result(f"; in the file at {place:#x}" in said
+               and there.startswith(f"File {place:#x} to ")
+               and f"; on the disk at {start:#x}" in there and again == said,
+               "and where it lies in the file, and from there back",
+               [said, there, again])
+    tap.result('; partition 2 (ext4 "root"); /etc/passwd' in said
                and part.startswith("Disk 0x1000000 ")
                and bar == ['partition 1 (ext4 "boot")',
                            'partition 2 (ext4 "root")'],

@@ -206,8 +206,8 @@ static void put_contents(const struct qf_sheet_map *s, struct qf_outbuf *o)
 	free(c.seen);
 }
 
-/* Of a cell of the guest's disk: files before metadata, then what has the most
- * bytes there. */
+/* Of a cell of the guest's disk: files before folders and metadata, then what
+ * has the most bytes there. */
 struct owner {
 	uint32_t file[2]; /* from 1 on; 0: none */
 	uint64_t weight[2];
@@ -241,13 +241,16 @@ static void spread_piece(const struct qf_sheet_map *s, struct owner *at,
 {
 	uint64_t unit = s->per_cell << s->scene->cluster_bits;
 	uint64_t i = p->start / unit, from = p->start, stop, n;
-	bool metadata = names->file[p->file].kind == QF_GUEST_METADATA;
+	enum qf_guest_kind kind = names->file[p->file].kind;
+	uint64_t rank = kind == QF_GUEST_METADATA ? 0
+			: kind == QF_GUEST_FILE	  ? 2
+						  : 1;
 
 	for (; from < p->start + p->bytes && i < s->cells; i++, from = stop) {
 		stop = (i + 1) * unit;
 		n = stop < p->start + p->bytes ? stop - from
 					       : p->start + p->bytes - from;
-		weigh(&at[i], p->file + 1, n + (metadata ? 0 : unit));
+		weigh(&at[i], p->file + 1, n + rank * unit);
 	}
 }
 
@@ -334,6 +337,59 @@ static void put_owners(const struct qf_page *p, struct qf_outbuf *o)
 	free(number);
 }
 
+/* The file's cell in which the cell from FIRST to STOP of the disk has its first
+ * data; -1: none in the image itself. */
+static int64_t file_cell(const struct qf_page *p, uint64_t first, uint64_t stop)
+{
+	const struct qf_sheet_map *file = &p->sheet->file;
+	const struct qf_scene *s = p->sheet->guest.scene;
+	size_t r = qf_scene_find(s, first);
+	uint64_t at, host, entry;
+	char text[300];
+
+	for (; r < s->n && s->run[r].first < stop; r++) {
+		if (s->run[r].kind != QF_KIND_OWN &&
+		    s->run[r].kind != QF_KIND_SHARED &&
+		    s->run[r].kind != QF_KIND_COMPRESSED &&
+		    s->run[r].kind != QF_KIND_DOUBTFUL)
+			continue;
+		at = s->run[r].first > first ? s->run[r].first : first;
+		qf_guestmap_describe(p->disk, at << s->cluster_bits, &host,
+				     &entry, text, sizeof(text));
+		if (host != QF_NOWHERE && host < file->scene->file_bytes)
+			return (int64_t)((host >> file->scene->cluster_bits) /
+					 file->per_cell);
+	}
+	return -1;
+}
+
+/* Where the cells' data lie in the file: runs of cells whose numbers there are
+ * as far from their own; -1 in a run's beginning: nowhere. */
+static void put_hosts(const struct qf_page *p, struct qf_outbuf *o)
+{
+	const struct qf_sheet_map *m = &p->sheet->guest;
+	uint64_t i, n = 0, begin = 0;
+	int64_t cell, want = -2, from = -2;
+
+	qf_outbuf_printf(o, ",\"hosts\":[");
+	for (i = 0; i <= m->cells; i++) {
+		cell = i < m->cells ? file_cell(p, i * m->per_cell,
+						(i + 1) * m->per_cell)
+				    : -3;
+		if (i && cell == want) {
+			want += want >= 0;
+			continue;
+		}
+		if (i)
+			qf_outbuf_printf(o, "%s%" PRIu64 ",%" PRId64,
+					 n++ ? "," : "", i - begin, from);
+		begin = i;
+		from = cell;
+		want = cell + (cell >= 0);
+	}
+	qf_outbuf_printf(o, "]");
+}
+
 static void put_volumes(const struct qf_guest *g, struct qf_outbuf *o)
 {
 	json_t *list = json_array();
@@ -387,6 +443,7 @@ void qf_pagecells_put(const struct qf_page *p, const char *m,
 	if (guest) {
 		put_volumes(p->disk->guest, o);
 		put_owners(p, o);
+		put_hosts(p, o);
 	}
 	put_order(s, o);
 	qf_outbuf_printf(o, "}</script>\n");

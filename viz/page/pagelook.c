@@ -112,7 +112,9 @@ static const char *const script[] = {
 	"function Plan(m){",
 	"var d=JSON.parse(id(m+'-data').textContent),box=id(m+'-map'),"
 	"pic=box.querySelector('svg'),out=id(m+'-read'),still=out.textContent,"
-	"what=spread(d.runs),file=spread(d.files),back=[],at=-1,held=false;",
+	"what=spread(d.runs),file=spread(d.files),back=[],host=[],at=-1,held=false;",
+	"for(var h=0,k;d.hosts&&h<d.hosts.length;h+=2)"
+	"for(k=0;k<d.hosts[h];k++)host.push(d.hosts[h+1]<0?-1:d.hosts[h+1]+k);",
 	"if(d.place)d.place.forEach(function(p,i){back[p]=i});",
 	"var c1=svg('path','cur',pic),c2=svg('path','cur2',pic);",
 	"function box_of(a,b){var s='',i,p,x,y;for(i=a;i<=b;i++){"
@@ -129,6 +131,12 @@ static const char *const script[] = {
 	"out.append(d.name+' '+hex(from)+' to '+hex(to)+' ('+size(to-from)+'): '"
 	"+(d.text[what[i]]||''));",
 	"if(v)out.append('; '+v);if(file[i])out.append('; '+d.names[file[i]]);",
+	"var o=maps[m==='guest'?'file':'guest'],c=m==='guest'?host[i]:"
+	"o?o.host.indexOf(i):-1;",
+	"if(o&&c>=0){var a=D.createElement('a');a.href='#';a.textContent="
+	"(m==='guest'?'in the file at ':'on the disk at ')+hex(c*o.unit);"
+	"a.onclick=function(v){v.preventDefault();o.go(c*o.unit,1)};"
+	"out.append('; ',a)}",
 	"places.forEach(function(p){if(p.m!==m||p.o>=to||p.o+p.n<=from)return;"
 	"n++;if(n>8)return;out.append(n>1?', ':'. Findings: ',link(p.e))});",
 	"if(n>8)out.append(' and '+(n-8)+' more')}",
@@ -153,7 +161,7 @@ static const char *const script[] = {
 	"return}else if(k)to=at<0?0:at+k;else return;",
 	"e.preventDefault();held=true;show(Math.max(0,Math.min(what.length-1,to)))"
 	"});",
-	"return{go:function(o,n){var a=Math.floor(o/d.unit),"
+	"return{host:host,unit:d.unit,go:function(o,n){var a=Math.floor(o/d.unit),"
 	"b=Math.floor((o+Math.max(n,1)-1)/d.unit);if(!what.length)return;",
 	"a=Math.min(a,what.length-1);b=Math.min(b,what.length-1);held=true;at=a;"
 	"say(a);draw(a,b);box.focus({preventScroll:true});"
