@@ -102,7 +102,7 @@ if not browser.program():
     sys.exit()
 with browser.Browser() as web:
     page = web.open("file://" + sys.argv[2], width=1000, height=1180)
-    page.ask("document.querySelector('#f0 a').click(); scrollTo(0, 0)")
+    page.ask("document.querySelector('#l0 a').click(); scrollTo(0, 0)")
     with open(sys.argv[3], "wb") as file:
         file.write(base64.b64decode(
             page.call("Page.captureScreenshot", format="png")["data"]))

@@ -39,7 +39,8 @@ static const char *const style[] = {
 	".map path.h{stroke-width:.5}.map text{fill:var(--t)}",
 	".cur,.cur2{fill:none;vector-effect:non-scaling-stroke;pointer-events:none;"
 	"shape-rendering:auto}.cur{stroke:#fff;stroke-width:6}"
-	".cur2{stroke:#000;stroke-width:3}",
+	".cur2{stroke:#000;stroke-width:3}.many .cur{stroke-width:3}"
+	".many .cur2{stroke-width:1}",
 	".read{min-height:3em;overflow-wrap:anywhere;background:var(--soft);"
 	"padding:.4em .6em}",
 	".legend{list-style:none;padding:0}.legend li{display:inline-block;"
@@ -123,7 +124,7 @@ static const char *const script[] = {
 	"s+='M'+x+' '+y+'h'+n+'v1h-'+n+'z';i+=n-1}"
 	"else s+='M'+x+' '+y+'h1v1h-1z'}return s}",
 	"function draw(a,b){var s=a<0?'':box_of(a,b);c1.setAttribute('d',s);"
-	"c2.setAttribute('d',s)}",
+	"c2.setAttribute('d',s);pic.classList.toggle('many',b>a)}",
 	"function say(i){var from=i*d.unit,to=Math.min(from+d.unit,d.end),v='',n=0,"
 	"span=-1;out.textContent='';",
 	"(d.vols||[]).forEach(function(o){if(from>=o[0]&&from<o[0]+o[1]&&"
