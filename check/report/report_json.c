@@ -133,7 +133,7 @@ static json_t *diagnoses(const struct qf_report *rep)
 }
 
 /* The witnesses of a set, by name. */
-static json_t *witnesses(uint32_t set)
+static json_t *witnesses(uint64_t set)
 {
 	json_t *a = json_array();
 	unsigned int i;

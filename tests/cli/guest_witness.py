@@ -14,6 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 import qimg                                                 # noqa: E402
+import guestdisks as disks                                  # noqa: E402
 from guests import *                                        # noqa: E402,F403
 from qcow2 import Image                                     # noqa: E402
 from tap import Tap                                         # noqa: E402
@@ -21,55 +22,6 @@ from tools import own_folder, qfsck_check                   # noqa: E402
 
 tap = Tap()
 MIB = 1 << 20
-SMALL = {"TEST_DIR": "x", "TEST_DEV": "x", "QA_CHECK_FS": "x"}
-
-
-def ext4(disk, root):
-    quiet("mke2fs", "-q", "-t", "ext4", "-d", root, raw(disk, 96 * MIB))
-
-
-def ext4_small_blocks(disk, root):
-    quiet("mke2fs", "-q", "-t", "ext4", "-b", "1024", "-d", root,
-          raw(disk, 64 * MIB))
-
-
-def btrfs(disk, root):
-    quiet("mkfs.btrfs", "-q", "--rootdir", root, raw(disk, 160 * MIB))
-
-
-def fat(disk, root):
-    quiet("mkfs.fat", "-F", "32", raw(disk, 96 * MIB))
-    for name in sorted(os.listdir(root)):
-        quiet("mcopy", "-i", disk, "-s", os.path.join(root, name), "::")
-
-
-def ntfs(disk, root):
-    quiet("mkntfs", "-q", "-F", "-f", raw(disk, 96 * MIB))
-    for n, (folder, _, names) in enumerate(os.walk(root)):
-        for name in names:
-            quiet("ntfscp", "-q", "-f", disk, os.path.join(folder, name),
-                  "%d-%s" % (n, name))
-
-
-def xfs(disk, root):
-    lines = ["x", "0 0", "d--755 0 0"]
-    for folder, _, names in os.walk(root):
-        lines += ["f%d-%d ---644 0 0 %s" % (len(lines), n,
-                                            os.path.join(folder, name))
-                  for n, name in enumerate(names) if " " not in
-                  os.path.join(folder, name)]
-    with open(disk + ".proto", "w") as proto:
-        proto.write("\n".join(lines + ["$", "$", ""]))
-    quiet("mkfs.xfs", "-q", "-f", "-p", disk + ".proto",
-          raw(disk, 96 * MIB), **SMALL)
-
-
-def partitioned(disk, root):
-    ext4(disk + ".part", root)
-    raw(disk, 98 * MIB)
-    quiet("sgdisk", "-n", "1:2048:+96M", disk)
-    with open(disk + ".part", "rb") as part:
-        put(disk, MIB, part.read())
 
 
 def use_of(path, start, end):
@@ -151,9 +103,11 @@ def cases(name, make, cluster):
 
 
 def main():
-    for name, make in (("ext4", ext4), ("ext4-1k", ext4_small_blocks),
-                       ("btrfs", btrfs), ("fat32", fat), ("ntfs", ntfs),
-                       ("gpt-ext4", partitioned), ("xfs", xfs)):
+    for name, make in (("ext4", disks.ext4),
+                       ("ext4-1k", disks.ext4_small_blocks),
+                       ("btrfs", disks.btrfs), ("fat32", disks.fat),
+                       ("ntfs", disks.ntfs), ("gpt-ext4", disks.partitioned),
+                       ("xfs", disks.xfs)):
         for cluster in (4096, 16384, 65536):
             cases(name, make, cluster)
     sys.exit(tap.finish())
