@@ -194,7 +194,7 @@ static bool see_block(void *ctx, uint32_t volume,
 			continue;
 		if (block->state == QF_GUEST_FAILS) {
 			t->differs++;
-			t->fails += n == 1 &&
+			t->fails += (n == 1 || b->v->together) &&
 				    may_contradict(b->v, volume, block);
 		} else if (block->bond == QF_GUEST_BY_NUMBER)
 			t->numbered++;

@@ -34,6 +34,9 @@ struct qf_guestview {
 	struct qf_guest *guest;
 	const uint64_t *place; /* the caller's: guest offsets, ascending */
 	size_t n;
+	/* set by the caller: what is tried at once is right or wrong as a
+	 * whole */
+	bool together;
 };
 
 /* Errors: QF_ERR_NOMEM; others: there is no such view. Free V with

@@ -143,6 +143,7 @@ def metadata_of(path, cluster):
     with Image(path) as image:
         size = image.get("size")
     return {n for f in files_of(path, 0, size)
-            if f["kind"] in ("metadata", "directory") for p in f["pieces"]
+            if f["kind"] in ("metadata", "directory") and
+            "journal" not in f.get("path", "") for p in f["pieces"]
             for n in range(p["start"] // cluster,
                            (p["start"] + p["length"] - 1) // cluster + 1)}
