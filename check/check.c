@@ -2,6 +2,7 @@
 /* Runs the passes and sums up. */
 #include "check/check.h"
 #include "check/judge/questions.h"
+#include "check/lost/lost_guest.h"
 #include "check/passes/pass.h"
 #include "lib/base/mem.h"
 
@@ -92,6 +93,7 @@ static enum qf_err judge(struct qf_pass_ctx *c, struct qf_questions *l,
 			      .cut = c->cut,
 			      .jobs = c->opts->jobs,
 			      .released = c->opts->released,
+			      .no_guest = c->opts->no_guest,
 			      .garbage = c->detail.garbage,
 			      .n_garbage = c->detail.n_garbage,
 			      .nameless = tables,
@@ -182,6 +184,9 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 	for (i = 0; !err && i < sizeof(passes) / sizeof(passes[0]); i++)
 		err = passes[i].run(&c, why);
 	qf_lost_join(&rep->lost);
+	if (!err && !opts->no_guest && rep->lost.n &&
+	    qf_lost_part_free(img, &rep->lost))
+		rep->lost.failed = true;
 	free(rep->lost.last);
 	rep->lost.last = NULL;
 	rep->lost.n_last = 0;

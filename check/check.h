@@ -57,6 +57,9 @@ struct qf_lost_range {
 	uint32_t holder; /* QF_HOLDER_...; _IMAGE: see id */
 	uint64_t guest_off, bytes;
 	char id[40]; /* of a snapshot that the header does not name */
+	/* free room, as the guest's file system has it, which was left in
+	 * order: it may read otherwise, and nobody has lost anything */
+	bool free;
 };
 
 struct qf_lost_list {
@@ -69,6 +72,17 @@ struct qf_lost_list {
 	uint32_t *last, n_last;
 	uint64_t added;
 };
+
+/* How many bytes of what is listed were free room. */
+static inline uint64_t qf_lost_free_bytes(const struct qf_lost_list *l)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		sum += l->at[i].free ? l->at[i].bytes : 0;
+	return sum;
+}
 
 struct qf_report {
 	struct qf_findings findings;
@@ -164,6 +178,10 @@ void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
 
 /* Who claims a cluster, for the folders that enter here. */
 #include "check/judge/claimants.h"
+
+/* Clusters tried at places of the guest's disk, for the folders that enter
+ * here. */
+#include "check/judge/guesttry.h"
 
 /* What stands in a cluster, for the folders that enter here. */
 #include "check/detail/whatis.h"

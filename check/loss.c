@@ -104,6 +104,7 @@ static bool take(const struct qf_lost_list *l, uint32_t holder,
 
 	for (i = 0; i < l->n; i++)
 		if (l->at[i].holder == holder && !l->at[i].id[0] &&
+		    !l->at[i].free &&
 		    !qf_ranges_add(r, l->at[i].guest_off, l->at[i].bytes))
 			return false;
 	return true;

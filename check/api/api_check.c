@@ -13,6 +13,17 @@ struct qfsck_report {
 	const struct qf_image *img;
 };
 
+/* Free room is no loss. */
+static void drop_free(struct qf_lost_list *l)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < l->n; i++)
+		if (!l->at[i].free)
+			l->at[n++] = l->at[i];
+	l->n = n;
+}
+
 QF_PUBLIC int qfsck_check(struct qfsck_image *q, unsigned int flags,
 			  unsigned int jobs, struct qfsck_report **out,
 			  struct qfsck_error *error)
@@ -33,6 +44,7 @@ QF_PUBLIC int qfsck_check(struct qfsck_image *q, unsigned int flags,
 		return qf_api_fail(&why, err, error);
 	}
 	r->img = q->img;
+	drop_free(&r->rep.lost);
 	*out = r;
 	return QFSCK_OK;
 }

@@ -95,6 +95,8 @@ static void ask_one(struct work *w, const struct qf_claimant *g,
 	q->shared_off = shared;
 	q->guest_off = g[i].at->guest_off;
 	q->bytes = w->f->img->geo.cluster_bytes;
+	q->holder = g[i].at->holder;
+	q->weight = g[i].n;
 	q->opposed = true;
 	defend(w->f, &order[i], shared, q);
 	qf_ask_candidates(w->f, q, pointer, q->guest_off, g[i].n, &order[i]);

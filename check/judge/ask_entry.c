@@ -51,6 +51,8 @@ static void ask(const struct work *w, struct qf_questions *l,
 	q->guest_off = (((uint64_t)d->group->l1_index << g->l2_bits) + d->index)
 		       << g->cluster_bits;
 	q->bytes = g->cluster_bytes;
+	q->holder = d->table->holder;
+	q->weight = d->table->weight;
 	q->opposed = true;
 	if (!f->refs_high && !f->unknown) {
 		h = qf_question_other(q, QF_HYPO_GONE);

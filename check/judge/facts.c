@@ -257,6 +257,27 @@ bool qf_facts_is_garbage(const struct qf_facts *f, uint64_t off)
 	return is_among(f->garbage, f->n_garbage, off);
 }
 
+size_t qf_facts_orphans(const struct qf_facts *f, uint64_t *off, size_t n)
+{
+	const struct qf_trouble *tr = f->recount->trouble;
+	uint32_t bits = f->img->geo.cluster_bits;
+	size_t i, found = 0;
+	uint64_t cl;
+
+	for (i = 0; i < f->recount->n_troubles; i++, tr++)
+		for (cl = tr->first;
+		     tr->stated && !tr->counted && found < n &&
+		     cl - tr->first < tr->n && cl << bits < f->img->io->size;
+		     cl++)
+			if (qf_facts_is_orphan(f, cl << bits, NULL))
+				off[found++] = cl << bits;
+	/* those that a pointer into their midst seems to have */
+	for (i = 0; i < f->n_phantoms && found < n; i++)
+		if (qf_facts_is_orphan(f, f->phantom[i].cluster << bits, NULL))
+			off[found++] = f->phantom[i].cluster << bits;
+	return found;
+}
+
 bool qf_facts_only_orphan(const struct qf_facts *f, uint64_t *off)
 {
 	uint32_t bits = f->img->geo.cluster_bits;

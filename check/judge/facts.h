@@ -33,6 +33,7 @@ struct qf_facts {
 	unsigned int jobs;
 	/* clusters that a plan has let go of: no pointer lost them; or NULL */
 	const struct qf_ranges *released;
+	bool no_guest; /* what lies on the guest's disk is not looked at */
 	/* host offsets, ascending: L2 tables that hold something else, and
 	 * L2 tables that no L1 entry names */
 	const uint64_t *garbage, *nameless;
@@ -71,6 +72,10 @@ static inline bool qf_facts_close(const struct qf_facts *f)
  */
 bool qf_facts_is_orphan(const struct qf_facts *f, uint64_t off,
 			uint64_t *stated);
+
+/* The first N such clusters of the file, as host offsets; how many there
+ * are, N at the most. */
+size_t qf_facts_orphans(const struct qf_facts *f, uint64_t *off, size_t n);
 
 /* How many references the refcount of the cluster at OFF has and the image has
  * not; 0 if that is not known, or two owners are in dispute over it. */

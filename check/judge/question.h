@@ -41,21 +41,23 @@ struct qf_hypothesis {
 	enum qf_hypo_kind kind;
 	uint64_t pointer_off; /* host offset of the pointer */
 	uint64_t value;
-	uint32_t said;	  /* witnesses that speak for it, one bit each */
-	uint32_t against; /* witnesses that exclude it */
-	uint32_t doubted; /* those against it that may not exclude */
+	uint64_t said;	  /* witnesses that speak for it, one bit each */
+	uint64_t against; /* witnesses that exclude it */
+	uint64_t doubted; /* those against it that may not exclude */
 };
 
-#define QF_HYPOS_MAX 6u
+#define QF_HYPOS_MAX 8u
 
 struct qf_question {
 	enum qf_question_kind kind;
 	enum qf_problem problem; /* that a finding tells it as */
 	uint64_t place_off;	 /* of the entry */
-	uint32_t holder;	 /* _TABLE, _SLOT: whose L1 entry it is */
+	uint32_t holder;	 /* _TABLE, _SLOT: whose L1 entry it is; of the
+				  * others, a state that has the entry */
 	uint64_t shared_off;	 /* the cluster that others claim too, or 0 */
 	uint64_t guest_off;	 /* what is at stake: bytes there */
 	uint64_t bytes;
+	uint64_t weight; /* references of the entry: of so many holders */
 	/* what stands there reads nothing, or two claims exclude each other:
 	 * a likely answer takes no legal, unopposed reading away */
 	bool opposed;

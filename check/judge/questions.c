@@ -95,6 +95,23 @@ void qf_ask_candidates(const struct qf_facts *f, struct qf_question *q,
 	}
 }
 
+struct qf_hypothesis *qf_ask_value(const struct qf_facts *f,
+				   struct qf_question *q, uint64_t value)
+{
+	unsigned int n = q->n;
+	struct qf_hypothesis *h;
+	struct qf_order order;
+
+	if (!qf_facts_is_orphan(f, value, NULL))
+		return NULL;
+	h = qf_question_value(q, q->place_off, value);
+	if (h && q->n > n) {
+		qf_order_look(f, q->place_off, &order);
+		weigh(f, q, h, value, q->weight, &order);
+	}
+	return h;
+}
+
 enum qf_err qf_questions_ask(const struct qf_facts *f, struct qf_questions *l,
 			     struct qf_why *why)
 {
@@ -104,10 +121,12 @@ enum qf_err qf_questions_ask(const struct qf_facts *f, struct qf_questions *l,
 	err = qf_ask_claims(f, l, why);
 	if (!err)
 		err = qf_ask_tables(f, l);
-	if (!err) {
+	if (!err)
 		qf_ask_slots(f, l);
+	if (!err)
+		err = qf_ask_guest(f, l);
+	if (!err)
 		qf_question_judge(l);
-	}
 	if (!err && l->failed)
 		err = QF_ERR_NOMEM;
 	return err ? qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,

@@ -22,6 +22,15 @@ enum qf_err qf_ask_claims(const struct qf_facts *f, struct qf_questions *l,
 enum qf_err qf_ask_tables(const struct qf_facts *f, struct qf_questions *l);
 void qf_ask_slots(const struct qf_facts *f, struct qf_questions *l);
 
+/* Asks the guest about what the others have asked, and adds clusters that it
+ * knows the place of. Reads nothing where nothing was asked. */
+enum qf_err qf_ask_guest(const struct qf_facts *f, struct qf_questions *l);
+
+/* The hypothesis of Q that its entry named VALUE, a cluster without an owner;
+ * if it is new, the witnesses speak. NULL: no room, or it is none. */
+struct qf_hypothesis *qf_ask_value(const struct qf_facts *f,
+				   struct qf_question *q, uint64_t value);
+
 /*
  * Adds the hypotheses that the L2 entry at POINTER_OFF, of GUEST_OFF and with
  * WEIGHT holders, named one of the clusters without an owner, and lets the

@@ -27,7 +27,7 @@ static const struct qf_witness_row rows[] = {
 #undef QF_WITNESS
 };
 
-_Static_assert(QF_WITNESSES <= 32, "a set of witnesses is 32 bits wide");
+_Static_assert(QF_WITNESSES <= 64, "a set of witnesses is 64 bits wide");
 
 const struct qf_witness_row *qf_witness_get(enum qf_witness w)
 {

@@ -45,9 +45,9 @@ bool qf_witness_likely(unsigned int margin, unsigned int kinds);
 bool qf_witness_possible(unsigned int margin, unsigned int kinds);
 
 /* A set of witnesses. */
-static inline uint32_t qf_witness_bit(enum qf_witness w)
+static inline uint64_t qf_witness_bit(enum qf_witness w)
 {
-	return 1u << w;
+	return 1ull << w;
 }
 
 #endif

@@ -3,7 +3,6 @@
 #include "check/judge/witness.h"
 #include "lib/base/mem.h"
 #include "lib/base/pool.h"
-#include "lib/guest/guest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -84,9 +83,7 @@ static bool lose(const struct asking *a, struct qf_disk *disk)
 	return true;
 }
 
-/* True if all file systems with bytes in R were left clean: the maps of
- * others are behind what was written. */
-static bool all_clean(const struct qf_guest *g, const struct qf_guest_range *r)
+bool qf_lost_all_clean(const struct qf_guest *g, const struct qf_guest_range *r)
 {
 	const struct qf_guest_volume *v = g->volume;
 	uint32_t i;
@@ -128,7 +125,7 @@ static void decide(struct asking *a, const struct qf_guest_runs *runs)
 		if (used && used / cluster <= a->leaks * QF_WITNESS_USE_SHARE)
 			a->out[a->table[i]] = QF_LOST_USED;
 		else if (!used && !count(runs, r, QF_GUEST_UNKNOWN) &&
-			 all_clean(a->guest, r))
+			 qf_lost_all_clean(a->guest, r))
 			a->out[a->table[i]] = QF_LOST_FREE;
 	}
 }

@@ -8,6 +8,7 @@
 #define QF_LOST_GUEST_H
 
 #include "check/lost/lost_search.h"
+#include "lib/guest/guest.h"
 
 enum qf_lost_use {
 	QF_LOST_UNKNOWN, /* the guest does not know, or contradicts itself */
@@ -24,5 +25,17 @@ enum qf_lost_use {
  */
 bool qf_lost_ask_guest(struct qf_search *s, const uint64_t *at, size_t n,
 		       uint64_t leaks, enum qf_lost_use *out);
+
+/* True if all file systems with bytes in R were left clean: the maps of
+ * others are behind what was written. */
+bool qf_lost_all_clean(const struct qf_guest *g,
+		       const struct qf_guest_range *r);
+
+/*
+ * Parts the ranges of L, which is in order, where whole clusters of them are
+ * free room of file systems that were left clean, and marks those. L stays as
+ * it is where the guest does not know. Errors: QF_ERR_NOMEM.
+ */
+enum qf_err qf_lost_part_free(struct qf_image *img, struct qf_lost_list *l);
 
 #endif

@@ -146,7 +146,9 @@ static void add(struct qf_lost_list *l, uint32_t holder, uint64_t guest,
 		l->failed = true;
 		return;
 	}
-	l->at[l->n++] = (struct qf_lost_range){ holder, guest, bytes, "" };
+	l->at[l->n++] = (struct qf_lost_range){ .holder = holder,
+						.guest_off = guest,
+						.bytes = bytes };
 	l->last[holder] = (uint32_t)l->n;
 }
 
@@ -176,7 +178,8 @@ void qf_lost_add_id(struct qf_lost_list *l, const char *id, uint64_t bytes)
 		return;
 	}
 	r = &l->at[l->n++];
-	*r = (struct qf_lost_range){ QF_HOLDER_IMAGE, 0, bytes, "" };
+	*r = (struct qf_lost_range){ .holder = QF_HOLDER_IMAGE,
+				     .bytes = bytes };
 	snprintf(r->id, sizeof(r->id), "%s", id);
 }
 

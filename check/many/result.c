@@ -99,7 +99,8 @@ void qf_result_of_report(struct qf_result *r, const struct qf_image *img,
 	r->errors = count_errors(&rep->findings);
 	r->leaked_bytes = rep->leaks << img->geo.cluster_bits;
 	for (i = 0; i < rep->lost.n; i++)
-		r->lost_bytes += rep->lost.at[i].bytes;
+		if (!rep->lost.at[i].free)
+			r->lost_bytes += rep->lost.at[i].bytes;
 	make_note(r, rep);
 }
 

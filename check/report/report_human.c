@@ -211,22 +211,31 @@ static void lost(FILE *out, const struct qf_image *img,
 		 const struct qf_report *rep, const struct qf_report_style *st)
 {
 	const struct qf_lost_range *r = rep->lost.at;
-	size_t i, shown = st->all ? rep->lost.n : SHOWN;
+	size_t i, n = 0, shown = st->all ? rep->lost.n : SHOWN;
+	uint64_t room = qf_lost_free_bytes(&rep->lost);
 	char who[400], bytes[32];
 
 	if (!rep->lost.n)
 		return;
 	fprintf(out, "\n  Lost, or out of reach until repaired:\n");
-	for (i = 0; i < rep->lost.n && i < shown; i++, r++)
-		fprintf(out,
-			"    %s: up to %s from guest offset 0x%" PRIx64
-			" to 0x%" PRIx64 "\n",
-			name_holder(img, r, who, sizeof(who)),
-			qf_text_bytes(r->bytes, bytes, sizeof(bytes)),
-			r->guest_off, r->guest_off + r->bytes);
-	if (i < rep->lost.n)
+	for (i = 0; i < rep->lost.n; i++, r++)
+		if (!r->free && n++ < shown)
+			fprintf(out,
+				"    %s: up to %s from guest offset 0x%" PRIx64
+				" to 0x%" PRIx64 "\n",
+				name_holder(img, r, who, sizeof(who)),
+				qf_text_bytes(r->bytes, bytes, sizeof(bytes)),
+				r->guest_off, r->guest_off + r->bytes);
+	if (n > shown)
 		fprintf(out, "    ... and %zu more ranges; --all lists them\n",
-			rep->lost.n - i);
+			n - shown);
+	if (room)
+		fprintf(out,
+			"    %s%s beside that: free room, as the guest's file "
+			"system has it, which\n"
+			"    is no loss\n",
+			n ? "" : "nothing; ",
+			qf_text_bytes(room, bytes, sizeof(bytes)));
 	if (rep->lost.coarse)
 		fprintf(out, "    (so many that these cover what lies between, "
 			     "too)\n");

@@ -79,10 +79,11 @@ static json_t *lost_range(const struct qf_image *img,
 	return o;
 }
 
-/* A range that several volumes share is told part by part. */
+/* Those that were free, or the others. A range that several volumes share is
+ * told part by part. */
 static json_t *lost_ranges(const struct qf_image *img,
 			   const struct qf_lost_list *l,
-			   const struct qf_hits *hits)
+			   const struct qf_hits *hits, bool is_free)
 {
 	const struct qf_lost_range *r = l->at;
 	json_t *a = json_array(), *o;
@@ -92,6 +93,10 @@ static json_t *lost_ranges(const struct qf_image *img,
 	for (i = 0; i < l->n; i++, r++) {
 		at = r->guest_off;
 		end = at + r->bytes;
+		while (hits && k < hits->n && hits->at[k].range < i)
+			k++;
+		if (r->free != is_free)
+			continue;
 		for (; hits && k < hits->n && hits->at[k].range == i; k++) {
 			o = lost_range(img, r, at, hits->at[k].bytes);
 			qf_report_hit_json(o, hits, k);
@@ -133,7 +138,7 @@ static json_t *diagnoses(const struct qf_report *rep)
 }
 
 /* The witnesses of a set, by name. */
-static json_t *witnesses(uint32_t set)
+static json_t *witnesses(uint64_t set)
 {
 	json_t *a = json_array();
 	unsigned int i;
@@ -224,7 +229,11 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 	qf_json_int(o, "free-clusters", fig->free);
 	json_object_set_new(o, "findings", qf_report_findings(&rep->findings));
 	json_object_set_new(o, "diagnosis", diagnoses(rep));
-	json_object_set_new(o, "lost", lost_ranges(img, &rep->lost, hits));
+	json_object_set_new(o, "lost",
+			    lost_ranges(img, &rep->lost, hits, false));
+	if (qf_lost_free_bytes(&rep->lost))
+		json_object_set_new(o, "lost-free",
+				    lost_ranges(img, &rep->lost, hits, true));
 	if (rep->questions.n)
 		json_object_set_new(o, "questions", questions(&rep->questions));
 	if (rep->questions.n > QUESTIONS_SHOWN || rep->questions.left_out)

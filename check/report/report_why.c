@@ -7,7 +7,7 @@
 /* Questions that are told before "... and N more". */
 #define SHOWN 8u
 
-static void witnesses(FILE *out, const char *word, uint32_t set)
+static void witnesses(FILE *out, const char *word, uint64_t set)
 {
 	unsigned int i;
 

@@ -40,6 +40,28 @@ static void blank_lost(struct qf_source_page *p)
 			memset(p->bytes + i * 512, 0, 512);
 }
 
+/* The page at OFF has the bytes of the patches, which are known. */
+static void lay_over(const struct qf_guest *g, uint64_t off,
+		     struct qf_source_page *p)
+{
+	const struct qf_guest_patch *q = g->patch;
+	uint64_t from, to, i;
+	size_t k;
+
+	for (k = 0; k < g->n_patches; k++, q++) {
+		from = q->start > off ? q->start : off;
+		to = q->start + q->bytes < off + QF_SOURCE_PAGE
+			     ? q->start + q->bytes
+			     : off + QF_SOURCE_PAGE;
+		if (from >= to)
+			continue;
+		memcpy(p->bytes + (from - off), q->data + (from - q->start),
+		       to - from);
+		for (i = (from - off) / 512; i < (to - off) / 512; i++)
+			p->lost[i / 64] &= ~(1ull << (i % 64));
+	}
+}
+
 static bool fetch(void *ctx, uint64_t off, struct qf_source_page *p)
 {
 	struct qf_guest *g = ctx;
@@ -59,6 +81,7 @@ static bool fetch(void *ctx, uint64_t off, struct qf_source_page *p)
 		return true;
 	}
 	blank_lost(p);
+	lay_over(g, off, p);
 	return !err;
 }
 
@@ -381,6 +404,13 @@ void qf_guest_close(struct qf_guest *g)
 	free(g->area);
 	free(g->block);
 	free(g);
+}
+
+void qf_guest_lay(struct qf_guest *g, const struct qf_guest_patch *patch,
+		  size_t n)
+{
+	g->patch = patch;
+	g->n_patches = n;
 }
 
 char *qf_guest_name(const struct qf_guest *g, uint32_t volume, char *buf,

@@ -109,6 +109,12 @@ struct qf_guest_area {
 	char name[48];
 };
 
+/* Bytes that a part of the disk is taken to hold; whole sectors. */
+struct qf_guest_patch {
+	uint64_t start, bytes; /* on the disk */
+	const unsigned char *data;
+};
+
 struct qf_guest {
 	char table[8];	/* "GPT", "MBR", "": none */
 	char note[160]; /* what there is to say of it; "": nothing */
@@ -128,6 +134,8 @@ struct qf_guest {
 	bool metadata_only, faults_only;
 	/* private: */
 	struct qf_disk *disk;
+	const struct qf_guest_patch *patch;
+	size_t n_patches;
 	bool uncaged, encrypted;
 	size_t room, segment_room, area_room, block_room;
 };
@@ -142,6 +150,14 @@ struct qf_guest {
 enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
 			  struct qf_guest **out, struct qf_why *why);
 void qf_guest_close(struct qf_guest *g);
+
+/*
+ * From now on, what is asked of G is asked of a disk that holds the N patches,
+ * also where it has lost what it had. They stay the caller's, lie side by
+ * side, and must live until others (or none) are laid.
+ */
+void qf_guest_lay(struct qf_guest *g, const struct qf_guest_patch *patch,
+		  size_t n);
 
 /* "partition 2", "the whole disk", "vg/root", made harmless for a report.
  * Returns BUF. */

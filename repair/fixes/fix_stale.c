@@ -6,7 +6,9 @@
  * often not overwritten. A copy is taken only if it explains: most of its
  * entries point to clusters that now lack an owner, none to clusters that
  * have all of theirs, and most of the clusters without an owner are among
- * them. There must be one lost table, and one copy that explains most.
+ * them. There must be one lost table, and one copy that explains most; of
+ * several that contradict each other, those fall out that the guest's file
+ * systems contradict.
  *
  * What was written after the copy was made is not in it. As long as each such
  * cluster replaced one that is free now, nothing of what the copy names can
@@ -14,6 +16,7 @@
  * it may show a place's bytes at another, and is only offered (--guess).
  */
 #include "lib/base/mem.h"
+#include "repair/search/guestcopy.h"
 #include "repair/search/older.h"
 #include "repair/search/orphan.h"
 #include "repair/search/stale.h"
@@ -32,17 +35,27 @@ struct worth {
 	uint64_t freed;	  /* those of the copy that are given up since */
 };
 
+/* So many copies are held against each other. */
+#define MAX_COPIES 8u
+
+/* A copy, as it may be restored. */
+struct copy {
+	unsigned char *table; /* owned */
+	struct worth worth;
+	uint64_t from;
+};
+
 struct search {
 	struct qf_fix_ctx *c;
 	const struct qf_group *g;
 	const struct qf_l2_table *lost;
 	enum qf_problem problem;
-	unsigned char *best; /* the copy, as it may be restored */
-	unsigned char *buf;  /* the one that is looked at */
-	struct worth worth;  /* of the best */
-	uint64_t from;
+	unsigned char *buf; /* the one that is looked at */
+	struct copy copy[MAX_COPIES];
+	size_t n;
+	struct copy best; /* one of these */
 	uint64_t orphans; /* of the image */
-	bool doubt;	  /* copies contradict each other */
+	bool more;	  /* copies than there is room for */
 	uint64_t *touch;  /* the clusters that the copy's entries touch */
 	size_t n_touch, touch_room;
 	bool failed; /* no memory */
@@ -198,19 +211,55 @@ static bool judge_entry(struct search *s, uint32_t i, struct worth *w)
 	return is_free(s, &r);
 }
 
-/* True if an entry of the copies is not the same, where both have one. */
-static bool contradicts(const struct search *s)
+/* True if an entry of two copies is not the same, where both have one. */
+static bool contradict(const struct search *s, const struct copy *x,
+		       const struct copy *y)
 {
 	struct qf_run a, b;
 	uint32_t i;
 
 	for (i = 0; i < s->c->img->geo.l2_entries; i++) {
-		a = run_at(s, s->best, i);
-		b = run_at(s, s->buf, i);
+		a = run_at(s, x->table, i);
+		b = run_at(s, y->table, i);
 		if (a.entry && b.entry && a.entry != b.entry)
 			return true;
 	}
 	return false;
+}
+
+/* True if any of the copies contradicts the one that explains most. */
+static bool is_doubtful(const struct search *s)
+{
+	size_t i, k;
+
+	for (i = 0; i < s->n; i++)
+		for (k = i + 1; k < s->n; k++)
+			if (contradict(s, &s->copy[i], &s->copy[k]))
+				return true;
+	return false;
+}
+
+static void keep(struct search *s, uint64_t off, const struct worth *w)
+{
+	const size_t bytes = s->c->img->geo.cluster_bytes;
+	struct copy *new = &s->copy[s->n];
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (!memcmp(s->copy[i].table, s->buf, bytes))
+			return;
+	s->more = s->n == MAX_COPIES;
+	if (s->more)
+		return;
+	new->table = qf_mem_zalloc(1, bytes);
+	if (!new->table) {
+		s->failed = true;
+		return;
+	}
+	memcpy(new->table, s->buf, bytes);
+	new->worth = *w;
+	new->from = off;
+	s->n++;
 }
 
 static bool see_copy(void *ctx, uint64_t off, const struct qf_be64 *buf)
@@ -232,13 +281,49 @@ static bool see_copy(void *ctx, uint64_t off, const struct qf_be64 *buf)
 	w.written -= w.written && qf_orphan_is(s->c, off);
 	if (!fits || w.lacking * 2 <= w.entries || w.orphans * 2 < s->orphans)
 		return true;
-	s->doubt |= s->worth.lacking && contradicts(s);
-	if (w.lacking <= s->worth.lacking)
-		return true;
-	memcpy(s->best, s->buf, s->c->img->geo.cluster_bytes);
-	s->worth = w;
-	s->from = off;
-	return true;
+	keep(s, off, &w);
+	return !s->failed && !s->more;
+}
+
+/* Drops the copies that the guest contradicts, if it bears out another. */
+static enum qf_err ask_guest(struct search *s, struct qf_why *why)
+{
+	struct qf_guestcopy g[MAX_COPIES] = { 0 };
+	enum qf_err err;
+	size_t i, n = 0;
+	bool any = false;
+
+	for (i = 0; i < s->n; i++)
+		g[i].table = s->copy[i].table;
+	err = qf_guestcopy_weigh(s->c, s->g->l1_index, s->lost->off, g, s->n,
+				 why);
+	for (i = 0; i < s->n; i++)
+		any |= g[i].holds && !g[i].fails;
+	for (i = 0; !err && any && i < s->n; i++) {
+		if (g[i].fails)
+			free(s->copy[i].table);
+		else
+			s->copy[n++] = s->copy[i];
+	}
+	if (!err && any)
+		s->n = n;
+	return err;
+}
+
+/* The copy that explains most, if none contradicts another. */
+static enum qf_err choose(struct search *s, struct qf_why *why)
+{
+	enum qf_err err = QF_OK;
+	size_t i;
+
+	if (is_doubtful(s))
+		err = ask_guest(s, why);
+	if (err || is_doubtful(s))
+		return err;
+	for (i = 0; i < s->n; i++)
+		if (s->copy[i].worth.lacking > s->best.worth.lacking)
+			s->best = s->copy[i];
+	return QF_OK;
 }
 
 static enum qf_err offer_table(struct search *s, struct qf_why *why)
@@ -254,8 +339,9 @@ static enum qf_err offer_table(struct search *s, struct qf_why *why)
 		     " clusters were written since it was made, and %" PRIu64
 		     " of those that it names are free: where a cluster was "
 		     "used again, it would show one place's data at another.",
-		     s->g->l1_index, s->from, s->worth.lacking,
-		     s->worth.entries, s->worth.written, s->worth.freed) < 0) {
+		     s->g->l1_index, s->best.from, s->best.worth.lacking,
+		     s->best.worth.entries, s->best.worth.written,
+		     s->best.worth.freed) < 0) {
 		p->offer = NULL;
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory for the plan");
@@ -267,11 +353,11 @@ static enum qf_err plan_table(struct search *s, struct qf_why *why)
 {
 	struct qf_plan *p = s->c->plan;
 
-	if (s->worth.written != s->worth.freed && !p->guess)
+	if (s->best.worth.written != s->best.worth.freed && !p->guess)
 		return offer_table(s, why);
-	p->withhold_leaks |= s->worth.written > 0;
+	p->withhold_leaks |= s->best.worth.written > 0;
 	return qf_plan_put(
-		p, s->problem, s->lost->off, s->best,
+		p, s->problem, s->lost->off, s->best.table,
 		s->c->img->geo.cluster_bytes, why,
 		"restore the L2 table of L1 entry %" PRIu32
 		" from an older copy in the unused cluster at 0x%" PRIx64
@@ -279,9 +365,9 @@ static enum qf_err plan_table(struct search *s, struct qf_why *why)
 		" entries point to clusters that lack an owner; %" PRIu64
 		" clusters were written since it was made and stay without "
 		"one%s",
-		s->g->l1_index, s->from, s->worth.lacking, s->worth.entries,
-		s->worth.written,
-		s->worth.written == s->worth.freed
+		s->g->l1_index, s->best.from, s->best.worth.lacking,
+		s->best.worth.entries, s->best.worth.written,
+		s->best.worth.written == s->best.worth.freed
 			? ""
 			: "; a guess: it may show one place's data at another");
 }
@@ -292,9 +378,8 @@ static enum qf_err look(struct search *s, struct qf_why *why)
 	enum qf_err err;
 	bool all = false;
 
-	s->best = qf_mem_zalloc(1, bytes);
 	s->buf = qf_mem_zalloc(1, bytes);
-	if (!s->best || !s->buf)
+	if (!s->buf)
 		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				  "no memory to look for older tables");
 	if (qf_io_read_pad(s->c->img->io, s->buf, bytes, s->lost->off, NULL) ||
@@ -306,15 +391,16 @@ static enum qf_err look(struct search *s, struct qf_why *why)
 	if (!err && s->failed)
 		err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
 				 "no memory to look for older tables");
-	if (err || !all || s->doubt || !s->worth.lacking)
+	if (err || !all || s->more)
 		return err;
-	return plan_table(s, why);
+	err = choose(s, why);
+	return err || !s->best.worth.lacking ? err : plan_table(s, why);
 }
 
 enum qf_err qf_fix_stale(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	struct search s = { .c = c };
-	size_t had = c->plan->n;
+	size_t had = c->plan->n, i;
 	enum qf_err err = QF_OK;
 
 	if (!qf_fix_found(c, QF_P_L2_ERASED) &&
@@ -327,8 +413,9 @@ enum qf_err qf_fix_stale(struct qf_fix_ctx *c, struct qf_why *why)
 		if (c->plan->n == had)
 			c->plan->vain_stale = c->recount.leaked;
 	}
+	for (i = 0; i < s.n; i++)
+		free(s.copy[i].table);
 	free(s.touch);
-	free(s.best);
 	free(s.buf);
 	return err;
 }

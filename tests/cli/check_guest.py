@@ -15,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 from guests import *                                        # noqa: E402,F403
+from guestdisks import close_log                            # noqa: E402
 from qimg import Image                                      # noqa: E402
 from tap import Tap                                         # noqa: E402
 from tools import own_folder, qfsck_check                   # noqa: E402
@@ -94,26 +95,6 @@ def ntfs(path, root, *options):
         quiet("ntfscp", "-q", "-f", path, os.path.join(root, "short"),
               "another file of a long name %d" % n)
     close_log(path)
-
-
-def close_log(path):
-    """The log as Windows leaves it; the tools leave an empty one."""
-    with open(path, "rb") as f:
-        boot = f.read(512)
-        cluster = boot[13] * 512
-        f.seek(int.from_bytes(boot[48:56], "little") * cluster + 2 * 1024)
-        record = f.read(1024)
-    at = int.from_bytes(record[20:22], "little")
-    while int.from_bytes(record[at:at + 4], "little") != 0x80:
-        at += int.from_bytes(record[at + 4:at + 8], "little")
-    at += int.from_bytes(record[at + 32:at + 34], "little")
-    first = at + 1 + (record[at] & 15)
-    start = int.from_bytes(record[first:first + (record[at] >> 4)], "little")
-    page = bytearray(4096)
-    page[0:8] = b"RSTR\x1e\0\x09\0"
-    page[16:26] = b"\0\x10\0\0\0\x10\0\0\x30\0"
-    page[0x30 + 8:0x30 + 16] = b"\1\0\0\0\xff\xff\2\0"
-    put(path, start * cluster, bytes(page) * 2)
 
 
 def vfat(path, root, *options):

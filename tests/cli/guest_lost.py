@@ -47,7 +47,7 @@ def spans(indices):
 
 def lost_of(path, *args):
     status, shown, err, _ = qfsck_check(os.path.abspath(path), *args)
-    return status, shown["lost"], err
+    return status, shown["lost"] + shown.get("lost-free", []), err
 
 
 def named(lost, what="files"):
