@@ -203,7 +203,8 @@ DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libdeflate-dev \
 	uthash-dev libnbd-dev libext2fs-dev libseccomp-dev libcmocka-dev qemu-utils \
 	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
 	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
-	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin libvirt0
+	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin libvirt0 \
+	parallel iproute2
 
 # --- tests ---
 
@@ -363,6 +364,7 @@ zshdir = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 exampledir = $(DESTDIR)$(PREFIX)/share/doc/qfsck/examples
+HOSTS := $(wildcard share/hosts/*)
 
 # The program and its pages; the library, its header and its pkg-config file.
 SO_FILE := libqfsck.so.$(SOVERSION)
@@ -393,6 +395,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	chmod 644 "$(unitdir)/qfsck@.service"
 	install -d "$(exampledir)"
 	install -m 755 share/libvirt/qemu "$(exampledir)/libvirt-hook"
+	install -m 755 $(HOSTS) "$(exampledir)"
 	if test -f $(PLUGIN); then \
 		install -d "$(plugindir)" && \
 		install -m 644 $(PLUGIN) "$(plugindir)/$(notdir $(PLUGIN))"; \
@@ -407,7 +410,8 @@ uninstall: ## remove what install put there
 		"$(bashdir)/qfsck" "$(bashdir)/fsck.qcow2" "$(zshdir)/_qfsck" \
 		"$(fishdir)/qfsck.fish" "$(fishdir)/fsck.qcow2.fish" \
 		"$(unitdir)/qfsck@.service" "$(unitdir)/qfsck@.timer" \
-		"$(unitdir)/qfsck-fail@.service" "$(exampledir)/libvirt-hook"
+		"$(unitdir)/qfsck-fail@.service" "$(exampledir)/libvirt-hook" \
+		$(HOSTS:share/hosts/%="$(exampledir)/%")
 
 # `make clean O=.` must not take the tree along.
 ifneq ($(filter $(CURDIR) $(CURDIR)/..,$(abspath $(O))),)
