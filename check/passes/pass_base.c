@@ -265,6 +265,38 @@ static uint64_t count_unnamed(const struct qf_guest_names *over,
 	return n;
 }
 
+/* Whether blocks of two files may be one, copied when it is written to. */
+static bool may_share(const struct qf_guest_volume *v)
+{
+	return strncmp(v->fs.kind, "ext", 3) && strcmp(v->fs.kind, "NTFS") &&
+	       strncmp(v->fs.kind, "FAT", 3) && strcmp(v->fs.kind, "exFAT");
+}
+
+/* Pieces that belong to a second file as well. Those of what belongs to a
+ * file besides its data may be shared. */
+static uint64_t count_doubles(const struct qf_guest_names *names,
+			      uint32_t volume)
+{
+	const struct qf_guest_piece *piece, *last = NULL;
+	const struct qf_guest_file *f;
+	uint64_t n = 0, end = 0;
+	size_t i;
+
+	for (i = 0; i < names->pieces; i++) {
+		piece = &names->piece[i];
+		f = &names->file[piece->file];
+		if (piece->file_off == QF_NOWHERE || f->deleted ||
+		    f->kind > QF_GUEST_DIRECTORY || f->volume != volume)
+			continue;
+		n += last && piece->start < end && piece->file != last->file;
+		if (piece->start + piece->bytes > end) {
+			end = piece->start + piece->bytes;
+			last = piece;
+		}
+	}
+	return n;
+}
+
 /* Whether there are lists of all files of both sides. */
 static bool list_files(struct comparing *p)
 {
@@ -284,16 +316,20 @@ static const char *ask_files(struct comparing *p, uint32_t volume,
 {
 	const struct qf_guest_volume *v = &p->guest[OVER]->volume[volume];
 	bool other = is_other(v, below);
+	uint32_t its;
 
 	if (!below || (other && !knows_made(v, below)) ||
 	    (!other && v->fs.clean != QF_GUEST_CLEAN) || !list_files(p))
 		return NULL;
+	its = (uint32_t)(below - p->guest[BELOW]->volume);
 	if (other)
 		return begins_below(p, volume, &p->names[OVER])
 			       ? "and yet its files are not in this image"
 			       : NULL;
-	return count_unnamed(&p->names[OVER], volume, &p->names[BELOW],
-			     (uint32_t)(below - p->guest[BELOW]->volume))
+	if (!may_share(v) && count_doubles(&p->names[OVER], volume) &&
+	    !count_doubles(&p->names[BELOW], its))
+		return "two files have the same blocks, and not in the base";
+	return count_unnamed(&p->names[OVER], volume, &p->names[BELOW], its)
 		       ? "files that the base has are in no folder any more, "
 			 "and were not deleted"
 		       : NULL;

@@ -16,14 +16,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 from guests import *                                        # noqa: E402,F403
-from qimg import Image, qemu_io                             # noqa: E402
+from overlays import as_image, over, rebased, said          # noqa: E402
 from tap import Tap                                         # noqa: E402
-from tools import own_folder, qfsck_check                   # noqa: E402
+from tools import own_folder, qemu_img                      # noqa: E402
 
 tap = Tap()
 MIB = 1 << 20
-CHAIN = "--backing-chain"
-OURS = "guest-other-base"
 UUIDS = ("11111111-2222-3333-4444-555555555555",
          "66666666-7777-8888-9999-aaaaaaaaaaaa")
 # mkfs.xfs makes so small a file system for its own tests alone
@@ -147,38 +145,6 @@ KINDS = {"ext4": (ext, ext_write), "XFS": (xfs, xfs_write),
 
 
 # -- chains ------------------------------------------------------------
-
-def as_image(path, cluster=65536):
-    qemu_img("convert", "-f", "raw", "-O", "qcow2", "-o",
-             "cluster_size=%d" % cluster, path, path + ".qcow2")
-    return path + ".qcow2"
-
-
-def over(base, later, name, cluster=65536, fmt="qcow2"):
-    """The overlay NAME on BASE that shows what the raw disk LATER does, and
-    has no more clusters than that takes."""
-    qemu_img("create", "-q", "-f", "qcow2", "-o", "cluster_size=%d" % cluster,
-             "-F", "raw", "-b", os.path.abspath(later), name)
-    qemu_img("rebase", "-b", os.path.abspath(base), "-F", fmt, name)
-    return name
-
-
-def rebased(name, base, fmt="qcow2"):
-    """A copy of the overlay that names BASE."""
-    out = "rebased.qcow2"
-    shutil.copyfile(name, out)
-    qemu_img("rebase", "-u", "-b", os.path.abspath(base), "-F", fmt, out)
-    return out
-
-
-def said(path, *options):
-    """(exit code, [our findings], stderr)."""
-    status, shown, err, _ = qfsck_check(os.path.abspath(path), *(options or
-                                                                 (CHAIN,)))
-    found = [f for f in shown["findings"] if f["name"] == OURS] if shown \
-        else []
-    return status, found, err
-
 
 def quiet_about(path, what, *options):
     status, found, err = said(path, *options)
