@@ -432,6 +432,10 @@ check-deb: DEPS := $(DEPS) $(DEB_DEPS) lintian mmdebstrap
 check-deb: deps $(O)/later.so ## build them twice, install them in a fresh root (long)
 	$(Q)tests/deb/check $(O)/check-deb $(O)/later.so </dev/null
 
+check-abi: DEPS := $(DEPS) abigail-tools
+check-abi: deps all ## is the library the last tag's to what is linked with it
+	$(Q)tests/api/abidiff $(abspath $(O)/abi) $(abspath $(LIB_SO)) $(TAG) </dev/null
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
@@ -440,7 +444,7 @@ FORCE:
 .PHONY: all tests check test check-built lint bless check-later \
 	check-powercut check-failures mutate calibrate causes demo .san \
 	check-m32 check-s390x asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
-	dist deb check-deb help FORCE
+	dist deb check-deb check-abi help FORCE
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(PROG_OBJ) $(MAIN_OBJ) \
 	$(UNIT_HELP_OBJ) $(call obj,$(UNIT_SRC)) $(BENCH_BIN:%=%.o))
