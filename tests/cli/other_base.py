@@ -183,10 +183,24 @@ def chains_of(kind, cluster):
                 "%s: a raw sibling" % at, kind)
     accused(rebased(image, bases["other"]),
             "%s: another disk of its kind" % at, kind)
+    plain(at, rebased(image, bases["other"]), bases["other"])
     healthy_chains(at, kind, cluster, bases["old"], image)
     for name in os.listdir("."):
         if os.path.isfile(name):
             os.remove(name)
+
+
+def plain(at, image, base):
+    """Without the option, only a base that was written to later is asked."""
+    before = os.stat(image).st_mtime
+    for later, want in ((-9, (0, 0)), (9, (2, 1))):
+        os.utime(base, (before + later, before + later))
+        status, found, err = said(image, "--jobs=1")
+        tap.result((status, len(found)) == want and not err,
+                   "%s: a plain check, the base %d seconds older" %
+                   (at, -later), [str(status), str(err), str(found)])
+    status, found, _ = said(image, "--no-guest")
+    tap.result(status == 0 and not found, "%s: and not with --no-guest" % at)
 
 
 def healthy_chains(at, kind, cluster, base, image):
