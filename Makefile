@@ -205,7 +205,7 @@ DEPS := build-essential pkg-config zlib1g-dev libzstd-dev libdeflate-dev \
 	qemu-system-common tmux python3 clang-format git fonts-dejavu-core \
 	e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools mtools exfatprogs \
 	genisoimage gdisk nbdkit nbdkit-plugin-dev libnbd-bin libvirt0 chromium \
-	tidy libxml2-utils
+	tidy libxml2-utils parallel iproute2
 
 # --- tests ---
 
@@ -365,6 +365,7 @@ zshdir = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 exampledir = $(DESTDIR)$(PREFIX)/share/doc/qfsck/examples
+HOSTS := $(wildcard share/hosts/*)
 
 # The program and its pages; the library, its header and its pkg-config file.
 SO_FILE := libqfsck.so.$(SOVERSION)
@@ -395,6 +396,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	chmod 644 "$(unitdir)/qfsck@.service"
 	install -d "$(exampledir)"
 	install -m 755 share/libvirt/qemu "$(exampledir)/libvirt-hook"
+	install -m 755 $(HOSTS) "$(exampledir)"
 	if test -f $(PLUGIN); then \
 		install -d "$(plugindir)" && \
 		install -m 644 $(PLUGIN) "$(plugindir)/$(notdir $(PLUGIN))"; \
@@ -409,7 +411,8 @@ uninstall: ## remove what install put there
 		"$(bashdir)/qfsck" "$(bashdir)/fsck.qcow2" "$(zshdir)/_qfsck" \
 		"$(fishdir)/qfsck.fish" "$(fishdir)/fsck.qcow2.fish" \
 		"$(unitdir)/qfsck@.service" "$(unitdir)/qfsck@.timer" \
-		"$(unitdir)/qfsck-fail@.service" "$(exampledir)/libvirt-hook"
+		"$(unitdir)/qfsck-fail@.service" "$(exampledir)/libvirt-hook" \
+		$(HOSTS:share/hosts/%="$(exampledir)/%")
 
 # `make clean O=.` must not take the tree along.
 ifneq ($(filter $(CURDIR) $(CURDIR)/..,$(abspath $(O))),)
@@ -430,6 +433,10 @@ check-deb: DEPS := $(DEPS) $(DEB_DEPS) lintian mmdebstrap
 check-deb: deps $(O)/later.so ## build them twice, install them in a fresh root (long)
 	$(Q)tests/deb/check $(O)/check-deb $(O)/later.so </dev/null
 
+check-abi: DEPS := $(DEPS) abigail-tools
+check-abi: deps all ## is the library the last tag's to what is linked with it
+	$(Q)tests/api/abidiff $(abspath $(O)/abi) $(abspath $(LIB_SO)) $(TAG) </dev/null
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
@@ -438,7 +445,7 @@ FORCE:
 .PHONY: all tests check test check-built lint bless check-later \
 	check-powercut check-failures mutate calibrate causes demo .san \
 	check-m32 check-s390x asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
-	dist deb check-deb help FORCE
+	dist deb check-deb check-abi help FORCE
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(PROG_OBJ) $(MAIN_OBJ) \
 	$(UNIT_HELP_OBJ) $(call obj,$(UNIT_SRC)) $(BENCH_BIN:%=%.o))

@@ -20,8 +20,10 @@ struct qf_check_opts {
 	bool guest; /* hold the guest's file systems against their places */
 	const char *guest_state; /* of this state alone: an id, a name or
 				    "active"; NULL: of all */
-	const char *format;	 /* the user's word on it (-f); or NULL */
-	const char *below; /* --backing-chain: what is wrong there; or NULL */
+	/* hold them against those of the base: was the image made on it? */
+	bool against_base;
+	const char *format; /* the user's word on it (-f); or NULL */
+	const char *below;  /* --backing-chain: what is wrong there; or NULL */
 	/* clusters that a plan has let go of: nobody lost them; or NULL */
 	const struct qf_ranges *released;
 	/* what was cut off, as it was known before a plan changed the

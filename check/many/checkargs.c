@@ -110,7 +110,9 @@ static const char help[] =
 	"  -s, --snapshot=STATE   with --guest: only in the snapshot with this id or\n"
 	"                         name, or in \"active\"\n"
 	"      --data             inflate every compressed cluster as well\n"
-	"      --backing-chain    check the backing files too, each once\n"
+	"      --backing-chain    check the backing files too, each once, and whether\n"
+	"                         each image was made on the file behind it, by what\n"
+	"                         the guest's file systems tell\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
 	"      --max-memory=SIZE  count in windows that take about SIZE (16M, 1G)\n"
 	"      --max-rate=SIZE    read at most SIZE a second (50M)\n"
@@ -267,7 +269,7 @@ static int take_option(struct qf_checkargs *a, int opt)
 		a->check.all = a->style.all = true;
 		return -1;
 	case OPT_CHAIN:
-		a->chain = true;
+		a->chain = a->check.against_base = true;
 		return -1;
 	case OPT_WHY:
 		a->style.why = true;
@@ -276,7 +278,7 @@ static int take_option(struct qf_checkargs *a, int opt)
 		a->style.no_guest = a->check.no_guest = true;
 		return -1;
 	case OPT_GUEST:
-		a->check.guest = true;
+		a->check.guest = a->check.against_base = true;
 		return -1;
 	case 's':
 		a->check.guest_state = optarg;

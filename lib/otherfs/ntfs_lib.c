@@ -295,8 +295,11 @@ static bool see_table(void *ctx, const struct qf_ntfs_attribute *a)
 			  : 0;
 
 	/* further records go on where the ones before end */
-	if (a->type == QF_NTFS_DATA && !a->named && a->vcn == known)
-		qf_ntfs_each_run(x, a, add_run, x);
+	if (a->type != QF_NTFS_DATA || a->named || a->vcn != known)
+		return true;
+	if (!a->vcn)
+		x->table_bytes = a->valid_bytes;
+	qf_ntfs_each_run(x, a, add_run, x);
 	return true;
 }
 
@@ -311,6 +314,9 @@ static bool load_table(struct qf_ntfs *x, uint64_t at)
 	if (!x->n_runs)
 		return false;
 	qf_ntfs_each_of(x, QF_NTFS_MFT, see_table, x);
+	/* there may be those of an older file system behind */
+	if (x->table_bytes && x->table_bytes / x->record < x->records)
+		x->records = x->table_bytes / x->record;
 	return true;
 }
 

@@ -41,8 +41,9 @@ struct qf_ntfs {
 	uint64_t clusters;
 	uint64_t bytes;
 	uint64_t mft_at, mirror_at; /* bytes */
-	uint64_t records;
-	struct qf_ntfs_run *run; /* of the table; owned */
+	uint64_t records;	    /* behind them nothing was written yet */
+	uint64_t table_bytes;	    /* that were written */
+	struct qf_ntfs_run *run;    /* of the table; owned */
 	size_t n_runs, room;
 };
 

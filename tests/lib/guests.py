@@ -54,12 +54,12 @@ FIXED_INODES = 34
 FIXED_UUID = "11111111-2222-3333-4444-555555555555"
 
 
-def fixed_ext4(path):
+def fixed_ext4(path, uuid=FIXED_UUID):
     """A small ext4 that is the same on every run, at PATH."""
     raw(path, 8 << 20)
     quiet("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-I", "256", "-N", "64",
           "-O", "none,has_journal,extent,flex_bg,metadata_csum,64bit,"
-          "sparse_super,large_file,filetype,dir_index", "-U", FIXED_UUID,
+          "sparse_super,large_file,filetype,dir_index", "-U", uuid,
           "-E", "root_owner=0:0,hash_seed=%s,lazy_itable_init=0" % FIXED_UUID,
           path, E2FSPROGS_FAKE_TIME=str(MADE))
 
