@@ -13,7 +13,7 @@ from tap import Tap  # noqa: E402
 
 QFSCK = qimg.qfsck_path()
 LISTED = 64
-IMAGE = "folded.qcow2"
+IMAGE = os.path.join(os.environ["TMPDIR"], "folded.qcow2")
 tap = Tap()
 
 
