@@ -2,7 +2,7 @@
 #include "lib/base/cpus.h"
 
 #include <fcntl.h>
-#include <omp.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -136,17 +136,26 @@ unsigned int qf_cpus_quota(const char *root)
 	return best;
 }
 
+/* Those of the affinity mask; more than fit into one: all that there are. */
+static unsigned int allowed(void)
+{
+	cpu_set_t set;
+	long n = sched_getaffinity(0, sizeof(set), &set)
+			 ? sysconf(_SC_NPROCESSORS_ONLN)
+			 : CPU_COUNT(&set);
+
+	return n > 0 ? (unsigned int)n : 1;
+}
+
 unsigned int qf_cpus_count(void)
 {
 	static atomic_uint known;
 	unsigned int n = atomic_load(&known), quota;
-	int cpus;
 
 	if (n)
 		return n;
-	cpus = omp_get_num_procs(); /* those of the affinity mask */
+	n = allowed();
 	quota = qf_cpus_quota("");
-	n = cpus > 0 ? (unsigned int)cpus : 1;
 	if (quota && quota < n)
 		n = quota;
 	atomic_store(&known, n);

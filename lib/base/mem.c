@@ -41,12 +41,17 @@ void *qf_mem_zalloc(uint64_t n, uint64_t size)
 	return calloc(1, bytes ? bytes : 1);
 }
 
+/* What a small image needs is not worth two calls and page faults. */
+#define SMALL_MAP (32u << 10)
+
 void *qf_mem_map(uint64_t bytes)
 {
 	void *p;
 
 	if (!bytes || bytes > SIZE_MAX || must_fail())
 		return NULL;
+	if (bytes <= SMALL_MAP)
+		return calloc(1, (size_t)bytes);
 	p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
@@ -54,7 +59,9 @@ void *qf_mem_map(uint64_t bytes)
 
 void qf_mem_unmap(void *p, uint64_t bytes)
 {
-	if (p)
+	if (bytes <= SMALL_MAP)
+		free(p);
+	else if (p)
 		munmap(p, (size_t)bytes);
 }
 

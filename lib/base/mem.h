@@ -17,7 +17,8 @@
 void *qf_mem_zalloc(uint64_t n, uint64_t size);
 
 /*
- * A zeroed area that takes memory only where it is touched (mmap). Free it
+ * A zeroed area that takes memory only where it is touched (mmap), unless it
+ * is small. Free it
  * with qf_mem_unmap and the same BYTES. NULL if BYTES is 0 or refused.
  */
 void *qf_mem_map(uint64_t bytes);

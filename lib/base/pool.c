@@ -2,7 +2,6 @@
 #include "lib/base/pool.h"
 #include "lib/base/cpus.h"
 
-#include <omp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,6 +15,37 @@
 static _Thread_local qf_pool_tick *watcher;
 static _Thread_local bool watches_all;
 static atomic_bool halted;
+/* In how many loops, one within the other, a thread is. */
+static _Thread_local unsigned int depth;
+
+/* A loop on its way. */
+struct loop {
+	uint64_t n, chunk;
+	qf_pool_fn *fn;
+	void *ctx;
+	unsigned int level;
+	atomic_bool stop;
+	atomic_uint_fast64_t next;
+	unsigned int busy;   /* helpers that it has; with the lock */
+	pthread_cond_t done; /* there are none any more */
+};
+
+/*
+ * A thread that waits for loops, asleep: it takes nothing from others who may
+ * want the processor. There are as many as were ever at work at once.
+ */
+struct helper {
+	pthread_t thread;
+	pthread_cond_t wake;
+	struct helper *next; /* of the idle ones */
+	struct loop *loop;   /* NULL: idle */
+	unsigned int me;
+	bool begun; /* else the loop may be taken from it again */
+};
+
+static pthread_mutex_t helpers = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
+static struct helper *idle; /* with the lock */
 
 struct qf_pool_task {
 	pthread_t thread;
@@ -58,47 +88,149 @@ unsigned int qf_pool_jobs_for(unsigned int jobs, uint64_t bytes)
 
 void qf_pool_alone(void (*fn)(void *), void *ctx)
 {
-#pragma omp critical(qf_pool_alone)
+	pthread_mutex_lock(&alone);
 	fn(ctx);
+	pthread_mutex_unlock(&alone);
+}
+
+/*
+ * Items are dealt out by a counter and not in equal parts: a worker that was
+ * given slow items does not hold back the rest, and a stop is seen at the next
+ * item.
+ */
+static void run_loop(struct loop *l, unsigned int me)
+{
+	unsigned int before = depth;
+	uint64_t i, end;
+
+	depth = l->level;
+	while (!atomic_load_explicit(&l->stop, memory_order_relaxed)) {
+		i = atomic_fetch_add(&l->next, l->chunk);
+		if (i >= l->n)
+			break;
+		end = l->n - i < l->chunk ? l->n : i + l->chunk;
+		if (watcher && !me && (watches_all || l->level <= 1))
+			watcher(i, l->n);
+		for (; i < end; i++)
+			if (qf_pool_halted() || !l->fn(l->ctx, i, me)) {
+				atomic_store(&l->stop, true);
+				break;
+			}
+	}
+	depth = before;
+}
+
+/* H has no loop any more. With the lock. */
+static void let_go(struct helper *h)
+{
+	struct loop *l = h->loop;
+
+	h->loop = NULL;
+	h->begun = false;
+	h->next = idle;
+	idle = h;
+	if (!--l->busy)
+		pthread_cond_signal(&l->done);
+}
+
+static void *help(void *p)
+{
+	struct helper *h = p;
+
+	pthread_mutex_lock(&helpers);
+	for (;;) {
+		while (!h->loop)
+			pthread_cond_wait(&h->wake, &helpers);
+		h->begun = true;
+		pthread_mutex_unlock(&helpers);
+		run_loop(h->loop, h->me);
+		pthread_mutex_lock(&helpers);
+		let_go(h);
+	}
+	return NULL;
+}
+
+/* A thread whose signals are another's to handle. */
+static bool start_thread(pthread_t *t, void *(*fn)(void *), void *ctx)
+{
+	sigset_t all, before;
+	int failed;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	failed = pthread_create(t, NULL, fn, ctx);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return !failed;
+}
+
+/* One that is idle, or a new one; NULL: there can be none. With the lock. */
+static struct helper *get_helper(struct loop *l, unsigned int me)
+{
+	struct helper *h = idle;
+
+	if (h) {
+		idle = h->next;
+		h->loop = l;
+		h->me = me;
+		pthread_cond_signal(&h->wake);
+		return h;
+	}
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return NULL;
+	h->loop = l;
+	h->me = me;
+	pthread_cond_init(&h->wake, NULL);
+	if (start_thread(&h->thread, help, h)) {
+		pthread_detach(h->thread);
+		return h;
+	}
+	pthread_cond_destroy(&h->wake);
+	free(h);
+	return NULL;
+}
+
+/* The loop with helpers. Nobody waits for one that has not even begun when
+ * there is nothing left to be done. */
+static void run_together(struct loop *l, unsigned int workers)
+{
+	struct helper *h[MAX_JOBS];
+	unsigned int n = 0, i;
+
+	pthread_cond_init(&l->done, NULL);
+	pthread_mutex_lock(&helpers);
+	while (n + 1 < workers && (h[n] = get_helper(l, n + 1))) {
+		l->busy++;
+		n++;
+	}
+	pthread_mutex_unlock(&helpers);
+	run_loop(l, 0);
+	pthread_mutex_lock(&helpers);
+	for (i = 0; i < n; i++)
+		if (h[i]->loop == l && !h[i]->begun)
+			let_go(h[i]);
+	while (l->busy)
+		pthread_cond_wait(&l->done, &helpers);
+	pthread_mutex_unlock(&helpers);
+	pthread_cond_destroy(&l->done);
 }
 
 bool qf_pool_for(unsigned int jobs, uint64_t n, uint64_t chunk, qf_pool_fn *fn,
 		 void *ctx)
 {
-	int workers = (int)qf_pool_jobs(jobs);
-	atomic_bool stop = false;
-	atomic_uint_fast64_t next = 0;
+	struct loop l = { .n = n,
+			  .chunk = chunk ? chunk : 1,
+			  .fn = fn,
+			  .ctx = ctx,
+			  .level = depth + 1 };
+	unsigned int workers = qf_pool_jobs(jobs);
 
-	if (!chunk)
-		chunk = 1;
-	if (n <= chunk)
-		workers = 1;
-		/*
-	 * Items are dealt out by a counter and not by "omp for": a worker that
-	 * was given slow items does not hold back the rest, and a stop is seen
-	 * at the next item.
-	 */
-#pragma omp parallel num_threads(workers) if (workers > 1)
-	{
-		unsigned int me = (unsigned int)omp_get_thread_num();
-		uint64_t i, end;
-
-		while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
-			i = atomic_fetch_add(&next, chunk);
-			if (i >= n)
-				break;
-			end = n - i < chunk ? n : i + chunk;
-			if (watcher && !me &&
-			    (watches_all || omp_get_level() <= 1))
-				watcher(i, n);
-			for (; i < end; i++)
-				if (qf_pool_halted() || !fn(ctx, i, me)) {
-					atomic_store(&stop, true);
-					break;
-				}
-		}
-	}
-	return !atomic_load(&stop);
+	/* within another loop the processors have work already */
+	if (depth || n <= l.chunk || workers <= 1)
+		run_loop(&l, 0);
+	else
+		run_together(&l, workers);
+	return !atomic_load(&l.stop);
 }
 
 void qf_pool_halt(bool halt)
@@ -124,8 +256,6 @@ static void *run_task(void *p)
 bool qf_pool_start(struct qf_pool_task **task, void (*work)(void *), void *ctx)
 {
 	struct qf_pool_task *t = calloc(1, sizeof(*t));
-	sigset_t all, before;
-	int failed;
 
 	*task = NULL;
 	if (!t)
@@ -133,11 +263,7 @@ bool qf_pool_start(struct qf_pool_task **task, void (*work)(void *), void *ctx)
 	t->work = work;
 	t->ctx = ctx;
 	t->watcher = watcher;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failed = pthread_create(&t->thread, NULL, run_task, t);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failed) {
+	if (!start_thread(&t->thread, run_task, t)) {
 		free(t);
 		return false;
 	}
@@ -224,8 +350,8 @@ static void row_worker(void *p)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* The caller's part; ALONE: there are no workers. */
-static void row_take(struct row *w, bool alone)
+/* The caller's part; SINGLE: there are no workers. */
+static void row_take(struct row *w, bool single)
 {
 	uint32_t slot;
 	bool good;
@@ -234,7 +360,7 @@ static void row_take(struct row *w, bool alone)
 	while (!w->stop && !(w->ended && w->taken == w->made)) {
 		slot = (uint32_t)(w->taken % w->r->slots);
 		if (!w->ready[slot]) {
-			if (!alone || !row_step(w, 0))
+			if (!single || !row_step(w, 0))
 				pthread_cond_wait(&w->done, &w->lock);
 			continue;
 		}

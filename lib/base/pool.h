@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The only place with threads. A loop of N independent items is spread over
- * JOBS OpenMP threads; each item is handled by exactly one of them.
+ * JOBS threads; each item is handled by exactly one of them. Between loops they
+ * sleep. A child of fork() has none of them: its loops are for one job.
  */
 #ifndef QF_POOL_H
 #define QF_POOL_H

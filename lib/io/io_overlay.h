@@ -49,6 +49,13 @@ uint64_t qf_overlay_size(const struct qf_overlay *o);
 bool qf_overlay_covers(const struct qf_overlay *o, uint64_t off, uint64_t len);
 
 /*
+ * Where the base has the byte that the overlay shows at OFF: at *SRC, and so
+ * for *LEN bytes at the least. False if it was put.
+ */
+bool qf_overlay_source(const struct qf_overlay *o, uint64_t off, uint64_t *src,
+		       uint64_t *len);
+
+/*
  * An io that shows the overlay as it is at the time of each reading; its
  * size is the present one. It must be closed before the overlay is freed.
  */

@@ -3,6 +3,7 @@
 #include "lib/undofile/undofind.h"
 #include "lib/format/format.h"
 #include "lib/base/mem.h"
+#include "lib/undofile/undobeside.h"
 #include "lib/undofile/undomatch.h"
 #include "lib/undofile/undoscan.h"
 
@@ -326,6 +327,8 @@ bool qf_undofind_each(const char *image,
 	bool go_on = true;
 	char *name;
 
+	if (!qf_undobeside_any(image))
+		return true;
 	for (n = 0; go_on && n < MAX_NUMBER && gap < MAX_GAP; n++) {
 		name = qf_undofind_name(image, n);
 		if (!name)

@@ -88,7 +88,7 @@ enum qf_err qf_ledger_new(uint64_t first, uint64_t clusters, unsigned int jobs,
 	if (!l->page || !l->bits || !l->region)
 		goto nomem;
 	for (i = 0; i < l->n_regions; i++)
-		omp_init_lock(&l->region[i].lock);
+		pthread_mutex_init(&l->region[i].lock, NULL);
 	if (!make_buckets(l))
 		goto nomem;
 	*out = l;
@@ -110,7 +110,7 @@ void qf_ledger_free(struct qf_ledger *l)
 		for (k = 0; k < l->region[i].n; k++)
 			free(l->region[i].array[k]);
 		free(l->region[i].array);
-		omp_destroy_lock(&l->region[i].lock);
+		pthread_mutex_destroy(&l->region[i].lock);
 	}
 	for (i = 0; l->bucket && i < l->jobs; i++)
 		qf_mem_unmap(l->bucket[i],
@@ -393,12 +393,12 @@ static bool flush_bucket(struct qf_ledger *l, struct qf_ledger_bucket *b,
 	bool failed;
 
 	if (wait)
-		omp_set_lock(&r->lock);
-	else if (!omp_test_lock(&r->lock))
+		pthread_mutex_lock(&r->lock);
+	else if (pthread_mutex_trylock(&r->lock))
 		return true;
 	empty_bucket(l, b, no);
 	failed = r->failed;
-	omp_unset_lock(&r->lock);
+	pthread_mutex_unlock(&r->lock);
 	return !failed;
 }
 
@@ -426,12 +426,12 @@ static bool add_at_once(struct qf_ledger *l, struct qf_ledger_bucket *b,
 	struct qf_ledger_region *r = &l->region[no];
 	bool failed;
 
-	omp_set_lock(&r->lock);
+	pthread_mutex_lock(&r->lock);
 	empty_bucket(l, b, no);
 	if (!r->failed && !apply(l, r, add))
 		r->failed = true;
 	failed = r->failed;
-	omp_unset_lock(&r->lock);
+	pthread_mutex_unlock(&r->lock);
 	return !failed;
 }
 

@@ -5,7 +5,7 @@
 
 #include "lib/walk/ledger.h"
 
-#include <omp.h>
+#include <pthread.h>
 #include <stddef.h>
 
 #define QF_PAGE_WORDS (QF_PAGE / 64)
@@ -18,7 +18,7 @@ struct qf_ledger_page {
 
 /* Pages that are changed by one worker at a time. */
 struct qf_ledger_region {
-	omp_lock_t lock;
+	pthread_mutex_t lock;
 	void **array; /* uint16_t[QF_PAGE] or uint64_t[QF_PAGE] */
 	size_t n, room;
 	bool any_double;

@@ -4,7 +4,7 @@
 #include "lib/walk/owners.h"
 #include "lib/walk/recount.h"
 
-#include <omp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@ struct finding {
 	/* the last table that was asked for, and who names it */
 	const struct qf_l2_table *table;
 	uint32_t *holder, n_holders;
-	omp_lock_t lock;
+	pthread_mutex_t lock;
 	bool failed; /* no memory */
 };
 
@@ -147,10 +147,10 @@ static bool find_runs(void *ctx, unsigned int worker, const struct qf_group *g,
 		hits = bytes ? touched(f, off, bytes, &first) : 0;
 		if (!hits)
 			continue;
-		omp_set_lock(&f->lock);
+		pthread_mutex_lock(&f->lock);
 		for (k = first; good && k < first + hits; k++)
 			good = put_run(f, k, g, r, off, bytes);
-		omp_unset_lock(&f->lock);
+		pthread_mutex_unlock(&f->lock);
 	}
 	return good;
 }
@@ -279,13 +279,13 @@ enum qf_err qf_owners_find_all(struct qf_walk *w, unsigned int jobs,
 
 	memset(list, 0, n * sizeof(*list));
 	f.holder = qf_mem_zalloc(qf_image_holders(w->img), sizeof(*f.holder));
-	omp_init_lock(&f.lock);
+	pthread_mutex_init(&f.lock, NULL);
 	if (f.holder)
 		err = find(&f, jobs);
 	/* which ones are over the limit must not depend on the workers */
 	if (!err && any_cut(&f))
 		err = find(&f, 1);
-	omp_destroy_lock(&f.lock);
+	pthread_mutex_destroy(&f.lock);
 	free(f.holder);
 	for (i = 0; i < n; i++) {
 		if (err)

@@ -54,6 +54,11 @@ void qf_gate_view_close(struct qf_gate_view *v)
 	memset(v, 0, sizeof(*v));
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* The bytes of E in S->buf; *BAD: they cannot be had. */
 static enum qf_err read_side(struct qf_gate_side *s,
 			     const struct qf_disk_extent *e, uint64_t bytes,
@@ -78,7 +83,8 @@ static enum qf_err read_side(struct qf_gate_side *s,
 		*bad = err || words;
 		return QF_OK;
 	default:
-		memset(s->buf, 0, bytes);
+		/* of what is longer no byte is looked at */
+		memset(s->buf, 0, least(bytes, PIECE_BYTES));
 		return QF_OK;
 	}
 }
@@ -146,10 +152,53 @@ static bool same_place(const struct qf_gate_view *v,
 	       !qf_overlay_covers(v->over, off, len);
 }
 
-/* *HOW: what differs between A and B, BYTES long; NULL: nothing. */
+/* True if E's first bytes are those of the file's place where B's stand, as
+ * they were: a copy that was planned of it. */
+static bool is_copy(const struct qf_gate_view *v,
+		    const struct qf_disk_extent *a,
+		    const struct qf_disk_extent *b, uint64_t *bytes)
+{
+	uint64_t src, len;
+
+	if (a->kind != QF_DISK_DATA || b->kind != QF_DISK_DATA ||
+	    v->before.img->geo.data_file || v->after.img->geo.data_file ||
+	    v->before.img->hdr.crypt_method || v->after.img->hdr.crypt_method ||
+	    !qf_overlay_source(v->over, b->host_off, &src, &len) ||
+	    src != a->host_off)
+		return false;
+	*bytes = least(*bytes, len);
+	return true;
+}
+
+/* What E reads, and for how many of the *BYTES: a hole of the file is known
+ * to be zeros, as long as it may be. */
+static enum reads reads_first(const struct qf_gate_view *v,
+			      const struct qf_gate_side *s,
+			      const struct qf_disk_extent *e, uint64_t *bytes)
+{
+	enum reads r = reads(v, e);
+	enum qf_io_kind kind;
+	uint64_t end;
+
+	if (r != READS_BYTES)
+		return r;
+	if (e->kind == QF_DISK_DATA && s->node.data &&
+	    s->img->hdr.crypt_method == QF_CRYPT_NONE) {
+		kind = qf_io_extent(s->node.data, e->host_off,
+				    e->host_off + *bytes, &end);
+		*bytes = least(*bytes, end - e->host_off);
+		if (kind == QF_IO_HOLE)
+			return READS_ZEROS;
+	}
+	*bytes = least(*bytes, PIECE_BYTES);
+	return READS_BYTES;
+}
+
+/* *HOW: what differs between A and B, in so many of the *BYTES as were looked
+ * at; NULL: nothing. */
 static enum qf_err differ(struct qf_gate_view *v,
 			  const struct qf_disk_extent *a,
-			  const struct qf_disk_extent *b, uint64_t bytes,
+			  const struct qf_disk_extent *b, uint64_t *bytes,
 			  const char **how, struct qf_why *why)
 {
 	enum reads x = reads(v, a), y = reads(v, b);
@@ -159,11 +208,15 @@ static enum qf_err differ(struct qf_gate_view *v,
 	*how = NULL;
 	v->garbled = false;
 	if (x == READS_NOTHING || (x == y && x != READS_BYTES) ||
-	    (x == y && same_place(v, a, b, bytes)))
+	    (x == y && same_place(v, a, b, *bytes)) || is_copy(v, a, b, bytes))
 		return QF_OK;
-	err = read_side(&v->before, a, bytes, &bad_a, why);
+	x = reads_first(v, &v->before, a, bytes);
+	y = reads_first(v, &v->after, b, bytes);
+	if (x == READS_ZEROS && y == READS_ZEROS)
+		return QF_OK;
+	err = read_side(&v->before, a, *bytes, &bad_a, why);
 	if (!err && y != READS_NOTHING)
-		err = read_side(&v->after, b, bytes, &bad_b, why);
+		err = read_side(&v->after, b, *bytes, &bad_b, why);
 	if (err || bad_a)
 		return err;
 	if (y == READS_NOTHING || bad_b) {
@@ -176,16 +229,11 @@ static enum qf_err differ(struct qf_gate_view *v,
 		*how = "it would be decrypted otherwise";
 		v->garbled = b->kind == QF_DISK_DATA &&
 			     !v->after.img->geo.data_file &&
-			     qf_overlay_covers(v->over, b->host_off, bytes);
-	} else if (memcmp(v->before.buf, v->after.buf, bytes)) {
+			     qf_overlay_covers(v->over, b->host_off, *bytes);
+	} else if (memcmp(v->before.buf, v->after.buf, *bytes)) {
 		*how = "other bytes would be read";
 	}
 	return QF_OK;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* What is left of E behind its first BYTES. */
@@ -225,9 +273,7 @@ enum qf_err qf_gate_view_next(struct qf_gate_view *v, uint64_t *at,
 		if (err)
 			break;
 		*bytes = least(a.bytes, b.bytes);
-		if (reads(v, &a) == READS_BYTES || reads(v, &b) == READS_BYTES)
-			*bytes = least(*bytes, PIECE_BYTES);
-		err = differ(v, &a, &b, *bytes, how, why);
+		err = differ(v, &a, &b, bytes, how, why);
 		if (err || *how)
 			break;
 		*at += *bytes;

@@ -41,6 +41,9 @@ void qf_plan_free(struct qf_plan *p)
 		return;
 	for (i = 0; i < p->n; i++)
 		free(p->edit[i].what);
+	for (i = 0; i < p->n_kinds; i++)
+		free(p->kind[i].text);
+	free(p->kind);
 	free(p->edit);
 	free(p->lost);
 	free(p->licence);
@@ -69,11 +72,67 @@ bool qf_plan_allows(const struct qf_plan *p, enum qf_problem problem)
 	return qf_plan_risk(p, problem) <= p->limit && !p->refused[problem];
 }
 
+/* The kind of edits that are for PROBLEM and say TEXT, which is the format of
+ * what they say; NULL without memory. */
+static struct qf_edit_kind *kind_of(struct qf_plan *p, enum qf_problem problem,
+				    const char *text)
+{
+	struct qf_edit_kind *k;
+	size_t i;
+
+	/* the last ones are the likely ones */
+	for (i = p->n_kinds; i; i--) {
+		k = &p->kind[i - 1];
+		if (k->problem == problem && !strcmp(k->text, text))
+			return k;
+	}
+	if (!qf_mem_grow((void **)&p->kind, p->n_kinds, &p->kind_room,
+			 sizeof(*k)))
+		return NULL;
+	k = &p->kind[p->n_kinds];
+	*k = (struct qf_edit_kind){ .problem = problem,
+				    .text = strdup(text),
+				    .first = p->n,
+				    .from = UINT64_MAX };
+	if (!k->text)
+		return NULL;
+	p->n_kinds++;
+	return k;
+}
+
+/* What tells the kind: the format, or the text that is given to "%s". */
+__attribute__((format(printf, 1, 0))) static const char *
+kind_text(const char *what, va_list ap)
+{
+	va_list copy;
+
+	if (strcmp(what, "%s") != 0)
+		return what;
+	va_copy(copy, ap);
+	what = va_arg(copy, const char *);
+	va_end(copy);
+	return what;
+}
+
+/* Counts E, which is one of many. */
+static void add_to(struct qf_edit_kind *k, const struct qf_edit *e)
+{
+	uint64_t end = e->host_off + e->length;
+
+	k->more++;
+	k->bytes += e->length;
+	if (e->host_off < k->from)
+		k->from = e->host_off;
+	if (end > k->to)
+		k->to = end;
+}
+
 /* Notes the edit; the bytes are put by the caller. */
 static enum qf_err note(struct qf_plan *p, enum qf_problem problem,
 			uint64_t off, uint64_t len, struct qf_why *why,
 			const char *what, va_list ap, struct qf_edit **out)
 {
+	struct qf_edit_kind *k;
 	struct qf_edit *e;
 
 	if (!qf_mem_grow((void **)&p->edit, p->n, &p->room, sizeof(*e)))
@@ -84,10 +143,16 @@ static enum qf_err note(struct qf_plan *p, enum qf_problem problem,
 	e->length = len;
 	e->problem = problem;
 	e->risk = qf_plan_risk(p, problem);
-	if (vasprintf(&e->what, what, ap) < 0) {
+	k = kind_of(p, problem, kind_text(what, ap));
+	if (!k)
+		return no_memory(why);
+	if (k->n >= QF_EDIT_LISTED)
+		add_to(k, e);
+	else if (vasprintf(&e->what, what, ap) < 0) {
 		e->what = NULL;
 		return no_memory(why);
 	}
+	k->n++;
 	p->n++;
 	*out = e;
 	return QF_OK;
@@ -107,23 +172,20 @@ static enum qf_err read_now(struct qf_plan *p, void *buf, uint64_t len,
 	return err;
 }
 
-enum qf_err qf_plan_put(struct qf_plan *p, enum qf_problem problem,
-			uint64_t off, const void *bytes, uint64_t len,
-			struct qf_why *why, const char *what, ...)
+static enum qf_err put(struct qf_plan *p, enum qf_problem problem, uint64_t off,
+		       const void *bytes, uint64_t len, struct qf_why *why,
+		       const char *what, va_list ap)
 {
 	unsigned char before[QF_EDIT_SHOWN];
 	struct qf_edit *e;
 	enum qf_err err;
-	va_list ap;
 
 	if (len <= QF_EDIT_SHOWN) {
 		err = read_now(p, before, len, off, why);
 		if (err || !memcmp(before, bytes, (size_t)len))
 			return err;
 	}
-	va_start(ap, what);
 	err = note(p, problem, off, len, why, what, ap, &e);
-	va_end(ap);
 	if (err)
 		return err;
 	if (len <= QF_EDIT_SHOWN) {
@@ -132,6 +194,19 @@ enum qf_err qf_plan_put(struct qf_plan *p, enum qf_problem problem,
 		memcpy(e->after, bytes, (size_t)len);
 	}
 	return qf_overlay_put(p->over, off, bytes, len, why);
+}
+
+enum qf_err qf_plan_put(struct qf_plan *p, enum qf_problem problem,
+			uint64_t off, const void *bytes, uint64_t len,
+			struct qf_why *why, const char *what, ...)
+{
+	enum qf_err err;
+	va_list ap;
+
+	va_start(ap, what);
+	err = put(p, problem, off, bytes, len, why, what, ap);
+	va_end(ap);
+	return err;
 }
 
 enum qf_err qf_plan_copy(struct qf_plan *p, enum qf_problem problem,

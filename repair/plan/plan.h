@@ -14,6 +14,19 @@
 
 /* Edits up to this long are shown with their bytes. */
 #define QF_EDIT_SHOWN 16
+/* So many edits of one kind are told one by one, and the rest together. */
+#define QF_EDIT_LISTED 64u
+
+/* Edits that say the same of different places. */
+struct qf_edit_kind {
+	enum qf_problem problem;
+	char *text; /* owned: what tells them apart from other kinds */
+	size_t n;
+	/* of those that are not listed: how many, of how many bytes, and
+	 * between which places of the file */
+	size_t more, first; /* first: the number of the first edit of all */
+	uint64_t bytes, from, to;
+};
 
 struct qf_edit {
 	uint64_t host_off, length;
@@ -21,7 +34,7 @@ struct qf_edit {
 	enum qf_risk risk;
 	bool shown; /* before and after hold LENGTH bytes */
 	unsigned char before[QF_EDIT_SHOWN], after[QF_EDIT_SHOWN];
-	char *what; /* owned */
+	char *what; /* owned; NULL: not listed */
 };
 
 /* A part of a disk that is gone, or given up. */
@@ -41,6 +54,8 @@ struct qf_plan {
 	struct qf_overlay *over;
 	struct qf_edit *edit;
 	size_t n, room;
+	struct qf_edit_kind *kind;
+	size_t n_kinds, kind_room;
 	struct qf_lost *lost;
 	size_t n_lost, lost_room;
 	/* ranges that the check calls lost on the image as it is, or as it is

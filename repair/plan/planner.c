@@ -93,6 +93,13 @@ static void free_facts(struct qf_fix_ctx *c)
 	c->img = NULL;
 }
 
+/* True if the plan has put all right: no fix has anything to do, and none needs
+ * the facts. */
+static bool is_done(const struct qf_fix_ctx *c, const struct qf_report *rep)
+{
+	return c->plan->n && !rep->findings.n && !rep->questions.n;
+}
+
 /* Opens the image as planned so far and gathers the facts. */
 static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 			struct qf_report *rep, struct qf_why *why)
@@ -113,12 +120,13 @@ static enum qf_err look(struct qf_fix_ctx *c, const struct qf_check_opts *o,
 		c->plan->cut = rep->cut;
 		rep->cut = (struct qf_cut){ 0 };
 	}
-	if (!err)
-		err = qf_walk_gather(c->img, &c->walk, why);
+	c->rep = rep;
+	if (err || is_done(c, rep))
+		return err;
+	err = qf_walk_gather(c->img, &c->walk, why);
 	if (!err)
 		err = qf_recount_make(&c->walk, o->jobs, 0, QF_RECOUNT_SOUND,
 				      &c->recount, why);
-	c->rep = rep;
 	return err;
 }
 
@@ -186,7 +194,9 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 	c->plan->withhold_all = !c->plan->cut_frees &&
 				(c->rep->withhold || must_withhold(c->rep) ||
 				 qf_plan_gives_up(c->plan));
-	for (i = 0; !err && i < sizeof(fixes) / sizeof(fixes[0]); i++) {
+	for (i = 0; !err && !is_done(c, c->rep) &&
+		    i < sizeof(fixes) / sizeof(fixes[0]);
+	     i++) {
 		err = fixes[i](c, why);
 		if (c->plan->n != had ||
 		    (fixes[i] == qf_fix_geometry && is_misread(c->img)))

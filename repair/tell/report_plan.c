@@ -56,6 +56,28 @@ static void say_edit(FILE *out, size_t n, const struct qf_edit *e)
 	fprintf(out, "\n");
 }
 
+/* The edits of a plan; of many of one kind, the first ones and what the rest
+ * comes to. */
+static void say_edits(FILE *out, const struct qf_plan *p)
+{
+	const struct qf_edit_kind *k = p->kind;
+	char size[32];
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->edit[i].what)
+			say_edit(out, i + 1, &p->edit[i]);
+	for (i = 0; i < p->n_kinds; i++, k++)
+		if (k->more)
+			fprintf(out,
+				"      and %zu more like number %zu: %s between "
+				"host offsets 0x%" PRIx64 " and 0x%" PRIx64
+				"\n",
+				k->more, k->first + 1,
+				qf_text_bytes(k->bytes, size, sizeof(size)),
+				k->from, k->to);
+}
+
 static void say_lost(FILE *out, const struct qf_image *img,
 		     const struct qf_planner *m)
 {
@@ -236,8 +258,6 @@ static void say_beyond(FILE *out, const struct qf_planner *m, const char *name)
 void qf_report_plan(FILE *out, const struct qf_image *img,
 		    const struct qf_planner *m, const char *name)
 {
-	size_t i;
-
 	fprintf(out, "%s: ", name);
 	say_state(out, &m->before);
 	fprintf(out, "\n");
@@ -261,8 +281,7 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	}
 	fprintf(out, "The plan, %zu edit%s:\n", m->plan->n,
 		m->plan->n == 1 ? "" : "s");
-	for (i = 0; i < m->plan->n; i++)
-		say_edit(out, i + 1, &m->plan->edit[i]);
+	say_edits(out, m->plan);
 	say_lost(out, img, m);
 	if (m->plan->unmarked)
 		fprintf(out,
@@ -338,25 +357,43 @@ void qf_report_outcome(FILE *out, const struct qf_planner *m,
 			o->undo_file, o->name);
 }
 
+static json_t *edit_json(const struct qf_edit *e)
+{
+	json_t *o = json_object();
+
+	qf_json_int(o, "host-offset", e->host_off);
+	qf_json_int(o, "length", e->length);
+	qf_json_text(o, "what", e->what);
+	json_object_set_new(o, "problem",
+			    json_string(qf_problem_get(e->problem)->name));
+	json_object_set_new(o, "risk", json_string(qf_problem_risk(e->risk)));
+	return o;
+}
+
+/* Those of one kind that are not listed, as one. */
+static json_t *more_json(const struct qf_plan *p, const struct qf_edit_kind *k)
+{
+	json_t *o = edit_json(&p->edit[k->first]);
+
+	qf_json_int(o, "host-offset", k->from);
+	qf_json_int(o, "length", k->bytes);
+	qf_json_int(o, "count", k->more);
+	qf_json_int(o, "host-end", k->to);
+	return o;
+}
+
 static json_t *edits_json(const struct qf_planner *m)
 {
-	json_t *a = json_array(), *o;
+	const struct qf_plan *p = m->plan;
+	json_t *a = json_array();
 	size_t i;
 
-	for (i = 0; i < m->plan->n; i++) {
-		const struct qf_edit *e = &m->plan->edit[i];
-
-		o = json_object();
-		qf_json_int(o, "host-offset", e->host_off);
-		qf_json_int(o, "length", e->length);
-		qf_json_text(o, "what", e->what);
-		json_object_set_new(
-			o, "problem",
-			json_string(qf_problem_get(e->problem)->name));
-		json_object_set_new(o, "risk",
-				    json_string(qf_problem_risk(e->risk)));
-		json_array_append_new(a, o);
-	}
+	for (i = 0; i < p->n; i++)
+		if (p->edit[i].what)
+			json_array_append_new(a, edit_json(&p->edit[i]));
+	for (i = 0; i < p->n_kinds; i++)
+		if (p->kind[i].more)
+			json_array_append_new(a, more_json(p, &p->kind[i]));
 	return a;
 }
 

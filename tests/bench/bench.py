@@ -2,7 +2,7 @@
 """make bench: `qemu-img check` and `qfsck check` on the same images.
 
     tests/bench/bench.py [--quick] [--shape NAME]... [--cold] [--curves]
-                         [--repair] [--reads] [--contents]
+                         [--repair] [--many] [--reads] [--contents]
 
 Prints for each shape the median wall time, CPU time and peak memory of both
 programs, their ratios, and the floor: a plain loop that reads the same tables
@@ -22,6 +22,7 @@ import tempfile
 
 import contents
 import curves
+import many
 import repairs
 import shapes
 
@@ -181,7 +182,9 @@ def parse():
     p.add_argument("--curves", action="store_true",
                    help="how the cost grows: a table and an SVG")
     p.add_argument("--repair", action="store_true",
-                   help="what repairs take, on copies")
+                   help="what repairs take, on copies, beside a check")
+    p.add_argument("--many", action="store_true",
+                   help="ten thousand small images in one run")
     p.add_argument("--reads", action="store_true",
                    help="ways to read cold tables (root)")
     p.add_argument("--contents", action="store_true",
@@ -214,7 +217,9 @@ def main():
     if args.reads:
         return bench_reads(store, args)
     if args.repair:
-        return repairs.bench(store, sys.modules[__name__], print_table)
+        return repairs.bench(store, args, sys.modules[__name__], print_table)
+    if args.many:
+        return many.bench(store, sys.modules[__name__], print_table)
     if args.contents:
         return contents.bench(store, args, sys.modules[__name__], print_table)
     rows, skipped = [HEAD], []

@@ -296,6 +296,29 @@ def zero_refcount_block(path):
                     bytes(image.cluster))
 
 
+def two_owners(count):
+    """COUNT entries, anywhere, lead to the cluster of another one as well."""
+    def then(path):
+        dice = random.Random(4)
+        with qcow2.Image(path) as image:
+            tables = [image.l2_offset(i) for i in image.l1_used()]
+            entries = array.array("Q")
+            for at in tables:
+                entries.extend(words(image.read(at, image.cluster)))
+            total, per = len(entries), image.l2_entries
+            for i in dice.sample(range(total), count):
+                entries[i] = entries[dice.randrange(total)]
+            for n, at in enumerate(tables):
+                image.write(at, raw_of(entries[n * per:(n + 1) * per]))
+    return then
+
+
+def garbage_refcount_table(path):
+    with qcow2.Image(path) as image:
+        length = image.get("refcount_table_clusters") * image.cluster
+        image.write(image.reftable_offset(), random.Random(6).randbytes(length))
+
+
 class Shape:
     def __init__(self, name, title, make, mib, aim=None, damaged=False,
                  named_only=False):
@@ -332,6 +355,17 @@ SHAPES = [
           named_only=True),
     Shape("refblock-1t", "1 TiB, a refcount block lost",
           copy_of("mapped-1t", zero_refcount_block), 170, damaged=True,
+          named_only=True),
+    Shape("doubles20k", "256 GiB, 20,000 clusters with two owners",
+          copy_of("mapped-256g", two_owners(20000)), 42, damaged=True,
+          named_only=True),
+    Shape("doubles500k", "256 GiB, 500,000 clusters with two owners",
+          copy_of("mapped-256g", two_owners(500000)), 42, damaged=True,
+          named_only=True),
+    Shape("mapped-2m", "1 TiB, 2 MiB clusters",
+          mapped(TIB, cluster_size=2 << 20), 10, named_only=True),
+    Shape("garbage-2m", "1 TiB, 2 MiB clusters, refcount table of garbage",
+          copy_of("mapped-2m", garbage_refcount_table), 10, damaged=True,
           named_only=True),
     # 10 GiB of tables: only where it is asked for, and on a file system
     # that takes a file of this size (XFS, tmpfs).

@@ -32,7 +32,7 @@ static void rounding(void **state)
 static void what_is_allocated_is_zero(void **state)
 {
 	unsigned char *p = qf_mem_zalloc(100, 3), *q;
-	int i;
+	size_t i, k;
 
 	(void)state;
 	assert_non_null(p);
@@ -57,6 +57,15 @@ static void what_is_allocated_is_zero(void **state)
 	assert_int_equal(q[0], 0);
 	qf_mem_unmap(q, 1ull << 40);
 	qf_mem_unmap(NULL, 100);
+	/* zeros, small or large, also where there was something before */
+	for (i = 0; i < 40; i++) {
+		q = qf_mem_map((i + 1) * 1000);
+		assert_non_null(q);
+		for (k = 0; k < (i + 1) * 1000; k++)
+			assert_int_equal(q[k], 0);
+		memset(q, 255, (i + 1) * 1000);
+		qf_mem_unmap(q, (i + 1) * 1000);
+	}
 }
 
 static void an_array_grows(void **state)

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ITEMS 5000
@@ -268,6 +269,37 @@ static void a_task_says_when_it_is_done(void **state)
 	qf_pool_wait(task);
 }
 
+static double cpu_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static bool sleep_once(void *ctx, uint64_t i, unsigned int worker)
+{
+	(void)ctx;
+	(void)worker;
+	usleep(i ? 1000 : 3000);
+	return true;
+}
+
+/* Who has nothing to do sleeps: loops in which one worker waits 2 ms for the
+ * other, and a pause after each, take next to no time of a processor. */
+static void nobody_waits_busily(void **state)
+{
+	double before = cpu_seconds();
+	int i;
+
+	(void)state;
+	for (i = 0; i < 200; i++) {
+		assert_true(qf_pool_for(2, 2, 1, sleep_once, NULL));
+		usleep(1000);
+	}
+	assert_true(cpu_seconds() - before < 0.2);
+}
+
 /* --- rows --- */
 
 #define PIECES 3000u
@@ -398,6 +430,7 @@ int main(void)
 		cmocka_unit_test(a_task_is_watched_as_who_starts_it),
 		cmocka_unit_test(a_task_runs_beside_and_halts),
 		cmocka_unit_test(a_task_says_when_it_is_done),
+		cmocka_unit_test(nobody_waits_busily),
 		cmocka_unit_test(a_row_keeps_its_order),
 		cmocka_unit_test(a_row_ends_when_told),
 	};

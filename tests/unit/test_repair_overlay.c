@@ -108,6 +108,82 @@ static void overlay_is_what_was_put(void **state)
 	}
 }
 
+/* Where the overlay says that the base has a byte, there it is. */
+static void sources_are_true(struct qf_overlay *o, const unsigned char *base,
+			     const unsigned char *now, uint64_t size)
+{
+	uint64_t at, i, src, len;
+	bool there;
+
+	for (at = 0; at < size; at += len) {
+		there = qf_overlay_source(o, at, &src, &len);
+		assert_true(len);
+		if (len > size - at)
+			len = size - at;
+		for (i = 0; there && i < len; i++)
+			assert_int_equal(now[at + i],
+					 src + i < size ? base[src + i] : 0);
+	}
+}
+
+#define BIG (4u << 20)
+
+/* So many runs that they do not fit on a page, also of those that are cut. */
+static void many_runs(void **state)
+{
+	unsigned char *base = malloc(BIG), *now = malloc(BIG),
+		      *got = malloc(BIG);
+	struct dice d = { 5 };
+	struct qf_overlay *o;
+	struct qf_io *io, *view;
+	uint64_t i, off, src, len;
+
+	(void)state;
+	assert_true(base && now && got);
+	for (i = 0; i < BIG; i++)
+		base[i] = (unsigned char)dice_roll(&d);
+	memcpy(now, base, BIG);
+	assert_int_equal(qf_io_mem_open(base, BIG, "base", &io, NULL), QF_OK);
+	assert_int_equal(qf_overlay_new(io, &o, NULL), QF_OK);
+	for (i = 0; i < 6000; i++) {
+		len = (dice_below(&d, 6) + 1) * 512;
+		off = dice_below(&d, BIG / 512 - 6) * 512;
+		src = dice_below(&d, BIG / 512 - 6) * 512;
+		if (dice_once_in(&d, 40))
+			len = 40 * 512;
+		if (off + len > BIG || src + len > BIG)
+			continue;
+		if (dice_once_in(&d, 2)) {
+			assert_int_equal(
+				qf_overlay_copy(o, off, src, len, NULL), QF_OK);
+			memcpy(now + off, base + src, len);
+			continue;
+		}
+		off += dice_below(&d, 512);
+		len -= 512;
+		memset(now + off, (int)(i & 255), len);
+		assert_int_equal(qf_overlay_put(o, off, now + off, len, NULL),
+				 QF_OK);
+	}
+	assert_int_equal(qf_overlay_view(o, &view, NULL), QF_OK);
+	assert_int_equal(qf_io_read_pad(view, got, BIG, 0, NULL), QF_OK);
+	assert_memory_equal(got, now, BIG);
+	for (i = 0; i < 3000; i++) {
+		off = dice_below(&d, BIG - 9000);
+		len = dice_below(&d, 9000) + 1;
+		assert_int_equal(qf_io_read_pad(view, got, len, off, NULL),
+				 QF_OK);
+		assert_memory_equal(got, now + off, len);
+	}
+	sources_are_true(o, base, now, BIG);
+	qf_io_close(view);
+	qf_overlay_free(o);
+	qf_io_close(io);
+	free(base);
+	free(now);
+	free(got);
+}
+
 static void ranges_are_a_set(void **state)
 {
 	struct qf_ranges r = { 0 };
@@ -188,6 +264,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(overlay_is_what_was_put),
+		cmocka_unit_test(many_runs),
 		cmocka_unit_test(zeros_over_a_hole_stay_a_hole),
 		cmocka_unit_test(ranges_are_a_set),
 	};
