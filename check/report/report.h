@@ -45,6 +45,9 @@ json_t *qf_report_no_json(const char *name, const char *format,
 /* The same of one that could not be opened or read. */
 json_t *qf_report_why_json(const char *name, const struct qf_why *why);
 
+/* How many errors the image has, as every command counts them. */
+uint64_t qf_report_errors(const struct qf_report *rep);
+
 /* The exit code of check for a verdict. */
 int qf_report_exit(enum qf_verdict v);
 

@@ -51,6 +51,12 @@ static uint64_t count_severity(const struct qf_report *rep, enum qf_severity s)
 	return n;
 }
 
+uint64_t qf_report_errors(const struct qf_report *rep)
+{
+	return count_severity(rep, QF_SEV_ERROR) +
+	       count_severity(rep, QF_SEV_FATAL);
+}
+
 static void verdict_corrupt(FILE *out, const char *name,
 			    const struct qf_report *rep)
 {
@@ -168,8 +174,7 @@ static void verdict(FILE *out, const struct qf_image *img, const char *name,
 		verdict_leaks(out, img, name, rep, st);
 		break;
 	case QF_VERDICT_CORRUPT:
-		n = count_severity(rep, QF_SEV_ERROR) +
-		    count_severity(rep, QF_SEV_FATAL);
+		n = qf_report_errors(rep);
 		fprintf(out, "%s: %scorrupt%s: %" PRIu64 " error%s\n", name,
 			paint(st, "\033[1;31m"), paint(st, "\033[0m"), n,
 			n == 1 ? "" : "s");

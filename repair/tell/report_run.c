@@ -428,7 +428,8 @@ static int repair(struct run *r)
 	if (err)
 		return failed(r, &why);
 	if (!r->o->json && !r->o->report)
-		qf_report_plan(stdout, r->img, &r->mend, r->name);
+		qf_report_plan(stdout, r->img, &r->mend, r->name, r->o->all,
+			       !may_write(r));
 	fflush(stdout);
 	if (agreed(r, &why, &err)) {
 		err = carry_out(r, &why);
