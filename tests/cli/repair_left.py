@@ -20,13 +20,12 @@ ERASED = ("no evidence: no other version of the table was found that accounts "
           "for the clusters without an owner. They are kept.")
 KEPT = ("kept on purpose: what has no owner may be what a pointer led to that "
         "is lost, given up or not repaired.")
-WAITS = "waits for 1201 l1-entry-reserved: what is counted depends on it."
 # case, options; {problem: why} of what is left, as JSON has it
 CASES = [
     ("lost-l2-zeroed", [], {"l2-table-erased": ERASED,
                             "refcount-leak-withheld": KEPT}),
     ("lost-l1-zeroed", [], {"l1-entry-erased": TABLES}),
-    ("l1-is-random", [], {"l1-entry-reserved": TABLES, "copied-l1": WAITS}),
+    ("l1-is-random", [], {"l1-entry-outside": TABLES}),
     ("l1-entry-bent", ["--risk=metadata"],
      {"l1-entry-bent": "needs --risk=data."}),
     ("size-shrunk", [], {"data-beyond-disk": (
