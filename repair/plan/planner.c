@@ -272,6 +272,8 @@ static void take_opts(struct qf_plan *p, const struct qf_planner_opts *opts)
 	p->placed = opts->placed;
 	p->n_places = opts->n_places;
 	p->drop_in_use = opts->drop_in_use;
+	p->spared = opts->spared;
+	p->n_spared = opts->n_spared;
 	if (opts->refused)
 		memcpy(p->refused, opts->refused, sizeof(p->refused));
 }

@@ -37,6 +37,8 @@ struct qf_planner {
 struct qf_planner_opts {
 	enum qf_risk limit;
 	const bool *refused;
+	const struct qf_spared *spared; /* edits that are not wanted */
+	size_t n_spared;
 	bool leaks_only;
 	bool withhold_leaks; /* none is to be freed */
 	bool drop_in_use;    /* bitmaps that may have missed writes go */

@@ -146,16 +146,16 @@ static void say_lost(FILE *out, const struct qf_image *img,
 		     const struct qf_planner *m)
 {
 	const struct qf_lost *l = m->plan->lost;
-	char who[400], size[32];
+	char who[400], size[32], at[64];
 	size_t i;
 
 	if (m->plan->n_lost)
 		fprintf(out, "What the plan gives up, because nothing of it "
 			     "was found:\n");
 	for (i = 0; i < m->plan->n_lost; i++, l++)
-		fprintf(out, "      %s, guest offset 0x%" PRIx64 ", %s\n",
+		fprintf(out, "      %s, guest offset %s, %s\n",
 			qf_describe_holder(img, l->holder, who, sizeof(who)),
-			l->guest_off,
+			qf_text_place(l->guest_off, at, sizeof(at)),
 			qf_text_bytes(l->length, size, sizeof(size)));
 }
 
@@ -287,10 +287,32 @@ void qf_report_question(FILE *out, const struct qf_problem_row *row,
 			size_t edits)
 {
 	fprintf(out,
-		"\n%u %s: %s\n  %s\n  %s\n  Risk: %s. Repair it (%zu edit%s)? "
-		"[y]es, [n]o, [a]ll, [q]uit: ",
-		row->id, row->name, row->message, row->why, row->repair,
-		qf_problem_risk(row->risk), edits, edits == 1 ? "" : "s");
+		"\n%u %s: %s\n"
+		"  Risk: %s. Repair it (%zu edit%s)? [y]es, [n]o, [a]ll, "
+		"[q]uit, [p]: show the edits, [e]ach alone, [?]: ",
+		row->id, row->name, row->message, qf_problem_risk(row->risk),
+		edits, edits == 1 ? "" : "s");
+	fflush(out);
+}
+
+void qf_report_help(FILE *out, const struct qf_problem_row *row)
+{
+	fprintf(out, "  What it means:\n");
+	qf_left_wrap(out, row->why);
+	fprintf(out, "  What repair does:\n");
+	qf_left_wrap(out, row->repair);
+	fprintf(out,
+		"  y: do the edits for this problem     n: leave it as it is\n"
+		"  a: do these and all that follow      q: write nothing at all\n"
+		"  p: show the edits with their bytes   e: ask about each edit\n"
+		"  Nothing is written before the last question; an undo file "
+		"keeps every byte.\n");
+}
+
+void qf_report_edit_question(FILE *out, const struct qf_plan *p, size_t i)
+{
+	say_edit(out, i + 1, &p->edit[i]);
+	fprintf(out, "      Do it? [y]es, [n]o, [a]ll of these, [q]uit: ");
 	fflush(out);
 }
 

@@ -33,6 +33,12 @@ void qf_report_edits(FILE *out, const struct qf_plan *p,
 void qf_report_question(FILE *out, const struct qf_problem_row *row,
 			size_t edits);
 
+/* What the problem means, what the repair does, and what can be answered. */
+void qf_report_help(FILE *out, const struct qf_problem_row *row);
+
+/* Asks about edit number I of the plan alone. */
+void qf_report_edit_question(FILE *out, const struct qf_plan *p, size_t i);
+
 /* Asks whether what is free is to be trimmed. */
 void qf_report_trim_question(FILE *out, const struct qf_trim *t);
 
