@@ -13,6 +13,8 @@ struct qf_report_style {
 	bool all;      /* no limit on the findings of one problem */
 	bool quiet;    /* only what is wrong, no figures */
 	bool no_guest; /* do not look into the guest's disk */
+	bool data;     /* compressed clusters were inflated */
+	bool chain;    /* the files behind the image were checked, too */
 	bool why;      /* what speaks for and against each answer */
 };
 

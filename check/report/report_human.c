@@ -217,18 +217,17 @@ static void lost(FILE *out, const struct qf_image *img,
 {
 	const struct qf_lost_range *r = rep->lost.at;
 	size_t i, shown = st->all ? rep->lost.n : SHOWN;
-	char who[400], bytes[32];
+	char who[400], bytes[32], from[64], to[64];
 
 	if (!rep->lost.n)
 		return;
 	fprintf(out, "\n  Lost, or out of reach until repaired:\n");
 	for (i = 0; i < rep->lost.n && i < shown; i++, r++)
-		fprintf(out,
-			"    %s: up to %s from guest offset 0x%" PRIx64
-			" to 0x%" PRIx64 "\n",
+		fprintf(out, "    %s: up to %s from guest offset %s to %s\n",
 			name_holder(img, r, who, sizeof(who)),
 			qf_text_bytes(r->bytes, bytes, sizeof(bytes)),
-			r->guest_off, r->guest_off + r->bytes);
+			qf_text_place(r->guest_off, from, sizeof(from)),
+			qf_text_place(r->guest_off + r->bytes, to, sizeof(to)));
 	if (i < rep->lost.n)
 		fprintf(out, "    ... and %zu more ranges; --all lists them\n",
 			rep->lost.n - i);
@@ -318,6 +317,40 @@ static size_t one_problem(FILE *out, const struct qf_finding *f, size_t n,
 	return same;
 }
 
+/* True if what the tables say is not what they said once. */
+static bool is_misread(const struct qf_report *rep)
+{
+	return has(rep, QF_P_L2_GARBAGE) || has(rep, QF_P_L1_GARBAGE) ||
+	       has(rep, QF_P_HEADER_L1_OFFSET) ||
+	       has(rep, QF_P_HEADER_L1_SMALL) || has(rep, QF_P_BEYOND_DISK);
+}
+
+/* What a check does only if it is asked for. */
+static void not_looked_at(FILE *out, const struct qf_image *img,
+			  const struct qf_report *rep,
+			  const struct qf_report_style *st)
+{
+	const char *between = "  Not looked at: ";
+
+	if (rep->fig.compressed && !st->data && !is_misread(rep)) {
+		fprintf(out,
+			"%sthe content of %" PRIu64
+			" compressed cluster%s (--data)",
+			between, rep->fig.compressed,
+			rep->fig.compressed == 1 ? "" : "s");
+		between = "; ";
+	}
+	if (img->backing_name && !st->chain) {
+		fprintf(out,
+			"%sthe tables of the backing file "
+			"(--backing-chain)",
+			between);
+		between = "; ";
+	}
+	if (between[0] == ';')
+		fputc('\n', out);
+}
+
 static void figures(FILE *out, const struct qf_image *img,
 		    const struct qf_report *rep)
 {
@@ -328,13 +361,19 @@ static void figures(FILE *out, const struct qf_image *img,
 
 	fprintf(out,
 		"\n  disk %s, %" PRIu64 "/%" PRIu64
-		" clusters allocated (%.2f%%), %.2f%% fragmented, %.2f%% "
-		"compressed\n",
+		" clusters allocated (%.2f%%)",
 		qf_text_bytes(img->hdr.disk_bytes, disk, sizeof(disk)),
 		fig->allocated, fig->total,
-		(double)fig->allocated * 100 / (double)all,
-		(double)fig->fragmented * 100 / (double)some,
-		(double)fig->compressed * 100 / (double)some);
+		(double)fig->allocated * 100 / (double)all);
+	/* of tables that hold something else these tell nothing */
+	if (fig->allocated > 1 && !is_misread(rep)) {
+		fprintf(out, ", %.2f%% fragmented",
+			(double)fig->fragmented * 100 / (double)some);
+		if (fig->compressed)
+			fprintf(out, ", %.2f%% compressed",
+				(double)fig->compressed * 100 / (double)some);
+	}
+	fputc('\n', out);
 	fprintf(out,
 		"  file %s in clusters of %s, %" PRIu64 " in use, %" PRIu64
 		" free inside; image end offset %" PRIu64 "\n",
@@ -363,8 +402,10 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 	}
 	if (st->why)
 		qf_report_why(out, name, &rep->questions, st->all);
-	if (!st->quiet)
+	if (!st->quiet) {
 		figures(out, img, rep);
+		not_looked_at(out, img, rep, st);
+	}
 	if (rep->findings.n && !st->quiet)
 		fprintf(out, "  \"qfsck explain NUMBER\" tells more about a "
 			     "finding.\n");
