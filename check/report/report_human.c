@@ -5,6 +5,7 @@
  */
 #include "check/report/report.h"
 #include "check/report/report_hits.h"
+#include "check/report/units.h"
 #include "lib/walk/describe.h"
 #include "lib/base/text.h"
 
@@ -317,6 +318,16 @@ static size_t one_problem(FILE *out, const struct qf_finding *f, size_t n,
 	return same;
 }
 
+static size_t kinds(const struct qf_report *rep)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < rep->findings.n; i++)
+		n += !i || rep->findings.at[i].problem !=
+				   rep->findings.at[i - 1].problem;
+	return n;
+}
+
 /* True if what the tables say is not what they said once. */
 static bool is_misread(const struct qf_report *rep)
 {
@@ -349,6 +360,20 @@ static void not_looked_at(FILE *out, const struct qf_image *img,
 	}
 	if (between[0] == ';')
 		fputc('\n', out);
+}
+
+/* All else that was found is a consequence of that. */
+static void wrong_units(FILE *out, const struct qf_image *img,
+			const struct qf_report *rep, uint32_t bits)
+{
+	fprintf(out,
+		"\n  The header states a wrong size of clusters: cluster_bits is "
+		"%" PRIu32 ", and only with %" PRIu32 "\n"
+		"  the file is an image that is in order. A repair sets that. "
+		"The %zu kinds of trouble\n"
+		"  that were found are what follows from it; --all lists "
+		"them.\n",
+		img->geo.cluster_bits, bits, kinds(rep));
 }
 
 static void figures(FILE *out, const struct qf_image *img,
@@ -388,10 +413,16 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 {
 	const struct qf_finding *f = rep->findings.at;
 	size_t n = rep->findings.n, same;
+	uint32_t bits;
 
 	if (st->quiet && rep->verdict == QF_VERDICT_CLEAN)
 		return;
 	verdict(out, img, name, rep, st);
+	bits = qf_units_cluster_bits(img, rep);
+	if (bits)
+		wrong_units(out, img, rep, bits);
+	if (bits && !st->all)
+		return;
 	diagnoses(out, rep);
 	lost(out, img, rep, st);
 	qf_report_hits(out, img, hits, st->all);

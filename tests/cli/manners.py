@@ -137,6 +137,26 @@ def figures():
          "(8 MiB)\n" in text, True)
 
 
+def units():
+    """A wrong size of clusters is said on top, its consequences are not."""
+    image = os.path.abspath("units")
+    qimg.build(image, "64M", ["write 0 8M", "write 20M 4M"])
+    for bits in (12, 15, 17):
+        with qimg.Image(image) as file:
+            file.write(20, bits.to_bytes(4, "big"))
+        done, full = run("check", image), run("check", "--all", image)
+        said = "cluster_bits is %d, and only with 16\n" % bits
+        told = json.loads(run("check", "--output=json", image).stdout)
+        same(f"cluster_bits {bits} for 16",
+             (done.returncode, said in done.stdout, said in full.stdout,
+              "\n  error " in done.stdout, "\n  error " in full.stdout,
+              told["wrong-field"]),
+             (2, True, True, False, True,
+              {"field": "cluster_bits", "stated": bits, "likely": 16}))
+    same("not of an image whose size is right", "wrong-field" in json.loads(
+        run("check", "--output=json", make("refblock-zeroed")).stdout), False)
+
+
 def base_in_use():
     """A base that a program writes to is not called damaged."""
     base, top = os.path.abspath("base"), os.path.abspath("top")
@@ -165,5 +185,6 @@ fsck()
 foreign()
 objects()
 figures()
+units()
 base_in_use()
 sys.exit(tap.finish())
