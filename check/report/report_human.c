@@ -15,6 +15,9 @@
 /* Findings of one problem that are shown before "... and N more". */
 #define SHOWN 3
 
+/* A name as a word of a command. */
+#define WORD_ROOM 1300
+
 static const char *paint(const struct qf_report_style *st, const char *code)
 {
 	return st->colour ? code : "";
@@ -64,6 +67,7 @@ static void verdict_corrupt(FILE *out, const char *name,
 	bool start_wrong = has(rep, QF_P_HEADER_MAGIC) ||
 			   has(rep, QF_P_HEADER_VERSION);
 	enum qf_risk worst = QF_RISK_NONE;
+	char word[WORD_ROOM];
 	size_t i;
 
 	for (i = 0; i < rep->findings.n; i++) {
@@ -102,17 +106,19 @@ static void verdict_corrupt(FILE *out, const char *name,
 		"  Next: stop every writer, keep a copy of the file, "
 		"then \"qfsck repair -n %s%s\"\n"
 		"  shows what a repair would do.\n",
-		start_wrong ? "-f qcow2 " : "", name);
+		start_wrong ? "-f qcow2 " : "",
+		qf_text_shell(name, word, sizeof(word)));
 }
 
 static void verdict_leaks(FILE *out, const struct qf_image *img,
 			  const char *name, const struct qf_report *rep,
 			  const struct qf_report_style *st)
 {
-	char bytes[32];
+	char bytes[32], word[WORD_ROOM];
 
 	qf_text_bytes(rep->leaks << img->geo.cluster_bits, bytes,
 		      sizeof(bytes));
+	qf_text_shell(name, word, sizeof(word));
 	fprintf(out, "%s: %sleaks%s: ", name, paint(st, "\033[36m"),
 		paint(st, "\033[0m"));
 	if (has(rep, QF_P_GUEST_UNCLEAN))
@@ -122,20 +128,20 @@ static void verdict_leaks(FILE *out, const struct qf_image *img,
 			"  Next: keep a copy of the file. If the guest starts "
 			"and misses nothing, \"qfsck repair %s\"\n"
 			"  frees them.\n",
-			bytes, name);
+			bytes, word);
 	else if (has(rep, QF_P_GAVE_UP))
 		fprintf(out,
 			"%s of the file look unused; they may be what a repair "
 			"could not find a way to.\n"
 			"  Next: look at the guest. If nothing is missed, "
 			"\"qfsck repair --forget %s\" frees them.\n",
-			bytes, name);
+			bytes, word);
 	else
 		fprintf(out,
 			"no data are lost. Up to %s of the file are wasted.\n"
 			"  Next: \"qfsck repair %s\" frees them, when it "
 			"suits you.\n",
-			bytes, name);
+			bytes, word);
 }
 
 /* The tables may be in order, but no guest gets at the disk. */
@@ -351,7 +357,7 @@ static void not_looked_at(FILE *out, const struct qf_image *img,
 			rep->fig.compressed == 1 ? "" : "s");
 		between = "; ";
 	}
-	if (img->backing_name && !st->chain) {
+	if (img->backing_name && !st->chain && !rep->absent) {
 		fprintf(out,
 			"%sthe tables of the backing file "
 			"(--backing-chain)",

@@ -7,6 +7,7 @@
  */
 #include "repair/tell/left.h"
 #include "check/check.h"
+#include "lib/base/text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -355,6 +356,7 @@ void qf_left_print(FILE *out, const struct qf_planner *m,
 	const struct qf_finding *f = rep->findings.at;
 	const struct qf_problem_row *row;
 	bool lost = false;
+	char word[1300];
 	size_t i, same;
 
 	for (i = 0; i < rep->findings.n; i += same) {
@@ -372,7 +374,8 @@ void qf_left_print(FILE *out, const struct qf_planner *m,
 		fprintf(out,
 			"Keep the file as it is. \"qfsck extract %s%s OUT\" "
 			"writes what can be read, and lists\nwhat cannot.\n",
-			m->plan->base->believed ? "-f qcow2 " : "", name);
+			m->plan->base->believed ? "-f qcow2 " : "",
+			qf_text_shell(name, word, sizeof(word)));
 }
 
 json_t *qf_left_json(const struct qf_planner *m, const struct qf_report *rep)

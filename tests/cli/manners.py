@@ -132,9 +132,27 @@ def figures():
     same("and not where it was",
          "Not looked at" in run("check", "--backing-chain", image).stdout,
          False)
+    same("nor where it is not there",
+         "Not looked at" in run("check", make("backing-missing")).stdout,
+         False)
     text = run("check", make("size-shrunk")).stdout
     same("offsets in words", "from guest offset 0x300000 (3 MiB) to 0x800000 "
          "(8 MiB)\n" in text, True)
+
+
+def quoted():
+    """A command that is printed can be typed."""
+    name = "my disk's.qcow2"
+    os.rename(make("lost-l2-zeroed"), name)
+    for words in (["check", name], ["repair", "-n", name]):
+        text = run(*words).stdout
+        same(words[0] + ": the name in a command is one word of the shell",
+             "'my disk'\\''s.qcow2'" in text, True)
+
+
+def grammar():
+    text = run("check", make("snapshot-table-text")).stdout
+    same("one snapshot", "counts 1 snapshot;" in text, True)
 
 
 def units():
@@ -185,6 +203,8 @@ fsck()
 foreign()
 objects()
 figures()
+quoted()
+grammar()
 units()
 base_in_use()
 sys.exit(tap.finish())
