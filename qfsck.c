@@ -2,9 +2,11 @@
 /* qfsck: fsck for QEMU disk images. The front door. */
 #include "check/check.h"
 #include "cmd.h"
+#include "lib/base/nearest.h"
 #include "repair/repair.h"
 #include "viz/viz.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,7 +42,7 @@ static const struct qf_cmd commands[] = {
 	  qf_cmd_viz },
 	{ "report", "[OPTION]... FILE...",
 	  "make a page of what check said of a pool", qf_cmd_report },
-	{ "explain", "[NUMBER|NAME]...", "tell what a finding means",
+	{ "explain", "[NUMBER|NAME|WORD]...", "tell what a finding means",
 	  qf_cmd_explain },
 };
 
@@ -63,6 +65,29 @@ static void usage(FILE *out)
 	fprintf(out, "\nWithout a command, images and folders are checked. "
 		     "\"qfsck COMMAND --help\" tells\n"
 		     "the options. The manual: man qfsck.\n");
+}
+
+/* In one line: whoever mistypes does not want to read the manual. */
+static int unknown(const char *word)
+{
+	unsigned int d, best = UINT_MAX;
+	const char *name = NULL;
+	size_t i;
+
+	for (i = 0; i < N_COMMANDS; i++) {
+		d = qf_nearest_distance(word, commands[i].name);
+		if (d < best) {
+			best = d;
+			name = commands[i].name;
+		}
+	}
+	fprintf(stderr, "qfsck: there is no command and no image \"%s\"; ",
+		word);
+	if (qf_nearest_is_near(word, best))
+		fprintf(stderr, "did you mean \"qfsck %s\"?\n", name);
+	else
+		fprintf(stderr, "\"qfsck --help\" lists the commands\n");
+	return QF_EXIT_FAILED;
 }
 
 /* A report that was not written whole is no success, whatever it said. */
@@ -113,9 +138,7 @@ static int run(int argc, char **argv)
 	if (argc > 1 && *argv[1] != '-' && qf_check_is_there(argv[1]))
 		return finish(qf_cmd_check_or_repair(argc, argv));
 	if (argc > 1)
-		fprintf(stderr,
-			"qfsck: there is no command and no image \"%s\"\n",
-			argv[1]);
+		return unknown(argv[1]);
 	usage(stderr);
 	return QF_EXIT_FAILED;
 }

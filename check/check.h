@@ -194,6 +194,7 @@ void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
 /* How a report is told, for the folders that enter here. */
 #include "check/report/report.h"
 #include "check/report/report_hits.h"
+#include "check/report/units.h"
 
 /* Several images, for the folders that enter here. */
 #include "check/many/folder.h"

@@ -33,9 +33,25 @@ static void report(const struct qf_run_opts *opts, struct qf_image *img,
 		qf_report_outcome(stdout, m, o);
 }
 
+static const char help[] =
+	"Usage: fsck.qcow2 [-a|-p|-n|-y] IMAGE...\n"
+	"Repairs qcow2 images, with the options and exit codes of fsck(8).\n\n"
+	"  -a, -p      do what risks nothing, and ask nothing\n"
+	"  -n          show the plan, change nothing\n"
+	"  -y          do all of it\n"
+	"  -f -r -v -V -T -C FD -t TYPE\n"
+	"              taken, as other fsck programs take them; they change nothing\n"
+	"      --help  this text\n\n"
+	"Without any it asks, on a terminal, about each kind of problem, and without\n"
+	"a terminal shows the plan. Each repair leaves an undo file: see \"qfsck undo\".\n"
+	"Exit codes, added together: 0 nothing was wrong, 1 all is right now, 4 errors\n"
+	"are left, 8 not readable or in use, 16 wrong use, 32 stopped by a signal.\n"
+	"All else: qfsck --help.\n";
+
 static int usage(void)
 {
-	fprintf(stderr, "Usage: fsck.qcow2 [-a|-p|-n|-y] [-f] IMAGE...\n");
+	fprintf(stderr, "Usage: fsck.qcow2 [-a|-p|-n|-y] IMAGE...; "
+			"fsck.qcow2 --help tells more\n");
 	return FSCK_USAGE;
 }
 
@@ -60,6 +76,10 @@ int qf_cmd_fsck(int argc, char **argv)
 	struct args a = { .run = { .limit = QF_RISK_DATA, .report = report } };
 	int opt, code = 0;
 
+	if (argc > 1 && !strcmp(argv[1], "--help")) {
+		fputs(help, stdout);
+		return fflush(stdout) ? FSCK_ERROR : 0;
+	}
 	while ((opt = getopt(argc, argv, "apnyfrvVTC:t:")) != -1) {
 		switch (opt) {
 		case 'a':

@@ -24,7 +24,8 @@ enum {
 	OPT_OUTPUT_IMAGE,
 	OPT_JOBS,
 	OPT_TRIM,
-	OPT_FORGET
+	OPT_FORGET,
+	OPT_ALL
 };
 
 #define LETTERS "nypRf:h"
@@ -45,6 +46,7 @@ static const struct option options[] = {
 	{ "forget", no_argument, NULL, OPT_FORGET },
 	{ "output-image", required_argument, NULL, OPT_OUTPUT_IMAGE },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "all", no_argument, NULL, OPT_ALL },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
 	{ "format", required_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },
@@ -85,6 +87,7 @@ static const char help[] =
 	"      --undo-dir=FOLDER  the undo file goes there, and not beside the image\n"
 	"      --output-image=NEW repair a copy, leave IMAGE as it is\n"
 	"      --output=FORMAT    human (the default) or json\n"
+	"      --all              show every edit of the plan, also where many are alike\n"
 	"      --jobs=N           threads to use (default: one a processor)\n"
 	"  -f, --format=FMT       the image's format; with qcow2 it is read also where\n"
 	"                         its magic or its version is damaged\n"
@@ -186,6 +189,9 @@ static int take_option(struct qf_run_opts *o, struct answers *l, int opt)
 			return wrong_use("neither keep nor remove", optarg);
 		o->bitmaps = *optarg == 'k' ? QF_RUN_BITMAPS_KEEP
 					    : QF_RUN_BITMAPS_REMOVE;
+		return -1;
+	case OPT_ALL:
+		o->all = true;
 		return -1;
 	case OPT_TRIM:
 		o->trim = true;

@@ -105,6 +105,28 @@ static void set_text(char **where, const char *fmt, va_list ap)
 		*where = NULL;
 }
 
+/* "1 entries" is "1 entry": here, and not in each of the passes. */
+static void make_singular(char *s)
+{
+	static const struct {
+		const char *many, *one;
+	} words[] = { { " 1 entries", " 1 entry" },
+		      { " 1 clusters", " 1 cluster" },
+		      { " 1 snapshots", " 1 snapshot" } };
+	size_t i, many, one;
+	char *at;
+
+	for (i = 0; s && i < sizeof(words) / sizeof(words[0]); i++) {
+		many = strlen(words[i].many);
+		one = strlen(words[i].one);
+		while ((at = strstr(s, words[i].many)) &&
+		       (at - s < 3 || memcmp(at - 3, "all", 3) != 0)) {
+			memcpy(at, words[i].one, one);
+			memmove(at + one, at + many, strlen(at + many) + 1);
+		}
+	}
+}
+
 void qf_finding_say(struct qf_finding *f, const char *fmt, ...)
 {
 	va_list ap;
@@ -112,6 +134,7 @@ void qf_finding_say(struct qf_finding *f, const char *fmt, ...)
 	va_start(ap, fmt);
 	set_text(&f->text, fmt, ap);
 	va_end(ap);
+	make_singular(f->text);
 }
 
 void qf_finding_owner(struct qf_finding *f, const char *fmt, ...)

@@ -269,7 +269,7 @@ static int take_option(struct qf_checkargs *a, int opt)
 		a->check.all = a->style.all = true;
 		return -1;
 	case OPT_CHAIN:
-		a->chain = a->check.against_base = true;
+		a->chain = a->style.chain = a->check.against_base = true;
 		return -1;
 	case OPT_WHY:
 		a->style.why = true;
@@ -284,7 +284,7 @@ static int take_option(struct qf_checkargs *a, int opt)
 		a->check.guest_state = optarg;
 		return -1;
 	case OPT_DATA:
-		a->check.data = true;
+		a->check.data = a->style.data = true;
 		return -1;
 	case OPT_JOBS:
 		return parse_number(optarg, &a->check.jobs)

@@ -54,43 +54,56 @@ static void check_l1_gaps(struct qf_pass_ctx *c)
 	}
 }
 
+/* What breaks a rule in an L1 entry, the gravest first: it gives the name. */
+static const struct {
+	enum qf_problem problem;
+	unsigned int odd;
+	const char *words;
+} l1_kinds[] = {
+	{ QF_P_L1_OUTSIDE, QF_ODD_PAST_END, "past the end of the file" },
+	{ QF_P_L1_UNALIGNED, QF_ODD_UNALIGNED, "no cluster's start" },
+	{ QF_P_L1_OWN, QF_ODD_OWN_L1, "a part of an L1 table" },
+	{ QF_P_L1_RESERVED, QF_ODD_RESERVED, "reserved bits are set" },
+};
+
+#define L1_KINDS (sizeof(l1_kinds) / sizeof(l1_kinds[0]))
+
+/* An entry that breaks several rules was damaged once: one finding. */
 static void l1_entry(struct qf_pass_ctx *c, const struct qf_group *g,
 		     const struct qf_l2_table *t)
 {
-	static const struct {
-		enum qf_problem problem;
-		unsigned int odd;
-	} kinds[] = { { QF_P_L1_RESERVED, QF_ODD_RESERVED },
-		      { QF_P_L1_UNALIGNED, QF_ODD_UNALIGNED },
-		      { QF_P_L1_OUTSIDE, QF_ODD_PAST_END },
-		      { QF_P_L1_OWN, QF_ODD_OWN_L1 } };
 	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
-	uint64_t left = t->odd_count;
+	char size[32], odd[128];
 	struct qf_finding *f;
-	unsigned int k;
-	char size[32];
+	unsigned int k, first;
+	size_t used = 0;
 
-	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
-		if (!(t->odd & kinds[k].odd))
-			continue;
-		f = qf_pass_at(c, kinds[k].problem,
-			       qf_pass_l1_place(c, g->l1_index, t->off), 8);
-		/* as often as L1 entries say so; the last takes the rest */
-		f->count = t->odd >= kinds[k].odd * 2 ? t->weight : left;
-		if (f->count > left)
-			f->count = left;
-		left -= f->count;
-		f->corruptions = f->count;
-		f->guest_off = g->l1_index * span;
-		qf_finding_say(f,
-			       "it points to 0x%" PRIx64
-			       "; it maps %s of the disk from guest offset "
-			       "0x%" PRIx64 " on",
-			       t->off, qf_text_bytes(span, size, sizeof(size)),
-			       f->guest_off);
-		if (!qf_finding_flood(c->out, kinds[k].problem))
-			qf_pass_own_table(c, f, g->l1_index, t);
-	}
+	for (first = 0; first < L1_KINDS; first++)
+		if (t->odd & l1_kinds[first].odd)
+			break;
+	if (first == L1_KINDS)
+		return;
+	odd[0] = 0;
+	for (k = first + 1; k < L1_KINDS; k++)
+		if (t->odd & l1_kinds[k].odd)
+			used += (size_t)snprintf(
+				odd + used, sizeof(odd) - used, "%s%s",
+				used ? ", " : " (also: ", l1_kinds[k].words);
+	if (used)
+		snprintf(odd + used, sizeof(odd) - used, ")");
+	f = qf_pass_at(c, l1_kinds[first].problem,
+		       qf_pass_l1_place(c, g->l1_index, t->off), 8);
+	f->count = t->weight;
+	/* as qemu-img has it: each rule */
+	f->corruptions = t->odd_count;
+	f->guest_off = g->l1_index * span;
+	qf_finding_say(f,
+		       "it points to 0x%" PRIx64 "%s; it maps %s of the disk "
+		       "from guest offset 0x%" PRIx64 " on",
+		       t->off, odd, qf_text_bytes(span, size, sizeof(size)),
+		       f->guest_off);
+	if (!qf_finding_flood(c->out, l1_kinds[first].problem))
+		qf_pass_own_table(c, f, g->l1_index, t);
 }
 
 /* Flags without an offset: what was there is not known any more. */

@@ -21,6 +21,7 @@ struct qf_layer {
 	bool linked;	/* base is known to be, or not to be */
 	bool raw;	/* nothing to check in it */
 	bool absent;	/* cannot be opened: see state */
+	bool in_use;	/* not checked, because a program writes to it */
 	bool untold;	/* ... and no finding of the image above says so */
 	bool stuck;	/* unchecked for what is absent beside it alone */
 	bool checked;	/* code, state and report are there */

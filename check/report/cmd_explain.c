@@ -2,19 +2,77 @@
 /* qfsck explain: the catalogue for people, and as a man page. */
 #include "check/check.h"
 #include "cmd.h"
+#include "lib/base/nearest.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+static void line(const struct qf_problem_row *r)
+{
+	printf("%u  %-7s  %-26s  %s\n", r->id, qf_problem_severity(r->severity),
+	       r->name, r->message);
+}
+
 static void list(void)
 {
-	const struct qf_problem_row *r;
 	unsigned int i;
 
-	for (i = 0; i < QF_PROBLEMS; i++) {
+	for (i = 0; i < QF_PROBLEMS; i++)
+		line(qf_problem_get((enum qf_problem)i));
+}
+
+/* The findings in whose name or words WORD stands; how many. */
+static unsigned int list_of(const char *word)
+{
+	const struct qf_problem_row *r;
+	unsigned int i, n = 0;
+
+	for (i = 0; *word && i < QF_PROBLEMS; i++) {
 		r = qf_problem_get((enum qf_problem)i);
-		printf("%u  %-7s  %-26s  %s\n", r->id,
-		       qf_problem_severity(r->severity), r->name, r->message);
+		if (!strcasestr(r->name, word) && !strcasestr(r->message, word))
+			continue;
+		line(r);
+		n++;
+	}
+	return n;
+}
+
+/* The name that may have been meant, or NULL. */
+static const char *near(const char *word)
+{
+	unsigned int i, d, best = UINT_MAX;
+	const char *name = NULL, *s;
+
+	for (i = 0; i < QF_PROBLEMS; i++) {
+		s = qf_problem_get((enum qf_problem)i)->name;
+		d = qf_nearest_distance(word, s);
+		if (d < best) {
+			best = d;
+			name = s;
+		}
+	}
+	return qf_nearest_is_near(word, best) ? name : NULL;
+}
+
+/* TEXT in lines of at most 78 columns, each after two spaces. */
+static void wrap(const char *text)
+{
+	const size_t room = 76;
+	size_t n;
+
+	while (*text) {
+		n = strlen(text);
+		if (n > room) {
+			for (n = room; n && text[n] != ' '; n--)
+				;
+			if (!n)
+				n = strcspn(text, " ");
+		}
+		printf("  %.*s\n", (int)n, text);
+		text += n;
+		while (*text == ' ')
+			text++;
 	}
 }
 
@@ -39,10 +97,14 @@ static void explain(const struct qf_problem_row *r)
 		"The repair may change what the guest sees: read the plan.",
 	};
 
-	printf("%u %s (%s)\n\n  %s.\n\n", r->id, r->name,
-	       qf_problem_severity(r->severity), r->message);
-	printf("What it means:\n  %s\n\nWhat repair does:\n  %s\n  %s\n",
-	       r->why, r->repair, risks[r->risk]);
+	printf("%u %s (%s)\n\n", r->id, r->name,
+	       qf_problem_severity(r->severity));
+	wrap(r->message);
+	printf("\nWhat it means:\n");
+	wrap(r->why);
+	printf("\nWhat repair does:\n");
+	wrap(r->repair);
+	wrap(risks[r->risk]);
 }
 
 static void troff(const char *s)
@@ -78,16 +140,36 @@ static void man_page(void)
 	printf(".SH SEE ALSO\n.BR qfsck (1),\n.BR qemu\\-img (1)\n");
 }
 
+/* One argument of explain; false: it is nobody's. */
+static bool tell(const char *word)
+{
+	const struct qf_problem_row *r = qf_problem_find(word);
+	const char *name;
+
+	if (r) {
+		explain(r);
+		return true;
+	}
+	if (list_of(word))
+		return true;
+	name = near(word);
+	fprintf(stderr,
+		"qfsck explain: no finding has the number, the name or the word "
+		"\"%s\"; %s%s%s\n",
+		word, name ? "did you mean \"" : "\"qfsck explain",
+		name ? name : "", name ? "\"?" : "\" lists all");
+	return false;
+}
+
 int qf_cmd_explain(int argc, char **argv)
 {
-	const struct qf_problem_row *r;
 	int i, code = 0;
 
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
-		fputs("Usage: qfsck explain [NUMBER|NAME]...\n"
+		fputs("Usage: qfsck explain [NUMBER|NAME|WORD]...\n"
 		      "Tells what a finding means, what is at stake, and what "
-		      "a repair does\nabout it. Without an argument, lists "
-		      "all findings.\n\n"
+		      "a repair does\nabout it. With a word, lists the findings "
+		      "that have it; without an argument,\nall of them.\n\n"
 		      "      --help             this text\n",
 		      stdout);
 		return 0;
@@ -103,18 +185,10 @@ int qf_cmd_explain(int argc, char **argv)
 	if (argc < 2)
 		list();
 	for (i = 1; i < argc; i++) {
-		r = qf_problem_find(argv[i]);
-		if (r) {
-			if (i > 1)
-				putchar('\n');
-			explain(r);
-			continue;
-		}
-		fprintf(stderr,
-			"qfsck explain: there is no problem \"%s\"; "
-			"\"qfsck explain\" lists all\n",
-			argv[i]);
-		code = 1;
+		if (i > 1)
+			putchar('\n');
+		if (!tell(argv[i]))
+			code = 1;
 	}
 	return code;
 }

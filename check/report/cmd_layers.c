@@ -50,6 +50,9 @@ static char *fault_below(const struct qf_tree *t, uint32_t layer)
 	char path[1200], *text;
 	const struct qf_layer *f;
 
+	/* one that a program writes to is not known to be damaged */
+	while (fault != QF_LAYER_NONE && t->at[fault].in_use)
+		fault = qf_tree_fault(t, fault);
 	if (fault == QF_LAYER_NONE)
 		return NULL;
 	f = &t->at[fault];
@@ -99,6 +102,7 @@ static void check_below(struct qf_layers *l, uint32_t i)
 	}
 	if (layer->checked || !check_layer(l, i, layer->path, NULL, &why))
 		return;
+	layer->in_use = why.err == QF_ERR_BUSY;
 	set_state(layer,
 		  why.err == QF_ERR_FOREIGN ? QF_EXIT_FOREIGN : QF_EXIT_FAILED,
 		  why.text);
@@ -128,7 +132,8 @@ static json_t *layer_json(const struct qf_layer *layer)
 		return json_incref(layer->json);
 	if (layer->raw)
 		return qf_report_no_json(layer->path, format, "clean", NULL);
-	return qf_report_no_json(layer->path, format, "unchecked",
+	return qf_report_no_json(layer->path, format,
+				 layer->in_use ? "in-use" : "unchecked",
 				 layer->state);
 }
 
@@ -182,9 +187,11 @@ static void print_human(struct qf_layers *l, uint32_t top, const char *name)
 	/* what is not there its own report has told */
 	if (fault != QF_LAYER_NONE &&
 	    (!t->at[fault].absent || t->at[fault].untold))
-		printf("\n%s stands on a file that is not in order:\n"
+		printf("\n%s stands on a file that %s:\n"
 		       "  %s: %s\n",
 		       name,
+		       t->at[fault].in_use ? "was not checked"
+					   : "is not in order",
 		       qf_text_safe(t->at[fault].path, path, sizeof(path)),
 		       t->at[fault].state);
 }

@@ -13,6 +13,8 @@ struct qf_report_style {
 	bool all;      /* no limit on the findings of one problem */
 	bool quiet;    /* only what is wrong, no figures */
 	bool no_guest; /* do not look into the guest's disk */
+	bool data;     /* compressed clusters were inflated */
+	bool chain;    /* the files behind the image were checked, too */
 	bool why;      /* what speaks for and against each answer */
 };
 
@@ -49,6 +51,9 @@ json_t *qf_report_no_json(const char *name, const char *format,
 
 /* The same of one that could not be opened or read. */
 json_t *qf_report_why_json(const char *name, const struct qf_why *why);
+
+/* How many errors the image has, as every command counts them. */
+uint64_t qf_report_errors(const struct qf_report *rep);
 
 /* The exit code of check for a verdict. */
 int qf_report_exit(enum qf_verdict v);

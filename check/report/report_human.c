@@ -5,6 +5,7 @@
  */
 #include "check/report/report.h"
 #include "check/report/report_hits.h"
+#include "check/report/units.h"
 #include "lib/walk/describe.h"
 #include "lib/base/text.h"
 
@@ -13,6 +14,9 @@
 
 /* Findings of one problem that are shown before "... and N more". */
 #define SHOWN 3
+
+/* A name as a word of a command. */
+#define WORD_ROOM 1300
 
 static const char *paint(const struct qf_report_style *st, const char *code)
 {
@@ -51,12 +55,19 @@ static uint64_t count_severity(const struct qf_report *rep, enum qf_severity s)
 	return n;
 }
 
+uint64_t qf_report_errors(const struct qf_report *rep)
+{
+	return count_severity(rep, QF_SEV_ERROR) +
+	       count_severity(rep, QF_SEV_FATAL);
+}
+
 static void verdict_corrupt(FILE *out, const char *name,
 			    const struct qf_report *rep)
 {
 	bool start_wrong = has(rep, QF_P_HEADER_MAGIC) ||
 			   has(rep, QF_P_HEADER_VERSION);
 	enum qf_risk worst = QF_RISK_NONE;
+	char word[WORD_ROOM];
 	size_t i;
 
 	for (i = 0; i < rep->findings.n; i++) {
@@ -95,17 +106,19 @@ static void verdict_corrupt(FILE *out, const char *name,
 		"  Next: stop every writer, keep a copy of the file, "
 		"then \"qfsck repair -n %s%s\"\n"
 		"  shows what a repair would do.\n",
-		start_wrong ? "-f qcow2 " : "", name);
+		start_wrong ? "-f qcow2 " : "",
+		qf_text_shell(name, word, sizeof(word)));
 }
 
 static void verdict_leaks(FILE *out, const struct qf_image *img,
 			  const char *name, const struct qf_report *rep,
 			  const struct qf_report_style *st)
 {
-	char bytes[32];
+	char bytes[32], word[WORD_ROOM];
 
 	qf_text_bytes(rep->leaks << img->geo.cluster_bits, bytes,
 		      sizeof(bytes));
+	qf_text_shell(name, word, sizeof(word));
 	fprintf(out, "%s: %sleaks%s: ", name, paint(st, "\033[36m"),
 		paint(st, "\033[0m"));
 	if (has(rep, QF_P_GUEST_UNCLEAN))
@@ -115,20 +128,20 @@ static void verdict_leaks(FILE *out, const struct qf_image *img,
 			"  Next: keep a copy of the file. If the guest starts "
 			"and misses nothing, \"qfsck repair %s\"\n"
 			"  frees them.\n",
-			bytes, name);
+			bytes, word);
 	else if (has(rep, QF_P_GAVE_UP))
 		fprintf(out,
 			"%s of the file look unused; they may be what a repair "
 			"could not find a way to.\n"
 			"  Next: look at the guest. If nothing is missed, "
 			"\"qfsck repair --forget %s\" frees them.\n",
-			bytes, name);
+			bytes, word);
 	else
 		fprintf(out,
 			"no data are lost. Up to %s of the file are wasted.\n"
 			"  Next: \"qfsck repair %s\" frees them, when it "
 			"suits you.\n",
-			bytes, name);
+			bytes, word);
 }
 
 /* The tables may be in order, but no guest gets at the disk. */
@@ -168,8 +181,7 @@ void qf_report_verdict(FILE *out, const struct qf_image *img, const char *name,
 		verdict_leaks(out, img, name, rep, st);
 		break;
 	case QF_VERDICT_CORRUPT:
-		n = count_severity(rep, QF_SEV_ERROR) +
-		    count_severity(rep, QF_SEV_FATAL);
+		n = qf_report_errors(rep);
 		fprintf(out, "%s: %scorrupt%s: %" PRIu64 " error%s\n", name,
 			paint(st, "\033[1;31m"), paint(st, "\033[0m"), n,
 			n == 1 ? "" : "s");
@@ -213,7 +225,7 @@ static void lost(FILE *out, const struct qf_image *img,
 	const struct qf_lost_range *r = rep->lost.at;
 	size_t i, n = 0, shown = st->all ? rep->lost.n : SHOWN;
 	uint64_t room = qf_lost_free_bytes(&rep->lost);
-	char who[400], bytes[32];
+	char who[400], bytes[32], from[64], to[64];
 
 	if (!rep->lost.n)
 		return;
@@ -221,11 +233,12 @@ static void lost(FILE *out, const struct qf_image *img,
 	for (i = 0; i < rep->lost.n; i++, r++)
 		if (!r->free && n++ < shown)
 			fprintf(out,
-				"    %s: up to %s from guest offset 0x%" PRIx64
-				" to 0x%" PRIx64 "\n",
+				"    %s: up to %s from guest offset %s to %s\n",
 				name_holder(img, r, who, sizeof(who)),
 				qf_text_bytes(r->bytes, bytes, sizeof(bytes)),
-				r->guest_off, r->guest_off + r->bytes);
+				qf_text_place(r->guest_off, from, sizeof(from)),
+				qf_text_place(r->guest_off + r->bytes, to,
+					      sizeof(to)));
 	if (n > shown)
 		fprintf(out, "    ... and %zu more ranges; --all lists them\n",
 			n - shown);
@@ -322,6 +335,64 @@ static size_t one_problem(FILE *out, const struct qf_finding *f, size_t n,
 	return same;
 }
 
+static size_t kinds(const struct qf_report *rep)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < rep->findings.n; i++)
+		n += !i || rep->findings.at[i].problem !=
+				   rep->findings.at[i - 1].problem;
+	return n;
+}
+
+/* True if what the tables say is not what they said once. */
+static bool is_misread(const struct qf_report *rep)
+{
+	return has(rep, QF_P_L2_GARBAGE) || has(rep, QF_P_L1_GARBAGE) ||
+	       has(rep, QF_P_HEADER_L1_OFFSET) ||
+	       has(rep, QF_P_HEADER_L1_SMALL) || has(rep, QF_P_BEYOND_DISK);
+}
+
+/* What a check does only if it is asked for. */
+static void not_looked_at(FILE *out, const struct qf_image *img,
+			  const struct qf_report *rep,
+			  const struct qf_report_style *st)
+{
+	const char *between = "  Not looked at: ";
+
+	if (rep->fig.compressed && !st->data && !is_misread(rep)) {
+		fprintf(out,
+			"%sthe content of %" PRIu64
+			" compressed cluster%s (--data)",
+			between, rep->fig.compressed,
+			rep->fig.compressed == 1 ? "" : "s");
+		between = "; ";
+	}
+	if (img->backing_name && !st->chain && !rep->absent) {
+		fprintf(out,
+			"%sthe tables of the backing file "
+			"(--backing-chain)",
+			between);
+		between = "; ";
+	}
+	if (between[0] == ';')
+		fputc('\n', out);
+}
+
+/* All else that was found is a consequence of that. */
+static void wrong_units(FILE *out, const struct qf_image *img,
+			const struct qf_report *rep, uint32_t bits)
+{
+	fprintf(out,
+		"\n  The header states a wrong size of clusters: cluster_bits is "
+		"%" PRIu32 ", and only with %" PRIu32 "\n"
+		"  the file is an image that is in order. A repair sets that. "
+		"The %zu kinds of trouble\n"
+		"  that were found are what follows from it; --all lists "
+		"them.\n",
+		img->geo.cluster_bits, bits, kinds(rep));
+}
+
 static void figures(FILE *out, const struct qf_image *img,
 		    const struct qf_report *rep)
 {
@@ -332,13 +403,19 @@ static void figures(FILE *out, const struct qf_image *img,
 
 	fprintf(out,
 		"\n  disk %s, %" PRIu64 "/%" PRIu64
-		" clusters allocated (%.2f%%), %.2f%% fragmented, %.2f%% "
-		"compressed\n",
+		" clusters allocated (%.2f%%)",
 		qf_text_bytes(img->hdr.disk_bytes, disk, sizeof(disk)),
 		fig->allocated, fig->total,
-		(double)fig->allocated * 100 / (double)all,
-		(double)fig->fragmented * 100 / (double)some,
-		(double)fig->compressed * 100 / (double)some);
+		(double)fig->allocated * 100 / (double)all);
+	/* of tables that hold something else these tell nothing */
+	if (fig->allocated > 1 && !is_misread(rep)) {
+		fprintf(out, ", %.2f%% fragmented",
+			(double)fig->fragmented * 100 / (double)some);
+		if (fig->compressed)
+			fprintf(out, ", %.2f%% compressed",
+				(double)fig->compressed * 100 / (double)some);
+	}
+	fputc('\n', out);
 	fprintf(out,
 		"  file %s in clusters of %s, %" PRIu64 " in use, %" PRIu64
 		" free inside; image end offset %" PRIu64 "\n",
@@ -353,10 +430,16 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 {
 	const struct qf_finding *f = rep->findings.at;
 	size_t n = rep->findings.n, same;
+	uint32_t bits;
 
 	if (st->quiet && rep->verdict == QF_VERDICT_CLEAN)
 		return;
 	qf_report_verdict(out, img, name, rep, st);
+	bits = qf_units_cluster_bits(img, rep);
+	if (bits)
+		wrong_units(out, img, rep, bits);
+	if (bits && !st->all)
+		return;
 	diagnoses(out, rep);
 	lost(out, img, rep, st);
 	qf_report_hits(out, img, hits, st->all);
@@ -367,8 +450,10 @@ void qf_report_human(FILE *out, const struct qf_image *img, const char *name,
 	}
 	if (st->why)
 		qf_report_why(out, name, &rep->questions, st->all);
-	if (!st->quiet)
+	if (!st->quiet) {
 		figures(out, img, rep);
+		not_looked_at(out, img, rep, st);
+	}
 	if (rep->findings.n && !st->quiet)
 		fprintf(out, "  \"qfsck explain NUMBER\" tells more about a "
 			     "finding.\n");

@@ -2,6 +2,7 @@
 /* The report as JSON: the keys of qemu-img check and our own. */
 #include "check/report/report.h"
 #include "check/report/report_hits.h"
+#include "check/report/units.h"
 #include "cmd.h"
 #include "lib/base/text.h"
 
@@ -207,6 +208,22 @@ static json_t *questions(const struct qf_questions *l)
 	return a;
 }
 
+/* What the header states wrongly, so that all else follows from it. */
+static void set_units(json_t *j, const struct qf_image *img,
+		      const struct qf_report *rep)
+{
+	uint32_t bits = qf_units_cluster_bits(img, rep);
+	json_t *o;
+
+	if (!bits)
+		return;
+	o = json_object();
+	qf_json_text(o, "field", "cluster_bits");
+	qf_json_int(o, "stated", img->geo.cluster_bits);
+	qf_json_int(o, "likely", bits);
+	json_object_set_new(j, "wrong-field", o);
+}
+
 json_t *qf_report_json(const struct qf_image *img, const char *name,
 		       const struct qf_report *rep, const struct qf_hits *hits)
 {
@@ -238,6 +255,7 @@ json_t *qf_report_json(const struct qf_image *img, const char *name,
 		json_object_set_new(o, "questions", questions(&rep->questions));
 	if (rep->questions.n > QUESTIONS_SHOWN || rep->questions.left_out)
 		json_object_set_new(o, "questions-cut", json_true());
+	set_units(o, img, rep);
 	if (rep->lost.coarse)
 		json_object_set_new(o, "lost-coarse", json_true());
 	if (rep->lost.cut)

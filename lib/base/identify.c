@@ -6,6 +6,7 @@
 #include <magic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #define FUNCTIONS X(open) X(load) X(buffer) X(close)
 
@@ -42,13 +43,27 @@ static magic_t database(void)
 	return kept;
 }
 
+/* The details that libmagic adds tell nothing of what it is. */
+static void shorten(char *text)
+{
+	static const char *const ends[] = { ", ", "; ", " (" };
+	size_t i;
+	char *end;
+
+	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		end = strstr(text, ends[i]);
+		if (end && end != text)
+			*end = '\0';
+	}
+}
+
 char *qf_identify_bytes(const void *buf, size_t n, char *out, size_t room)
 {
 	magic_t m = database();
 	const char *text = m ? magic.buffer(m, buf, n) : NULL;
 
 	if (text)
-		qf_text_safe(text, out, room);
+		shorten(qf_text_safe(text, out, room));
 	else
 		snprintf(out, room, "data");
 	return out;

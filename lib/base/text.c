@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/base/text.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,5 +101,32 @@ char *qf_text_bytes(uint64_t bytes, char *buf, size_t room)
 	else
 		snprintf(buf, room, v >= 10 ? "%.1f %s" : "%.2f %s", v,
 			 units[u]);
+	return buf;
+}
+
+char *qf_text_place(uint64_t off, char *buf, size_t room)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB",
+					     "TiB", "PiB", "EiB" };
+	uint64_t first, second;
+	unsigned int u = 0;
+	size_t n = 0;
+
+	n = (size_t)snprintf(buf, room, "0x%" PRIx64, off);
+	if (off < 1024 || n >= room)
+		return buf;
+	while (u < 5 && off >> (10 * (u + 2)))
+		u++;
+	first = off >> (10 * (u + 1));
+	second = u ? off >> (10 * u) & 1023 : 0;
+	n += (size_t)snprintf(buf + n, room - n, " (%s%" PRIu64 " %s",
+			      off & ((1ull << 10 * (u ? u : 1)) - 1) ? "about "
+								     : "",
+			      first, units[u]);
+	if (second && n < room)
+		n += (size_t)snprintf(buf + n, room - n, " + %" PRIu64 " %s",
+				      second, units[u - 1]);
+	if (n < room)
+		snprintf(buf + n, room - n, ")");
 	return buf;
 }

@@ -20,6 +20,11 @@ char *qf_text_safe(const char *s, char *buf, size_t room);
  */
 char *qf_text_shell(const char *s, char *buf, size_t room);
 
+/* An offset in hex and words, "0xc0100000 (3 GiB + 1 MiB)"; in hex alone below
+ * 1 KiB. What stands behind the second unit is left out: "(about 3 GiB + 1
+ * MiB)". */
+char *qf_text_place(uint64_t off, char *buf, size_t room);
+
 /* "1.5 GiB", "512 B". */
 char *qf_text_bytes(uint64_t bytes, char *buf, size_t room);
 

@@ -10,6 +10,63 @@
 
 #define SAMPLE_BYTES (256u << 10)
 
+/* Other images, by their first bytes. */
+static const struct {
+	const char *magic;
+	size_t off, n;
+	const char *name;
+	const char *format; /* QEMU's word for it */
+	bool checked;	    /* qemu-img check knows it */
+} images[] = {
+	{ "KDMV", 0, 4, "VMDK", "vmdk", true },
+	{ "COWD", 0, 4, "VMDK", "vmdk", true },
+	{ "# Disk DescriptorFile", 0, 21, "VMDK", "vmdk", true },
+	{ "\x7f\x10\xda\xbe", 64, 4, "VDI", "vdi", true },
+	{ "vhdxfile", 0, 8, "VHDX", "vhdx", true },
+	{ "QED", 0, 4, "QED", "qed", true },
+	{ "WithoutFreeSpace", 0, 16, "Parallels", "parallels", true },
+	{ "WithouFreSpacExt", 0, 16, "Parallels", "parallels", true },
+	{ "conectix", 0, 8, "VHD", "vpc", false },
+	{ "QFI\xfb\0\0\0\1", 0, 8, "qcow version 1", "qcow", false },
+};
+
+/* How the image is named in a command to type. */
+static const char *in_command(const char *name)
+{
+	const unsigned char *p;
+
+	for (p = (const unsigned char *)name; *p; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			return "IMAGE";
+	return strlen(name) <= 72 ? name : "IMAGE";
+}
+
+/* True, and said, if the N bytes at BUF begin another kind of image. */
+static bool is_other_image(const char *name, const unsigned char *buf, size_t n,
+			   struct qf_why *why)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(images) / sizeof(images[0]); i++)
+		if (images[i].off + images[i].n <= n &&
+		    !memcmp(buf + images[i].off, images[i].magic, images[i].n))
+			break;
+	if (i == sizeof(images) / sizeof(images[0]))
+		return false;
+	qf_err_set(why, QF_ERR_FOREIGN, 0, 0, "is no qcow2 image: %s",
+		   images[i].name);
+	if (images[i].checked)
+		qf_err_next(why, "qemu-img check -f %s %s", images[i].format,
+			    in_command(name));
+	else
+		qf_err_next(why,
+			    "qemu-img has no check for it; \"qemu-img convert "
+			    "-f %s -O qcow2 %s NEW\" makes one of it that can "
+			    "be checked",
+			    images[i].format, in_command(name));
+	return true;
+}
+
 /* Says what a file that is no qcow2 image is instead. */
 static void say_what_it_is(const char *name, struct qf_why *why)
 {
@@ -24,30 +81,21 @@ static void say_what_it_is(const char *name, struct qf_why *why)
 	n = buf ? io->ops->read(io, buf, SAMPLE_BYTES, 0) : 0;
 	if (!io->size)
 		qf_err_set(why, QF_ERR_IO, 0, QF_NOWHERE, "is empty (0 bytes)");
-	else if (n > 0)
-		qf_err_set(why, QF_ERR_FOREIGN, 0, 0,
-			   "is not a qcow2 image but: %s",
-			   qf_identify_bytes(buf, (size_t)n, what,
-					     sizeof(what)));
-	if (io->size)
-		qf_err_next(why, "if it should be one, its header is "
-				 "destroyed");
-	else
+	else if (n > 0 && !is_other_image(name, buf, (size_t)n, why)) {
+		qf_err_set(why, QF_ERR_FOREIGN, 0, 0, "is no qcow2 image: %s",
+			   strcmp(qf_identify_bytes(buf, (size_t)n, what,
+						    sizeof(what)),
+				  "data")
+				   ? what
+				   : "nothing that is known");
+		qf_err_next(why, "nothing if it is a raw disk; if it should be "
+				 "qcow2, its header is destroyed");
+	}
+	if (!io->size)
 		qf_err_next(why, "an image that is empty has lost everything; "
 				 "look for a backup");
 	free(buf);
 	qf_io_close(io);
-}
-
-/* How the image is named in a command to type. */
-static const char *in_command(const char *name)
-{
-	const unsigned char *p;
-
-	for (p = (const unsigned char *)name; *p; p++)
-		if (*p < 0x20 || *p == 0x7f)
-			return "IMAGE";
-	return strlen(name) <= 72 ? name : "IMAGE";
 }
 
 static void say_damaged(const char *name, const struct qf_header *h,

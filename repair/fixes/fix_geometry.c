@@ -13,7 +13,6 @@
 
 #define AT(FIELD) offsetof(struct qf_wire_header, FIELD)
 #define MAX_ORDER 6u
-#define HEAD_ENTRIES 512u
 #define MIN_BITS 9u
 #define MAX_BITS 21u
 /* Where the tables can be found, so many corruptions make one doubt. */
@@ -63,66 +62,6 @@ static const struct qf_finding *doubt(const struct qf_fix_ctx *c)
 	return halves_tables(c) ? leaks(rep) : NULL;
 }
 
-static bool is_allocated(const struct qf_image *img, uint64_t off)
-{
-	uint64_t stated;
-
-	return !qf_image_refcount(img, off >> img->geo.cluster_bits, &stated,
-				  NULL) &&
-	       stated;
-}
-
-/* True if the L1 table's first entries lead to places that are allocated. */
-static bool leads_to_tables(const struct qf_image *img)
-{
-	struct qf_be64 buf[HEAD_ENTRIES];
-	uint64_t n = img->hdr.l1_entries, i, entry;
-
-	if (n > HEAD_ENTRIES)
-		n = HEAD_ENTRIES;
-	if (qf_io_read_pad(img->io, buf, n * 8, img->hdr.l1_off, NULL))
-		return false;
-	for (i = 0; i < n; i++) {
-		entry = qf_be_get64(buf[i]);
-		if (entry &&
-		    (qf_entry_l1_odd(&img->geo, img->io->size, entry) ||
-		     !is_allocated(img, entry & QF_ENTRY_OFFSET_MASK)))
-			return false;
-	}
-	return true;
-}
-
-/*
- * True if the tables that the header names can be there. That is told by few
- * reads, and spares the check of an image that is read in wrong units, which
- * finds millions of faults.
- */
-static bool is_plausible(const struct qf_image *img)
-{
-	return img->l1_state == QF_PART_OK &&
-	       img->reftable_state == QF_PART_OK && img->hdr.l1_entries &&
-	       img->hdr.l1_entries >= img->geo.l1_needed &&
-	       is_allocated(img, 0) && is_allocated(img, img->hdr.l1_off) &&
-	       is_allocated(img, img->hdr.reftable_off) && leads_to_tables(img);
-}
-
-/* *SOUND: the check finds nothing but leaks at the most, and something that
- * is mapped. */
-static enum qf_err judge(struct qf_image *img, bool *sound, struct qf_why *why)
-{
-	struct qf_check_opts opts = { .jobs = 1 };
-	struct qf_report rep;
-	enum qf_err err = qf_check_run(img, &opts, &rep, why);
-	size_t i;
-
-	*sound = !err && rep.fig.allocated;
-	for (i = 0; *sound && i < rep.findings.n; i++)
-		*sound = qf_problem_get(rep.findings.at[i].problem)->severity <
-			 QF_SEV_UNREAD;
-	qf_check_free(&rep);
-	return err;
-}
-
 /* A field of the header, and the values that it may have had. */
 struct field {
 	uint64_t off;
@@ -132,46 +71,17 @@ struct field {
 	const char *what;
 };
 
-static enum qf_err put_value(struct qf_overlay *over, const struct field *f,
-			     uint64_t value, struct qf_why *why)
-{
-	struct qf_be64 w64 = qf_be_put64(value);
-	struct qf_be32 w32 = qf_be_put32((uint32_t)value);
-
-	return f->bytes == 8
-		       ? qf_overlay_put(over, f->off, &w64, sizeof(w64), why)
-		       : qf_overlay_put(over, f->off, &w32, sizeof(w32), why);
-}
-
 /* Looks at the image as it would be with VALUE in the field. */
 static enum qf_err try_value(const struct qf_fix_ctx *c, const struct field *f,
 			     uint64_t value, bool *sound, struct qf_why *why)
 {
-	struct qf_overlay *over = NULL;
-	struct qf_image *img = NULL;
-	struct qf_io *io = NULL;
-	enum qf_err err;
+	struct qf_be64 w64 = qf_be_put64(value);
+	struct qf_be32 w32 = qf_be_put32((uint32_t)value);
 
-	*sound = false;
-	err = qf_overlay_new(c->img->io, &over, why);
-	if (!err)
-		err = put_value(over, f, value, why);
-	if (!err)
-		err = qf_overlay_view(over, &io, why);
-	if (err)
-		goto out;
-	/* such an image need not even open: that says enough */
-	err = qf_image_open(io, &img, NULL);
-	if (err == QF_ERR_NOMEM)
-		qf_err_set(why, err, 0, QF_NOWHERE, "no memory");
-	else
-		err = QF_OK;
-	if (!err && img && is_plausible(img))
-		err = judge(img, sound, why);
-out:
-	qf_image_close(img);
-	qf_overlay_free(over);
-	return err;
+	return f->bytes == 8 ? qf_units_try(c->img->io, f->off, &w64,
+					    sizeof(w64), sound, why)
+			     : qf_units_try(c->img->io, f->off, &w32,
+					    sizeof(w32), sound, why);
 }
 
 /* Gives the field the only value that makes a sound image, if there is one. */

@@ -8,6 +8,7 @@
 #include "repair/fixes/fix.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct work {
@@ -61,6 +62,7 @@ static enum qf_err one_block(struct work *w, uint64_t i,
 {
 	const struct qf_image *img = w->c->img;
 	uint64_t off = qf_image_refblock(img, i), cl;
+	char freed[64] = "", lowered[64] = "";
 
 	if (!off || off & (img->geo.cluster_bytes - 1))
 		return QF_OK;
@@ -80,13 +82,18 @@ static enum qf_err one_block(struct work *w, uint64_t i,
 		return QF_OK;
 	if (w->high > img->geo.cluster_bytes)
 		w->high = img->geo.cluster_bytes;
+	if (w->freed)
+		snprintf(freed, sizeof(freed),
+			 "free %" PRIu64 " cluster%s that nothing uses",
+			 w->freed, w->freed == 1 ? "" : "s");
+	if (w->lowered)
+		snprintf(lowered, sizeof(lowered),
+			 "%slower the refcount of %" PRIu64,
+			 w->freed ? " and " : "", w->lowered);
 	return qf_plan_put(w->c->plan,
 			   w->freed ? QF_P_REFCOUNT_LEAK : QF_P_REFCOUNT_HIGH,
 			   off + w->low, w->buf + w->low, w->high - w->low, why,
-			   "free %" PRIu64
-			   " cluster%s that nothing uses and lower the "
-			   "refcount of %" PRIu64 ", from 0x%" PRIx64 " on",
-			   w->freed, w->freed == 1 ? "" : "s", w->lowered,
+			   "%s%s, from 0x%" PRIx64 " on", freed, lowered,
 			   w->freed_first << img->geo.cluster_bits);
 }
 

@@ -188,6 +188,20 @@ static void put_right(struct work *w)
 	}
 }
 
+/* True if the check has told the block at OFF as wrong throughout: then that is
+ * what it is mended for. */
+static bool is_told_whole(const struct qf_fix_ctx *c, uint64_t off)
+{
+	const struct qf_finding *f = c->rep->findings.at;
+	size_t i;
+
+	for (i = 0; i < c->rep->findings.n; i++, f++)
+		if (f->problem == QF_P_REFBLOCK_WRONG && f->host_off <= off &&
+		    off < f->host_off + f->length)
+			return true;
+	return false;
+}
+
 static enum qf_err plan_block(struct work *w, bool anew, struct qf_why *why)
 {
 	const struct qf_image *img = w->r->c->img;
@@ -204,7 +218,11 @@ static enum qf_err plan_block(struct work *w, bool anew, struct qf_why *why)
 			"0x%" PRIx64 " on, counted from the tables, to a "
 			"place of its own",
 			start);
-	problem = w->zero ? QF_P_REFCOUNT_ZERO : QF_P_REFCOUNT_LOW;
+	problem = is_told_whole(w->r->c, off) ? QF_P_REFBLOCK_WRONG
+		  : w->zero		      ? QF_P_REFCOUNT_ZERO
+					      : QF_P_REFCOUNT_LOW;
+	if (!qf_plan_allows(p, problem))
+		return QF_OK;
 	if (w->high > img->geo.cluster_bytes)
 		w->high = img->geo.cluster_bytes;
 	return qf_plan_put(p, problem, off + w->low, w->buf + w->low,

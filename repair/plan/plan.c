@@ -172,6 +172,19 @@ static enum qf_err read_now(struct qf_plan *p, void *buf, uint64_t len,
 	return err;
 }
 
+/* True if the user does not want this edit. */
+static bool is_spared(const struct qf_plan *p, enum qf_problem problem,
+		      uint64_t off)
+{
+	size_t i;
+
+	for (i = 0; i < p->n_spared; i++)
+		if (p->spared[i].host_off == off &&
+		    p->spared[i].problem == problem)
+			return true;
+	return false;
+}
+
 static enum qf_err put(struct qf_plan *p, enum qf_problem problem, uint64_t off,
 		       const void *bytes, uint64_t len, struct qf_why *why,
 		       const char *what, va_list ap)
@@ -180,6 +193,8 @@ static enum qf_err put(struct qf_plan *p, enum qf_problem problem, uint64_t off,
 	struct qf_edit *e;
 	enum qf_err err;
 
+	if (is_spared(p, problem, off))
+		return QF_OK;
 	if (len <= QF_EDIT_SHOWN) {
 		err = read_now(p, before, len, off, why);
 		if (err || !memcmp(before, bytes, (size_t)len))
@@ -217,6 +232,8 @@ enum qf_err qf_plan_copy(struct qf_plan *p, enum qf_problem problem,
 	enum qf_err err;
 	va_list ap;
 
+	if (is_spared(p, problem, off))
+		return QF_OK;
 	va_start(ap, what);
 	err = note(p, problem, off, len, why, what, ap, &e);
 	va_end(ap);

@@ -49,6 +49,12 @@ struct qf_choice {
 	uint64_t place, value;
 };
 
+/* An edit that the user does not want. */
+struct qf_spared {
+	uint64_t host_off;
+	enum qf_problem problem;
+};
+
 struct qf_plan {
 	struct qf_io *base; /* the caller's */
 	struct qf_overlay *over;
@@ -66,6 +72,8 @@ struct qf_plan {
 	/* what may be planned */
 	enum qf_risk limit;
 	bool refused[QF_PROBLEMS];
+	const struct qf_spared *spared; /* the caller's */
+	size_t n_spared;
 	bool leaks_only;
 	bool lazy; /* refcounts that are too low are behind, and nothing else
 		    * is wrong: QEMU makes up for them without asking */

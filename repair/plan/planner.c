@@ -168,6 +168,17 @@ static bool may_give_up(const struct qf_plan *p)
 	       qf_plan_allows(p, QF_P_SNAP_TABLE_OFFSET);
 }
 
+/*
+ * True if an L1 entry was bent and may not be put right: with the refcounts of
+ * the table that it names raised, nothing would tell any more that the clusters
+ * of its own are no leaks.
+ */
+static bool is_bent_for_good(const struct qf_fix_ctx *c)
+{
+	return qf_fix_found(c, QF_P_L1_BENT) &&
+	       !qf_plan_allows(c->plan, QF_P_L1_BENT);
+}
+
 /* Lets the first fix that has something to do plan it. */
 static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 			     struct qf_why *why)
@@ -197,6 +208,8 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 	for (i = 0; !err && !is_done(c, c->rep) &&
 		    i < sizeof(fixes) / sizeof(fixes[0]);
 	     i++) {
+		if (fixes[i] == qf_fix_reftable && is_bent_for_good(c))
+			break;
 		err = fixes[i](c, why);
 		if (c->plan->n != had ||
 		    (fixes[i] == qf_fix_geometry && is_misread(c->img)))
@@ -269,6 +282,8 @@ static void take_opts(struct qf_plan *p, const struct qf_planner_opts *opts)
 	p->placed = opts->placed;
 	p->n_places = opts->n_places;
 	p->drop_in_use = opts->drop_in_use;
+	p->spared = opts->spared;
+	p->n_spared = opts->n_spared;
 	if (opts->refused)
 		memcpy(p->refused, opts->refused, sizeof(p->refused));
 }
@@ -480,6 +495,18 @@ static enum qf_err gated(struct qf_io *io, const struct qf_planner_opts *opts,
 	return err;
 }
 
+/* What is wrong in REP, and is not in what MORE makes of it. */
+static void note_mended(const struct qf_report *rep,
+			const struct qf_planner *more, bool *mended)
+{
+	size_t i;
+
+	for (i = 0; i < rep->findings.n; i++)
+		mended[rep->findings.at[i].problem] = true;
+	for (i = 0; i < more->after.findings.n; i++)
+		mended[more->after.findings.at[i].problem] = false;
+}
+
 /* What more would be done if more might be at stake. */
 static enum qf_err look_beyond(struct qf_io *io,
 			       const struct qf_planner_opts *opts,
@@ -499,6 +526,9 @@ static enum qf_err look_beyond(struct qf_io *io,
 		if (more.plan->edit[i].risk > m->beyond_risk)
 			m->beyond_risk = more.plan->edit[i].risk;
 	}
+	if (!err && m->beyond)
+		note_mended(m->refused ? &m->before : &m->after, &more,
+			    m->beyond_mends);
 	qf_planner_free(&more);
 	return err;
 }

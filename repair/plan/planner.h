@@ -21,6 +21,7 @@ struct qf_planner {
 	/* what the limit kept from being planned: edits, and their risk */
 	size_t beyond;
 	enum qf_risk beyond_risk;
+	bool beyond_mends[QF_PROBLEMS]; /* these would then be gone */
 	/* what the gate stopped, and what was planned without it since */
 	struct qf_gate_breach breach[QF_PLANNER_BREACHES];
 	unsigned int n_breaches;
@@ -36,6 +37,8 @@ struct qf_planner {
 struct qf_planner_opts {
 	enum qf_risk limit;
 	const bool *refused;
+	const struct qf_spared *spared; /* edits that are not wanted */
+	size_t n_spared;
 	bool leaks_only;
 	bool withhold_leaks; /* none is to be freed */
 	bool drop_in_use;    /* bitmaps that may have missed writes go */

@@ -5,12 +5,19 @@
 
 #include "repair/plan/planner.h"
 
+struct qf_answers {
+	bool refused[QF_PROBLEMS]; /* kinds that were answered with no */
+	struct qf_spared *spared;  /* single edits that were; owned */
+	size_t n_spared, room;
+	bool failed; /* no memory: nothing must be done */
+};
+
 /*
- * Asks about every kind of problem that M's plan deals with. REFUSED gets
- * those that were answered with no; *ANY says whether something was agreed
- * to. False: the user wants to stop.
+ * Asks about every kind of problem that M's plan deals with. False: the user
+ * wants to stop. A is freed with qf_ask_free.
  */
-bool qf_ask_plan(const struct qf_planner *m, bool *refused, bool *any);
+bool qf_ask_plan(const struct qf_planner *m, struct qf_answers *a);
+void qf_ask_free(struct qf_answers *a);
 
 /* Asks whether the free clusters are to be trimmed. */
 bool qf_ask_trim(const struct qf_trim *t);

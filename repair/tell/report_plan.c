@@ -2,25 +2,31 @@
 #include "repair/tell/report_plan.h"
 #include "lib/walk/describe.h"
 #include "lib/base/text.h"
+#include "repair/tell/left.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
-/* Findings of one problem that are told of what is left. */
+/* Edits of one kind that are shown before they are only counted. */
 #define SHOWN 3
+
+/* Kinds of edits that are told apart. */
+#define KINDS 64u
 
 static void say_state(FILE *out, const struct qf_report *rep)
 {
+	uint64_t errors = qf_report_errors(rep);
+
 	fprintf(out, "%s", qf_check_verdict(rep->verdict));
 	if (rep->absent && rep->tables != QF_VERDICT_CORRUPT)
 		fprintf(out,
 			" (a file that the disk needs is not there; its "
 			"own tables: %s)",
 			qf_check_verdict(rep->tables));
-	if (rep->corruptions)
-		fprintf(out, ", %" PRIu64 " corruption%s", rep->corruptions,
-			rep->corruptions == 1 ? "" : "s");
+	if (errors)
+		fprintf(out, ", %" PRIu64 " error%s", errors,
+			errors == 1 ? "" : "s");
 	if (rep->leaks)
 		fprintf(out, ", %" PRIu64 " leaked cluster%s", rep->leaks,
 			rep->leaks == 1 ? "" : "s");
@@ -56,18 +62,80 @@ static void say_edit(FILE *out, size_t n, const struct qf_edit *e)
 	fprintf(out, "\n");
 }
 
-/* The edits of a plan; of many of one kind, the first ones and what the rest
- * comes to. */
-static void say_edits(FILE *out, const struct qf_plan *p)
+/* An edit's kind: its problem, and its words without their numbers. */
+struct kind {
+	enum qf_problem problem;
+	const char *what;
+	size_t n;
+};
+
+/* True if A and B are the same but for numbers. */
+static bool is_alike(const char *a, const char *b)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	while (*a && *a == *b) {
+		if (*a >= '0' && *a <= '9') {
+			a += a[1] == 'x' ? 2 : 0;
+			b += b[1] == 'x' ? 2 : 0;
+			a += strspn(a, digits);
+			b += strspn(b, digits);
+			continue;
+		}
+		a++;
+		b++;
+	}
+	if (*a >= '0' && *a <= '9' && *b >= '0' && *b <= '9')
+		return is_alike(a + strspn(a, digits), b + strspn(b, digits));
+	return !*a && !*b;
+}
+
+/* How many of E's kind came before it. */
+static size_t came_before(struct kind *kind, unsigned int *n,
+			  const struct qf_edit *e)
+{
+	unsigned int i;
+
+	for (i = 0; i < *n; i++)
+		if (kind[i].problem == e->problem &&
+		    is_alike(kind[i].what, e->what))
+			return kind[i].n++;
+	if (*n < KINDS)
+		kind[(*n)++] = (struct kind){ e->problem, e->what, 1 };
+	return 0;
+}
+
+/* All edits, or those that are not like three before them. */
+static void say_edits(FILE *out, const struct qf_plan *p, bool all)
 {
 	const struct qf_edit_kind *k = p->kind;
+	struct kind kind[KINDS];
+	unsigned int n = 0;
+	size_t i, folded = 0;
 	char size[32];
-	size_t i;
 
-	for (i = 0; i < p->n; i++)
-		if (p->edit[i].what)
+	for (i = 0; i < p->n; i++) {
+		bool fold;
+
+		if (!p->edit[i].what)
+			continue; /* among the others of its kind, below */
+		fold = !all && came_before(kind, &n, &p->edit[i]) >= SHOWN;
+		if (folded && !fold) {
+			fprintf(out, "      ... and %zu more like these\n",
+				folded);
+			folded = 0;
+		}
+		if (fold)
+			folded++;
+		else
 			say_edit(out, i + 1, &p->edit[i]);
-	for (i = 0; i < p->n_kinds; i++, k++)
+	}
+	if (folded)
+		fprintf(out,
+			"      ... and %zu more like these; --all lists "
+			"them\n",
+			folded);
+	for (; k < p->kind + p->n_kinds; k++)
 		if (k->more)
 			fprintf(out,
 				"      and %zu more like number %zu: %s between "
@@ -78,42 +146,31 @@ static void say_edits(FILE *out, const struct qf_plan *p)
 				k->from, k->to);
 }
 
+void qf_report_edits(FILE *out, const struct qf_plan *p,
+		     enum qf_problem problem)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->edit[i].what && p->edit[i].problem == problem)
+			say_edit(out, i + 1, &p->edit[i]);
+}
+
 static void say_lost(FILE *out, const struct qf_image *img,
 		     const struct qf_planner *m)
 {
 	const struct qf_lost *l = m->plan->lost;
-	char who[400], size[32];
+	char who[400], size[32], at[64];
 	size_t i;
 
 	if (m->plan->n_lost)
 		fprintf(out, "What the plan gives up, because nothing of it "
 			     "was found:\n");
 	for (i = 0; i < m->plan->n_lost; i++, l++)
-		fprintf(out, "      %s, guest offset 0x%" PRIx64 ", %s\n",
+		fprintf(out, "      %s, guest offset %s, %s\n",
 			qf_describe_holder(img, l->holder, who, sizeof(who)),
-			l->guest_off,
+			qf_text_place(l->guest_off, at, sizeof(at)),
 			qf_text_bytes(l->length, size, sizeof(size)));
-}
-
-/* TEXT in lines of at most 78 columns, each after eight spaces. */
-static void wrap(FILE *out, const char *text)
-{
-	const size_t room = 70;
-	size_t n;
-
-	while (*text) {
-		n = strlen(text);
-		if (n > room) {
-			for (n = room; n && text[n] != ' '; n--)
-				;
-			if (!n)
-				n = strcspn(text, " ");
-		}
-		fprintf(out, "        %.*s\n", (int)n, text);
-		text += n;
-		while (*text == ' ')
-			text++;
-	}
 }
 
 static bool keeps_bitmaps(const struct qf_planner *m)
@@ -138,69 +195,7 @@ static void say_offer(FILE *out, const struct qf_planner *m)
 	if (!m->plan || !m->plan->offer)
 		return;
 	fprintf(out, "Not done without --guess:\n");
-	wrap(out, m->plan->offer);
-}
-
-static const char copies_cut[] =
-	"Tables and clusters that are left shared: a copy for each owner would "
-	"make the plan larger than the image justifies. \"qemu-img convert\" "
-	"writes what the guest sees to a new image.";
-
-/* What is to be said of a problem that stays. */
-static const char *left_text(const struct qf_planner *m, enum qf_problem p)
-{
-	if (m->withheld && (p == QF_P_REFCOUNT_LEAK || p == QF_P_REFCOUNT_HIGH))
-		return "Kept on purpose: what has no owner may be what a pointer "
-		       "led to that is lost, given up or not repaired. If "
-		       "nothing is missed, \"qemu-img convert\" writes all "
-		       "that the guest sees to a new image, without them.";
-	if (m->plan && m->plan->copies_cut &&
-	    (p == QF_P_DOUBLE_L2 || p == QF_P_DOUBLE_TABLES ||
-	     p == QF_P_DOUBLE_DATA || p == QF_P_DOUBLE_META))
-		return copies_cut;
-	return qf_problem_get(p)->repair;
-}
-
-/* The findings of one problem, which stand together: how many there are. */
-static size_t say_findings(FILE *out, const struct qf_finding *f, size_t n)
-{
-	uint64_t more = 0;
-	size_t same;
-
-	for (same = 0; same < n && f[same].problem == f->problem; same++) {
-		if (same >= SHOWN) {
-			more += f[same].collated;
-			continue;
-		}
-		fprintf(out, "      %s%s%s\n",
-			f[same].owner ? f[same].owner : "",
-			f[same].owner && f[same].text ? ": " : "",
-			f[same].text ? f[same].text : "");
-	}
-	if (more)
-		fprintf(out, "      and at %" PRIu64 " more places\n", more);
-	return same;
-}
-
-/* What a report still finds, each problem once. */
-static void say_left(FILE *out, const struct qf_planner *m,
-		     const struct qf_report *rep)
-{
-	const struct qf_finding *f = rep->findings.at;
-	const struct qf_problem_row *row;
-	size_t i, same;
-
-	for (i = 0; i < rep->findings.n; i += same) {
-		row = qf_problem_get(f[i].problem);
-		if (row->severity < QF_SEV_ABSENT) {
-			same = 1;
-			continue;
-		}
-		fprintf(out, "  left: %u %s: %s\n", row->id, row->name,
-			row->message);
-		same = say_findings(out, &f[i], rep->findings.n - i);
-		wrap(out, left_text(m, f[i].problem));
-	}
+	qf_left_wrap(out, m->plan->offer);
 }
 
 static void say_trim(FILE *out, const struct qf_trim *t)
@@ -256,7 +251,8 @@ static void say_beyond(FILE *out, const struct qf_planner *m, const char *name)
 }
 
 void qf_report_plan(FILE *out, const struct qf_image *img,
-		    const struct qf_planner *m, const char *name)
+		    const struct qf_planner *m, const char *name, bool all,
+		    bool last)
 {
 	fprintf(out, "%s: ", name);
 	say_state(out, &m->before);
@@ -266,7 +262,7 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 			fprintf(out,
 				"There is nothing that can be repaired.\n");
 		say_beyond(out, m, name);
-		say_left(out, m, &m->before);
+		qf_left_print(out, m, &m->before, name);
 		say_offer(out, m);
 		say_trim(out, &m->trim);
 		return;
@@ -276,12 +272,12 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 			"A plan of %zu edits was tried and is refused: %s.\n",
 			m->plan->n, m->reason);
 		say_beyond(out, m, name);
-		say_left(out, m, &m->before);
+		qf_left_print(out, m, &m->before, name);
 		return;
 	}
 	fprintf(out, "The plan, %zu edit%s:\n", m->plan->n,
 		m->plan->n == 1 ? "" : "s");
-	say_edits(out, m->plan);
+	say_edits(out, m->plan, all);
 	say_lost(out, img, m);
 	if (m->plan->unmarked)
 		fprintf(out,
@@ -293,8 +289,10 @@ void qf_report_plan(FILE *out, const struct qf_image *img,
 	say_state(out, &m->after);
 	fprintf(out, "\n");
 	say_beyond(out, m, name);
-	if (m->plan->copies_cut)
-		wrap(out, copies_cut);
+	if (last)
+		qf_left_print(out, m, &m->after, name);
+	else if (m->plan->copies_cut)
+		qf_left_wrap(out, qf_left_copies_cut);
 	say_offer(out, m);
 	say_trim(out, &m->trim);
 }
@@ -303,10 +301,32 @@ void qf_report_question(FILE *out, const struct qf_problem_row *row,
 			size_t edits)
 {
 	fprintf(out,
-		"\n%u %s: %s\n  %s\n  %s\n  Risk: %s. Repair it (%zu edit%s)? "
-		"[y]es, [n]o, [a]ll, [q]uit: ",
-		row->id, row->name, row->message, row->why, row->repair,
-		qf_problem_risk(row->risk), edits, edits == 1 ? "" : "s");
+		"\n%u %s: %s\n"
+		"  Risk: %s. Repair it (%zu edit%s)? [y]es, [n]o, [a]ll, "
+		"[q]uit, [p]: show the edits, [e]ach alone, [?]: ",
+		row->id, row->name, row->message, qf_problem_risk(row->risk),
+		edits, edits == 1 ? "" : "s");
+	fflush(out);
+}
+
+void qf_report_help(FILE *out, const struct qf_problem_row *row)
+{
+	fprintf(out, "  What it means:\n");
+	qf_left_wrap(out, row->why);
+	fprintf(out, "  What repair does:\n");
+	qf_left_wrap(out, row->repair);
+	fprintf(out,
+		"  y: do the edits for this problem     n: leave it as it is\n"
+		"  a: do these and all that follow      q: write nothing at all\n"
+		"  p: show the edits with their bytes   e: ask about each edit\n"
+		"  Nothing is written before the last question; an undo file "
+		"keeps every byte.\n");
+}
+
+void qf_report_edit_question(FILE *out, const struct qf_plan *p, size_t i)
+{
+	say_edit(out, i + 1, &p->edit[i]);
+	fprintf(out, "      Do it? [y]es, [n]o, [a]ll of these, [q]uit: ");
 	fflush(out);
 }
 
@@ -345,7 +365,7 @@ void qf_report_outcome(FILE *out, const struct qf_planner *m,
 			     : "trimmed");
 	say_state(out, o->left);
 	fprintf(out, "\n");
-	say_left(out, m, o->left);
+	qf_left_print(out, m, o->left, o->name);
 	say_offer(out, m);
 	if (o->applied && qf_trim_any(&m->trim))
 		fprintf(out, "The free clusters were trimmed.\n");
@@ -490,7 +510,7 @@ void qf_report_plan_json(FILE *out, const struct qf_image *img,
 	json_object_set_new(j, "gate", gate_json(img, m));
 	json_object_set_new(j, "lost", lost_json(img, m));
 	json_object_set_new(j, "trim", trim_json(&m->trim, o->applied));
-	json_object_set_new(j, "left", qf_report_findings(&o->left->findings));
+	json_object_set_new(j, "left", qf_left_json(m, o->left));
 	json_dumpf(j, out,
 		   (o->in_a_line ? JSON_COMPACT : JSON_INDENT(4)) |
 			   JSON_PRESERVE_ORDER);

@@ -19,13 +19,25 @@ struct qf_outcome {
 };
 
 /* The plan, with the image as it is and as it would be. IMG names the
- * holders of what is lost. */
+ * holders of what is lost. Edits of one kind are folded, unless ALL.
+ * LAST: nothing is written, so it tells what would be left, too. */
 void qf_report_plan(FILE *out, const struct qf_image *img,
-		    const struct qf_planner *m, const char *name);
+		    const struct qf_planner *m, const char *name, bool all,
+		    bool last);
+
+/* All edits of the plan that are for PROBLEM. */
+void qf_report_edits(FILE *out, const struct qf_plan *p,
+		     enum qf_problem problem);
 
 /* Asks whether the problem is to be repaired by that many edits. */
 void qf_report_question(FILE *out, const struct qf_problem_row *row,
 			size_t edits);
+
+/* What the problem means, what the repair does, and what can be answered. */
+void qf_report_help(FILE *out, const struct qf_problem_row *row);
+
+/* Asks about edit number I of the plan alone. */
+void qf_report_edit_question(FILE *out, const struct qf_plan *p, size_t i);
 
 /* Asks whether what is free is to be trimmed. */
 void qf_report_trim_question(FILE *out, const struct qf_trim *t);

@@ -24,6 +24,7 @@ struct run {
 	struct qf_image *img;  /* as it was found */
 	struct qf_image *held; /* holds the lock, if that is not img */
 	struct qf_planner mend;
+	struct qf_answers answers;
 	struct qf_report real; /* of the image as it is after the repair */
 	struct qf_image *now;  /* as it is then */
 	bool applied;
@@ -129,11 +130,13 @@ static void tell_breach(const struct run *r, const struct qf_gate_breach *b)
 		b->guest_off, b->bytes);
 }
 
-static enum qf_err make_plan(struct run *r, const bool *refused,
+static enum qf_err make_plan(struct run *r, const struct qf_answers *a,
 			     struct qf_why *why)
 {
 	struct qf_planner_opts opts = { .limit = r->o->limit,
-					.refused = refused,
+					.refused = a ? a->refused : NULL,
+					.spared = a ? a->spared : NULL,
+					.n_spared = a ? a->n_spared : 0,
 					.leaks_only = r->o->leaks_only,
 					.guess = r->o->guess,
 					.choice = r->o->choice,
@@ -174,11 +177,12 @@ static bool has_work(const struct run *r)
 /* Asks about the plan, and makes it anew without what is refused. */
 static bool is_wanted(struct run *r, struct qf_why *why, enum qf_err *err)
 {
-	bool refused[QF_PROBLEMS] = { false }, any, go_on;
+	struct qf_answers *a = &r->answers;
+	bool go_on;
 
-	go_on = qf_ask_plan(&r->mend, refused, &any);
+	go_on = qf_ask_plan(&r->mend, a);
 	if (go_on && r->mend.plan->n)
-		*err = make_plan(r, refused, why);
+		*err = make_plan(r, a, why);
 	if (*err)
 		return false;
 	if (go_on && qf_trim_any(&r->mend.trim) && !qf_ask_trim(&r->mend.trim))
@@ -428,7 +432,8 @@ static int repair(struct run *r)
 	if (err)
 		return failed(r, &why);
 	if (!r->o->json && !r->o->report)
-		qf_report_plan(stdout, r->img, &r->mend, r->name);
+		qf_report_plan(stdout, r->img, &r->mend, r->name, r->o->all,
+			       !may_write(r));
 	fflush(stdout);
 	if (agreed(r, &why, &err)) {
 		err = carry_out(r, &why);
@@ -487,6 +492,7 @@ int qf_run_repair(const struct qf_run_opts *o)
 	if (code < 0)
 		code = repair(&r);
 	qf_planner_free(&r.mend);
+	qf_ask_free(&r.answers);
 	qf_check_free(&r.real);
 	qf_image_close(r.img);
 	qf_image_close(r.held);

@@ -29,6 +29,7 @@ struct qf_run_opts {
 	const char *output_image; /* NULL: repair in place */
 	const char *format;	  /* the user's word on it (-f); NULL: none */
 	bool json, terminal;
+	bool all;     /* no edit of the plan is folded */
 	bool many;    /* one of several: a line of JSON each */
 	bool *in_use; /* set if another program has it; or NULL */
 	bool leaks_only;

@@ -68,7 +68,7 @@ def make_pool():
 PLAIN = [
     "<6>pool/clean: clean",
     "<5>pool/leaks: leaks: up to 64 KiB wasted",
-    "<5>pool/letter.qcow2: another format: is not a qcow2 image but: "
+    "<5>pool/letter.qcow2: another format: is no qcow2 image: "
     "ASCII text",
     "<3>pool/lost: corrupt: 1 error, up to 512 MiB lost: l2-table-erased",
     "<6>pool/two\\x0alines: clean",

@@ -175,7 +175,7 @@ def owners(example, path):
 
 def errors(example):
     for name, wanted in ((os.path.join(WORK, "none"), "cannot open"),
-                         (__file__, "not a qcow2 image")):
+                         (__file__, "no qcow2 image")):
         status, out, err = run(example, name)
         tap.result(status == 1 and wanted in err and not out,
                    "an error in words: " + wanted, [out, err])

@@ -11,7 +11,7 @@ from qimg import Image, build, qfsck_check, qfsck_path      # noqa: E402
 from tap import Tap                                         # noqa: E402
 
 NAME = "ask.qcow2"
-ASKED = b"[q]uit: "
+ASKED = (b"[?]: ", b"[q]uit: ")
 LEAK, COPIED = "refcount-leak", "copied-l2"
 
 
@@ -59,6 +59,10 @@ CASES = [
     ("no to both", [b"n\n", b"n\n"], 2, {LEAK, COPIED}, 2),
     ("quit", [b"q\n"], 2, {LEAK, COPIED}, 1),
     ("yes, then quit", [b"y\n", b"q\n"], 2, {LEAK, COPIED}, 2),
+    ("explained, and shown", [b"?\n", b"p\n", b"a\n"], 0, set(), 3),
+    ("each edit, one refused", [b"e\n", b"n\n", b"y\n"], 3, {LEAK}, 3),
+    ("each edit, all of them", [b"e\n", b"a\n", b"e\n", b"y\n"], 0, set(), 4),
+    ("each edit, then quit", [b"e\n", b"q\n"], 2, {LEAK, COPIED}, 2),
     ("the end of the input", [b"\x04"], 2, {LEAK, COPIED}, 1),
 ]
 

@@ -121,7 +121,8 @@ static void what_it_is_instead(void **state)
 	memcpy(buf, "KDMV\1\0\0\0", 8);
 	put_file(buf, sizeof(buf));
 	assert_int_equal(try_open(&why), QF_ERR_FOREIGN);
-	assert_non_null(strstr(why.text, "VMware"));
+	assert_string_equal(why.text, "is no qcow2 image: VMDK");
+	assert_non_null(strstr(why.next, "qemu-img check -f vmdk "));
 	put_file("hello, this is a letter\n", 24);
 	assert_int_equal(try_open(&why), QF_ERR_FOREIGN);
 	assert_non_null(strstr(why.text, "ASCII text"));

@@ -33,6 +33,33 @@ static void hostile_names(void **state)
 				    rows[i].out);
 }
 
+static void places(void **state)
+{
+	static const struct {
+		uint64_t off;
+		const char *text;
+	} rows[] = {
+		{ 0, "0x0" },
+		{ 512, "0x200" },
+		{ 0x400, "0x400 (1 KiB)" },
+		{ 0x401, "0x401 (about 1 KiB)" },
+		{ 0x40100000, "0x40100000 (1 GiB + 1 MiB)" },
+		{ 0xc0000000, "0xc0000000 (3 GiB)" },
+		{ 0xc0100200, "0xc0100200 (about 3 GiB + 1 MiB)" },
+		{ UINT64_MAX, "0xffffffffffffffff (about 15 EiB + 1023 PiB)" },
+	};
+	char buf[100];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_string_equal(qf_text_place(rows[i].off, buf,
+						  sizeof(buf)),
+				    rows[i].text);
+	for (i = 1; i < 20; i++)
+		assert_true(strlen(qf_text_place(0x40100000, buf, i)) < i);
+}
+
 static void nothing_past_the_room(void **state)
 {
 	struct dice d = { 9 };
@@ -122,6 +149,7 @@ int main(void)
 		cmocka_unit_test(hostile_names),
 		cmocka_unit_test(nothing_past_the_room),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(places),
 		cmocka_unit_test(shell_words),
 	};
 
