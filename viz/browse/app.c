@@ -43,6 +43,7 @@ void qf_app_close(struct qf_app *a)
 	free(a->findings.row);
 	free(a->owners.owner);
 	free(a->hex.buf);
+	free(a->explain);
 	qf_image_close(a->img);
 	memset(a, 0, sizeof(*a));
 }
@@ -260,4 +261,11 @@ bool qf_app_matches(const char *text, const char *pattern)
 			return true;
 	}
 	return false;
+}
+
+size_t qf_app_turn(struct qf_app *a, size_t *i, size_t n, bool back)
+{
+	a->wrapped |= back ? *i == 0 : *i + 1 >= n;
+	*i = (back ? *i + n - 1 : *i + 1) % n;
+	return *i;
 }

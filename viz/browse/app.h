@@ -80,7 +80,7 @@ struct qf_findings_state {
 	unsigned int row_age;
 	bool turned[QF_PROBLEMS]; /* folded, or not, by hand */
 	bool folded[QF_SEV_FATAL + 1];
-	bool lost_folded;
+	bool lost_open;
 };
 
 struct qf_owners_state {
@@ -98,7 +98,9 @@ struct qf_hex_state {
 	unsigned int buf_age;
 	struct qf_why why; /* err: it could not be read */
 	uint64_t magic_off;
-	char magic[160];	    /* what libmagic says of buf */
+	char magic[160]; /* what libmagic says of buf */
+	uint64_t mark_off,
+		mark_bytes;	    /* what one came for, or what was found */
 	int y, rows, step, bytes_x; /* as drawn last */
 	uint64_t top;		    /* first byte shown, in the cluster */
 	/* a search that goes on between the keys */
@@ -154,6 +156,7 @@ struct qf_app {
 	enum qf_ask ask;
 	char typed[128];
 	char pattern[128];
+	bool wrapped;			/* the search went round the end */
 	char past[2][QF_APP_PAST][128]; /* what was searched, where one went */
 	int n_past[2], past_at;
 	enum qf_wish wish;
@@ -161,7 +164,7 @@ struct qf_app {
 	bool scene_tried, check_tried; /* jobs are begun once */
 	char message[200];
 	enum qf_tint message_tint;
-	const struct qf_problem_row *explain;
+	char *explain; /* a page over the view; owned */
 	bool help;
 	int overlay_top;
 	bool quit, redraw;
@@ -202,5 +205,9 @@ void qf_app_back(struct qf_app *a);
 
 /* True if PATTERN stands in TEXT, whatever the case of its letters. */
 bool qf_app_matches(const char *text, const char *pattern);
+
+/* The number after or before *I of N, round the end: then a->wrapped is set.
+ * Returns the new *I. */
+size_t qf_app_turn(struct qf_app *a, size_t *i, size_t n, bool back);
 
 #endif

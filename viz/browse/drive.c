@@ -25,6 +25,22 @@ static void unmark(struct qf_app *a)
 	qf_app_marks_changed(a);
 }
 
+static void next_damage(struct qf_app *a, bool back)
+{
+	const struct qf_view *v = qf_views[a->view];
+
+	a->wrapped = false;
+	if (!a->model->checked)
+		qf_app_say(a, QF_TINT_WARN,
+			   "it has not been checked: nothing is known to be "
+			   "wrong");
+	else if (!v->damage || !v->damage(a, back))
+		qf_app_say(a, QF_TINT_GOOD, "nothing is wrong here");
+	else if (a->wrapped)
+		qf_app_say(a, QF_TINT_NOTE, "round the %s",
+			   back ? "start" : "end");
+}
+
 /* What means the same in every view. */
 static bool act_everywhere(struct qf_app *a, enum qf_action act)
 {
@@ -64,7 +80,14 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 		break;
 	case QF_ACT_SEARCH_NEXT:
 	case QF_ACT_SEARCH_PREV:
-		qf_prompt_search(a, act == QF_ACT_SEARCH_PREV);
+		if (a->pattern[0])
+			qf_prompt_search(a, act == QF_ACT_SEARCH_PREV);
+		else
+			next_damage(a, act == QF_ACT_SEARCH_PREV);
+		break;
+	case QF_ACT_FORGET:
+		a->pattern[0] = '\0';
+		a->hex.mark_bytes = 0;
 		break;
 	case QF_ACT_REREAD:
 		qf_app_reread(a);
@@ -108,6 +131,7 @@ static void overlay_key(struct qf_app *a, enum qf_action act)
 		break;
 	default: /* also q: it closes what is open first */
 		a->help = false;
+		free(a->explain);
 		a->explain = NULL;
 		break;
 	}

@@ -265,33 +265,15 @@ static void draw_help(struct qf_app *a)
 
 static void draw_explain(struct qf_app *a)
 {
-	const struct qf_problem_row *r = a->explain;
-	const char *part[] = { r->message, "", "What it means",
-			       r->why,	   "", "What repair does",
-			       r->repair };
-	int x, y, w, h, i, pass, line = 0;
-	char title[64];
+	int x, y, w, h, n;
 
-	snprintf(title, sizeof(title), "%u %s (%s)", r->id, r->name,
-		 qf_problem_severity(r->severity));
-	draw_box(a, title, &x, &y, &w, &h);
+	draw_box(a, "All of it", &x, &y, &w, &h);
 	/* once to count the lines, once to draw them */
-	for (pass = 0; pass < 2; pass++) {
-		if (pass)
-			bound_overlay(a, line, h);
-		for (i = line = 0; i < 7; i++) {
-			int skip = pass ? a->overlay_top - line : 1 << 20;
-			int at = skip < 0 ? y - skip : y;
-
-			line += qf_widget_wrap_from(a, x, at, w,
-						    skip < 0 ? 0 : skip, y + h,
-						    i == 2 || i == 5
-							    ? QF_TINT_PANEL_KEY
-							    : QF_TINT_PANEL,
-						    part[i]);
-			line += !part[i][0];
-		}
-	}
+	n = qf_widget_page(a, x, y, w, 1 << 20, y + h, QF_TINT_PANEL,
+			   QF_TINT_PANEL_KEY, a->explain);
+	bound_overlay(a, n, h);
+	qf_widget_page(a, x, y, w, a->overlay_top, y + h, QF_TINT_PANEL,
+		       QF_TINT_PANEL_KEY, a->explain);
 }
 
 void qf_frame_draw(struct qf_app *a)

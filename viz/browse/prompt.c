@@ -98,13 +98,17 @@ static void go_to(struct qf_app *a, const struct place *p)
 
 void qf_prompt_search(struct qf_app *a, bool back)
 {
+	a->wrapped = false;
 	if (!a->pattern[0])
 		qf_app_say(a, QF_TINT_WARN, "no search yet: / starts one");
 	else if (!qf_views[a->view]->find)
 		qf_app_say(a, QF_TINT_WARN, "this view has no search");
 	else if (!qf_views[a->view]->find(a, back))
-		qf_app_say(a, QF_TINT_WARN, "\"%s\" not found %s here",
-			   a->pattern, back ? "above" : "below");
+		qf_app_say(a, QF_TINT_WARN, "\"%s\" not found here",
+			   a->pattern);
+	else if (a->wrapped)
+		qf_app_say(a, QF_TINT_NOTE, "\"%s\": round the %s", a->pattern,
+			   back ? "start" : "end");
 }
 
 static void remember(struct qf_app *a, int list)

@@ -77,6 +77,8 @@ static void found(struct qf_app *a, uint64_t at)
 {
 	a->hex.searching = false;
 	a->at = at;
+	a->hex.mark_off = at;
+	a->hex.mark_bytes = a->hex.needle_bytes;
 	qf_app_say(a, QF_TINT_NOTE, "found at 0x%" PRIx64, at);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A cluster's bytes, and what they mean. */
+#include "viz/views/damage.h"
 #include "viz/views/hex_search.h"
 #include "viz/views/views.h"
 #include "viz/browse/widget.h"
@@ -95,6 +96,19 @@ static void draw_title(struct qf_app *a, int y)
 			      a->hex.hex.title);
 }
 
+/* How the byte at the offset OFF of the file is drawn. */
+static enum qf_tint tint_of(const struct qf_app *a, uint64_t off,
+			    unsigned char byte)
+{
+	const struct qf_hex_state *st = &a->hex;
+
+	/* not where all that is shown would be marked */
+	if (off >= st->mark_off && off - st->mark_off < st->mark_bytes &&
+	    st->mark_bytes < a->img->geo.cluster_bytes)
+		return QF_TINT_MARK;
+	return byte ? QF_TINT_TEXT : QF_TINT_DIM;
+}
+
 static void draw_row(struct qf_app *a, int y, uint64_t at, bool text_only)
 {
 	struct qf_hex_state *st = &a->hex;
@@ -102,6 +116,7 @@ static void draw_row(struct qf_app *a, int y, uint64_t at, bool text_only)
 	uint64_t cursor = a->at - st->buf_off, target, len = cluster_len(a);
 	struct qf_cells *c = &a->screen;
 	int x = st->bytes_x, i;
+	enum qf_tint tint;
 	char text[300];
 
 	if (x)
@@ -110,7 +125,9 @@ static void draw_row(struct qf_app *a, int y, uint64_t at, bool text_only)
 	for (i = 0; i < st->step && !text_only; i++, x += 3) {
 		if (at + (uint64_t)i >= len)
 			continue;
-		qf_cells_printf(c, x, y, 3, p[i] ? QF_TINT_TEXT : QF_TINT_DIM,
+		qf_cells_printf(c, x, y, 3,
+				tint_of(a, st->buf_off + at + (uint64_t)i,
+					p[i]),
 				"%02x ", p[i]);
 		if (at + (uint64_t)i == cursor)
 			qf_cells_reverse(c, x, y, 2);
@@ -126,7 +143,9 @@ static void draw_row(struct qf_app *a, int y, uint64_t at, bool text_only)
 		return;
 	}
 	for (i = 0; i < st->step && at + (uint64_t)i < len; i++) {
-		qf_cells_set(c, x + 1 + i, y, QF_TINT_NOTE,
+		tint = tint_of(a, st->buf_off + at + (uint64_t)i, 1);
+		qf_cells_set(c, x + 1 + i, y,
+			     tint == QF_TINT_MARK ? tint : QF_TINT_NOTE,
 			     p[i] >= ' ' && p[i] < 0x7f ? p[i] : '.');
 		if (at + (uint64_t)i == cursor)
 			qf_cells_reverse(c, x + 1 + i, y, 1);
@@ -301,5 +320,6 @@ const struct qf_view qf_view_hex = {
 	.draw = draw,
 	.act = act,
 	.find = qf_hex_search_begin,
+	.damage = qf_damage_next_file,
 	.click = click,
 };

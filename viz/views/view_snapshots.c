@@ -253,10 +253,11 @@ static bool find(struct qf_app *a, bool back)
 {
 	struct qf_snapshots_state *st = &a->snapshots;
 	const struct qf_scene *s = &a->model->scene;
-	size_t i = st->list.at;
+	size_t i = st->list.at, k;
 
-	while (st->row && (back ? i-- > 0 : ++i < st->n)) {
-		const struct qf_scene_holder *h = &s->holder[st->row[i]];
+	for (k = 0; st->row && k < st->n; k++) {
+		const struct qf_scene_holder *h =
+			&s->holder[st->row[qf_app_turn(a, &i, st->n, back)]];
 
 		if (!qf_app_matches(h->name, a->pattern) &&
 		    !qf_app_matches(h->id, a->pattern))
@@ -264,6 +265,31 @@ static bool find(struct qf_app *a, bool back)
 		st->list.at = i;
 		return true;
 	}
+	return false;
+}
+
+static bool has_lost(const struct qf_app *a, uint32_t holder)
+{
+	const struct qf_lost_list *l = &a->model->report.lost;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (l->at[i].holder == holder)
+			return true;
+	return false;
+}
+
+/* To the next state that has lost something. */
+static bool damage(struct qf_app *a, bool back)
+{
+	struct qf_snapshots_state *st = &a->snapshots;
+	size_t i = st->list.at, k;
+
+	for (k = 0; st->row && k < st->n; k++)
+		if (has_lost(a, st->row[qf_app_turn(a, &i, st->n, back)])) {
+			st->list.at = i;
+			return true;
+		}
 	return false;
 }
 
@@ -283,5 +309,6 @@ const struct qf_view qf_view_snapshots = {
 	.draw = draw,
 	.act = act,
 	.find = find,
+	.damage = damage,
 	.click = click,
 };

@@ -17,8 +17,11 @@ struct qf_view {
 	void (*draw)(struct qf_app *a, struct qf_area area);
 	/* true if the action meant something */
 	bool (*act)(struct qf_app *a, enum qf_action act);
-	/* looks for a->pattern, from the cursor on or back; may be NULL */
+	/* looks for a->pattern, from the cursor on or back, round the end
+	 * (then a->wrapped is set); may be NULL */
 	bool (*find)(struct qf_app *a, bool back);
+	/* the same for what is wrong */
+	bool (*damage)(struct qf_app *a, bool back);
 	/* a click into the area drawn last; may be NULL */
 	void (*click)(struct qf_app *a, int x, int y, bool twice);
 };
