@@ -197,7 +197,8 @@ def check_doubtful(tap, images, tmp):
         with open(out, encoding="utf-8") as file:
             told = re.search(r"</i>claimed by two: [^,]*, (\d+) clus",
                              file.read().split("<h2>The file")[1])
-        cells = re.sub(r"(?m)^ *[\d.]+ [KMGT]?i?B ", "", map_)
+        cells = re.sub(r"(?m)^ *[\d.]+ [KMGT]?i?B ", "",
+                       map_.split("\n", 1)[1])
         n = du["owned-twice"] // du["cluster-size"]
         good = (told and int(told[1]) == n and "claimed by two: " in map_
                 and len(re.findall(r"D(?! claimed)", cells)) == n)

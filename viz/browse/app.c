@@ -20,7 +20,7 @@ enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
 	a->locked = !shared;
 	qf_watch_start(&a->watch, img->io);
 	qf_text_safe(name, a->name, sizeof(a->name));
-	a->age = 1;
+	a->age = a->opened = 1;
 	a->hex.buf_off = a->hex.magic_off = QF_NOWHERE;
 	a->model = qf_model_first(img);
 	a->hex.buf = qf_mem_zalloc(1, img->geo.cluster_bytes + 16);
@@ -32,6 +32,8 @@ enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
 
 void qf_app_close(struct qf_app *a)
 {
+	size_t i;
+
 	qf_beside_drop(a->job);
 	qf_guestmap_free(a->guest.map);
 	qf_grid_free(&a->guest.grid);
@@ -44,6 +46,12 @@ void qf_app_close(struct qf_app *a)
 	free(a->owners.owner);
 	free(a->hex.buf);
 	free(a->explain);
+	qf_child_drop(a->child);
+	for (i = 0; i < sizeof(a->page) / sizeof(a->page[0]); i++) {
+		qf_outbuf_free(&a->page[i].text);
+		free(a->page[i].line);
+		free(a->page[i].edit);
+	}
 	qf_image_close(a->img);
 	memset(a, 0, sizeof(*a));
 }
@@ -87,7 +95,7 @@ void qf_app_marks_changed(struct qf_app *a)
 	struct qf_scene *s = &a->model->scene;
 	uint32_t i;
 
-	a->marked = false;
+	a->marked = a->diff_chosen = false;
 	for (i = 0; i < s->n_holders; i++)
 		a->marked |= s->holder[i].marked;
 	a->freed = qf_model_mark(a->model);
@@ -203,6 +211,7 @@ static void take_image(struct qf_app *a, struct qf_image *img,
 	a->hex.buf = buf;
 	a->hex.buf_off = a->hex.magic_off = QF_NOWHERE;
 	a->owners.loaded = false;
+	a->opened++;
 	a->locked = !a->shared;
 	a->file = QF_WATCH_SAME;
 	qf_watch_start(&a->watch, img->io);

@@ -13,6 +13,10 @@
 #include "viz/browse/list.h"
 #include "viz/draw/model.h"
 #include "viz/browse/watch.h"
+#include "viz/browse/child.h"
+#include "viz/show/outbuf.h"
+
+struct qf_page;
 
 enum qf_view_id {
 	QF_VIEW_GUEST,
@@ -21,6 +25,10 @@ enum qf_view_id {
 	QF_VIEW_FINDINGS,
 	QF_VIEW_OWNERS,
 	QF_VIEW_HEX,
+	QF_VIEW_INFO, /* from here on: what other commands say */
+	QF_VIEW_DIFF,
+	QF_VIEW_SPACE,
+	QF_VIEW_PLAN,
 	QF_VIEWS
 };
 
@@ -110,6 +118,25 @@ struct qf_hex_state {
 	uint64_t search_at;
 };
 
+/* An edit of a repair's plan. */
+struct qf_page_edit {
+	uint64_t off, bytes;
+	enum qf_tint tint;
+};
+
+/* What another command said: see page.h. */
+struct qf_page_state {
+	struct qf_outbuf text; /* NULs end its lines */
+	size_t *line, n, room; /* where each begins; owned */
+	struct qf_list list;
+	char asked[400];
+	unsigned int opened; /* of which reading of the image */
+	int part;	     /* which of its commands is next */
+	bool whole, failed;
+	struct qf_page_edit *edit; /* owned */
+	size_t n_edits, edit_room;
+};
+
 enum qf_ask {
 	QF_ASK_NOTHING,
 	QF_ASK_SEARCH,
@@ -175,6 +202,15 @@ struct qf_app {
 	struct qf_findings_state findings;
 	struct qf_owners_state owners;
 	struct qf_hex_state hex;
+
+	const char *program;	/* of which a command is run beside; or NULL */
+	struct qf_child *child; /* that runs, or NULL */
+	enum qf_view_id child_for;
+	const struct qf_page *child_page;
+	unsigned int opened; /* grows when the image is reread */
+	struct qf_page_state page[QF_VIEWS - QF_VIEW_INFO];
+	uint32_t diff_from, diff_to;
+	bool diff_chosen;
 };
 
 /*

@@ -5,6 +5,7 @@
 #include "viz/browse/frame.h"
 #include "viz/browse/prompt.h"
 #include "viz/views/hex_search.h"
+#include "viz/views/page.h"
 #include "viz/views/views.h"
 
 #include <inttypes.h>
@@ -60,6 +61,10 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 	case QF_ACT_VIEW_FINDINGS:
 	case QF_ACT_VIEW_OWNERS:
 	case QF_ACT_VIEW_HEX:
+	case QF_ACT_VIEW_INFO:
+	case QF_ACT_VIEW_DIFF:
+	case QF_ACT_VIEW_SPACE:
+	case QF_ACT_VIEW_PLAN:
 		qf_app_go(a, (enum qf_view_id)(act - QF_ACT_VIEW_GUEST), a->at);
 		break;
 	case QF_ACT_SWAP:
@@ -442,7 +447,8 @@ bool qf_drive_tick(struct qf_app *a, bool *changed)
 	*changed |= a->job != NULL;
 	if (!a->job || qf_beside_kind(a->job) > QF_BESIDE_GUEST)
 		release_lock(a);
-	*changed |= look_at_file(a);
+	*changed |= qf_page_tick(a, qf_views[a->view]->page, false) |
+		    look_at_file(a);
 	if (!a->hex.searching)
 		return false;
 	qf_hex_search_step(a);
@@ -451,7 +457,7 @@ bool qf_drive_tick(struct qf_app *a, bool *changed)
 
 void qf_drive_wait(struct qf_app *a)
 {
-	bool changed;
+	bool changed, asked;
 
 	do {
 		if (a->job)
@@ -463,5 +469,7 @@ void qf_drive_wait(struct qf_app *a)
 			qf_frame_draw(a);
 			begin_job(a);
 		}
-	} while (a->job);
+		asked = !a->job &&
+			qf_page_tick(a, qf_views[a->view]->page, true);
+	} while (a->job || a->child || asked);
 }

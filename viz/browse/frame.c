@@ -7,18 +7,29 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NAMES_FROM 116 /* columns from which all names have room */
+#define BRIEF_FROM 78  /* and brief ones */
+
+/* The views' keys. */
+static const char tab_keys[QF_VIEWS + 1] = "123456789p";
+
+static const char *tab_name(const struct qf_app *a, int view)
+{
+	const struct qf_view *v = qf_views[view];
+
+	if (a->screen.w >= NAMES_FROM || view == (int)a->view)
+		return v->name;
+	return a->screen.w < BRIEF_FROM ? "" : v->brief ? v->brief : v->name;
+}
+
 /* Where the tab of a view stands in the top line: x and width. */
 static int tab_place(const struct qf_app *a, int view, int *width)
 {
-	int x = 7, i;
+	int x = a->screen.w >= NAMES_FROM ? 7 : 0, i, name;
 
 	for (i = 0;; i++) {
-		*width = (int)strlen(qf_views[i]->name) + 4;
-		if (a->screen.w < 70)
-			*width =
-				3; /* the number alone, but for the view shown */
-		if (a->screen.w < 70 && i == (int)a->view)
-			*width = (int)strlen(qf_views[i]->name) + 4;
+		name = (int)strlen(tab_name(a, i));
+		*width = a->screen.w >= NAMES_FROM ? name + 4 : name + 2;
 		if (i == view)
 			return x;
 		x += *width;
@@ -72,7 +83,7 @@ static void draw_verdict(struct qf_app *a)
 		tint = QF_TINT_BAD;
 	}
 	used = tab_place(a, QF_VIEWS - 1, &width) + width;
-	if (a->screen.w - n >= used)
+	if (a->screen.w - n >= used - 1)
 		qf_cells_text(&a->screen, a->screen.w - n, 0, n, tint, text);
 	/* the image's name, where there is room between */
 	n = a->screen.w - n - used - 2;
@@ -86,16 +97,18 @@ static void draw_verdict(struct qf_app *a)
 static void draw_tabs(struct qf_app *a)
 {
 	struct qf_cells *c = &a->screen;
+	bool wide = c->w >= NAMES_FROM;
 	int i, x, width;
 
 	qf_cells_wipe(c, 0, 0, c->w, 1, QF_TINT_TITLE);
-	qf_cells_text(c, 0, 0, 7, QF_TINT_TITLE, " qfsck ");
+	if (wide)
+		qf_cells_text(c, 0, 0, 7, QF_TINT_TITLE, " qfsck ");
 	for (i = 0; i < QF_VIEWS; i++) {
 		x = tab_place(a, i, &width);
 		qf_cells_printf(c, x, 0, width,
 				i == (int)a->view ? QF_TINT_TAB : QF_TINT_TITLE,
-				width > 3 ? " %d %s " : " %d ", i + 1,
-				qf_views[i]->name);
+				wide ? " %c %s " : "%c%s ", tab_keys[i],
+				tab_name(a, i));
 	}
 	draw_verdict(a);
 }

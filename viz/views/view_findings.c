@@ -349,6 +349,7 @@ static void click(struct qf_app *a, int x, int y, bool twice)
 
 const struct qf_view qf_view_findings = {
 	.name = "Findings",
+	.brief = "Finds",
 	.letter = 'f',
 	.hint = "Enter its place  e all of it  n next  p plan  / search",
 	.damage = qf_findings_next,

@@ -304,6 +304,7 @@ static void click(struct qf_app *a, int x, int y, bool twice)
 
 const struct qf_view qf_view_snapshots = {
 	.name = "Snapshots",
+	.brief = "Snaps",
 	.letter = 's',
 	.hint = "Space what if deleted?  Enter on the map  s sort  r reverse",
 	.draw = draw,
