@@ -49,7 +49,7 @@ def check_next(tap, images, tmp):
             continue
         seen = screens(images[case], "key 2 g x\n" + "key n\nsave -\n" *
                        (len(want) + 1) + "key N\nsave -\n", tmp)
-        got = [int(re.match(r" 0x([0-9a-f]+)", s[-2])[1], 16) for s in seen]
+        got = [int(re.match(r" 0x([0-9a-f]+)", s[-3])[1], 16) for s in seen]
         tap.result(got == want + want[:1] + want[-1:]
                    and "round the end" in seen[len(want)][-1]
                    and "round the start" in seen[-1][-1],

@@ -102,10 +102,10 @@ def check_plan(tap, images, tmp):
             and plan["verdict-after"] in text and "▲" in text)
         there = {f" 0x{e['host-offset']:x}" for e in edits}
         went = not any("becomes" in line for line in seen[0]) or any(
-            re.match(place + r"\b", seen[1][-2]) for place in there)
+            re.match(place + r"\b", seen[1][-3]) for place in there)
         tap.result(not bad and told and went and digest(image) == before,
                    f"{case}: Plan is what repair -n says: "
-                   f"{len(edits)} edits", [*bad, *seen[0][:20], seen[1][-2]])
+                   f"{len(edits)} edits", [*bad, *seen[0][:20], seen[1][-3]])
 
 
 def main():

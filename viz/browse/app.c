@@ -21,7 +21,7 @@ enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
 	qf_watch_start(&a->watch, img->io);
 	qf_text_safe(name, a->name, sizeof(a->name));
 	a->age = a->opened = 1;
-	a->hex.buf_off = a->hex.magic_off = QF_NOWHERE;
+	a->hex.buf_off = a->hex.magic_off = a->hex.whose_at = QF_NOWHERE;
 	a->model = qf_model_first(img);
 	a->hex.buf = qf_mem_zalloc(1, img->geo.cluster_bytes + 16);
 	if (!a->model || !a->hex.buf || !qf_cells_resize(&a->screen, 80, 24))
@@ -116,6 +116,7 @@ static void push_spot(struct qf_app *a)
 	b->view = a->view;
 	b->at = a->at;
 	b->guest_at = a->guest.at;
+	b->guest_bytes = a->hex.guest;
 	b->holder = a->guest.holder;
 	b->row = a->owners.list.at;
 }
@@ -124,6 +125,7 @@ void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at)
 {
 	push_spot(a);
 	a->view = view;
+	a->hex.guest = false;
 	if (at == a->at)
 		return;
 	if (at >= a->img->io->size)
@@ -161,6 +163,7 @@ void qf_app_back(struct qf_app *a)
 	a->view = b->view;
 	a->at = b->at;
 	a->guest.at = b->guest_at;
+	a->hex.guest = b->guest_bytes;
 	qf_app_set_holder(a, b->holder);
 	a->owners.list.at = b->row;
 	keep_inside(a);
@@ -209,7 +212,7 @@ static void take_image(struct qf_app *a, struct qf_image *img,
 	a->img = img;
 	a->model = m;
 	a->hex.buf = buf;
-	a->hex.buf_off = a->hex.magic_off = QF_NOWHERE;
+	a->hex.buf_off = a->hex.magic_off = a->hex.whose_at = QF_NOWHERE;
 	a->owners.loaded = false;
 	a->opened++;
 	a->locked = !a->shared;
@@ -277,4 +280,33 @@ size_t qf_app_turn(struct qf_app *a, size_t *i, size_t n, bool back)
 	a->wrapped |= back ? *i == 0 : *i + 1 >= n;
 	*i = (back ? *i + n - 1 : *i + 1) % n;
 	return *i;
+}
+
+/* How well it fits; of compressed clusters, whose ends are known to a sector
+ * only, the one that begins last. */
+static uint64_t fit(const struct qf_app *a, const struct qf_model_owner *o)
+{
+	bool has = a->at >= o->host_off && a->at - o->host_off < o->bytes;
+
+	return 1 + (has ? (o->host_off + 1) << 1 : 0) +
+	       (o->holder == a->guest.holder);
+}
+
+const struct qf_model_owner *qf_app_owner(const struct qf_app *a, bool on_disk)
+{
+	const struct qf_owners_state *st = &a->owners;
+	const struct qf_model_owner *o, *best = NULL;
+	size_t i;
+
+	if (!st->loaded || st->cluster != qf_app_cluster(a))
+		return NULL;
+	for (i = 0; i < st->n; i++) {
+		o = &st->owner[i];
+		if (on_disk && (o->guest_off == QF_NOWHERE ||
+				o->holder == QF_HOLDER_IMAGE))
+			continue;
+		if (!best || fit(a, o) > fit(a, best))
+			best = o;
+	}
+	return best;
 }

@@ -100,13 +100,19 @@ struct qf_owners_state {
 };
 
 struct qf_hex_state {
+	bool guest; /* the bytes of the disk, not those of the file */
+	bool lost;  /* some of those in buf are */
+	/* whose the cluster under the cursor is, of map GUEST.AGE */
+	char whose[300];
+	uint64_t whose_at; /* its guest offset; QF_NOWHERE: none yet */
 	struct qf_hex hex;
 	unsigned char *buf; /* one cluster */
 	uint64_t buf_off;   /* which; QF_NOWHERE: none */
 	unsigned int buf_age;
 	struct qf_why why; /* err: it could not be read */
 	uint64_t magic_off;
-	char magic[160]; /* what libmagic says of buf */
+	char magic[160];	    /* what libmagic says of buf */
+	bool buf_guest, mark_guest; /* of the disk, not of the file */
 	uint64_t mark_off,
 		mark_bytes;	    /* what one came for, or what was found */
 	int y, rows, step, bytes_x; /* as drawn last */
@@ -115,7 +121,9 @@ struct qf_hex_state {
 	bool searching, back, search_gaps;
 	unsigned char needle[64];
 	size_t needle_bytes;
-	uint64_t search_at;
+	uint64_t search_at, search_from, search_read;
+	int64_t search_ms; /* when it began */
+	bool search_round; /* it went round the end */
 };
 
 /* An edit of a repair's plan. */
@@ -141,12 +149,14 @@ enum qf_ask {
 	QF_ASK_NOTHING,
 	QF_ASK_SEARCH,
 	QF_ASK_GOTO,
+	QF_ASK_WRITE, /* bytes to a new file */
 };
 
 /* What is to be done when something that takes long is known. */
 enum qf_wish {
 	QF_WISH_NOTHING,
 	QF_WISH_PATH,  /* go to the guest's file a->path */
+	QF_WISH_BYTES, /* show the disk's bytes there */
 	QF_WISH_GUEST, /* go to where the cluster is on the guest's disk */
 };
 
@@ -154,8 +164,9 @@ struct qf_spot {
 	enum qf_view_id view;
 	uint64_t at;
 	uint64_t guest_at;
-	uint32_t holder; /* of the guest's disk */
-	size_t row;	 /* of the owners or findings */
+	bool guest_bytes; /* hex showed those of the disk */
+	uint32_t holder;  /* of the guest's disk */
+	size_t row;	  /* of the owners or findings */
 };
 
 #define QF_APP_BACK 64
@@ -188,6 +199,7 @@ struct qf_app {
 	int n_past[2], past_at;
 	enum qf_wish wish;
 	char path[128];
+	char yank[32]; /* for the terminal's clipboard, until it is taken */
 	bool scene_tried, check_tried; /* jobs are begun once */
 	char message[200];
 	enum qf_tint message_tint;
@@ -203,6 +215,7 @@ struct qf_app {
 	struct qf_owners_state owners;
 	struct qf_hex_state hex;
 
+	bool by_chance;		/* keys by chance make no files */
 	const char *program;	/* of which a command is run beside; or NULL */
 	struct qf_child *child; /* that runs, or NULL */
 	enum qf_view_id child_for;
@@ -241,6 +254,13 @@ void qf_app_back(struct qf_app *a);
 
 /* True if PATTERN stands in TEXT, whatever the case of its letters. */
 bool qf_app_matches(const char *text, const char *pattern);
+
+/*
+ * Of the owners of the cluster under the cursor that of the byte there, of the
+ * state whose disk is shown if it has one. ON_DISK: only one that says where
+ * it is on a disk. NULL: none, or they are not known.
+ */
+const struct qf_model_owner *qf_app_owner(const struct qf_app *a, bool on_disk);
 
 /* The number after or before *I of N, round the end: then a->wrapped is set.
  * Returns the new *I. */

@@ -51,7 +51,13 @@ int qf_frame_tab_at(const struct qf_app *a, int x)
 /* Whose files a place has is asked at every step: no word of that. */
 static bool shows_work(const struct qf_app *a)
 {
-	return a->job && qf_beside_kind(a->job) != QF_BESIDE_FILES;
+	enum qf_beside_kind kind;
+
+	if (!a->job)
+		return false;
+	kind = qf_beside_kind(a->job);
+	return kind != QF_BESIDE_FILES && kind != QF_BESIDE_WHOSE &&
+	       (kind != QF_BESIDE_OWNERS || a->view != QF_VIEW_HEX);
 }
 
 static void draw_verdict(struct qf_app *a)
@@ -59,7 +65,8 @@ static void draw_verdict(struct qf_app *a)
 	static const enum qf_tint tints[] = { QF_TINT_GOOD, QF_TINT_WARN,
 					      QF_TINT_BAD, QF_TINT_BAD };
 	static const char *const stage[] = { "looking", "checking", "asking",
-					     "reading", "naming",   "finding" };
+					     "reading", "naming",   "finding",
+					     "naming" };
 	const struct qf_model *m = a->model;
 	char text[64];
 	const char *slash;
@@ -152,7 +159,9 @@ static void draw_bottom(struct qf_app *a, int y)
 
 	if (a->ask != QF_ASK_NOTHING) {
 		qf_cells_text(c, 0, y, 1, QF_TINT_PROMPT,
-			      a->ask == QF_ASK_SEARCH ? "/" : ":");
+			      a->ask == QF_ASK_SEARCH  ? "/"
+			      : a->ask == QF_ASK_WRITE ? ">"
+						       : ":");
 		/* of a long input, the end is what matters */
 		while ((int)strlen(p) > c->w - 3 && *p)
 			qf_cells_next(&p);

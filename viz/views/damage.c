@@ -39,6 +39,7 @@ bool qf_damage_next_file(struct qf_app *a, bool back)
 	if (!f)
 		return false;
 	a->at = f->host_off < a->img->io->size ? f->host_off : a->at;
+	a->hex.mark_guest = false;
 	a->hex.mark_off = f->host_off;
 	a->hex.mark_bytes = f->length;
 	qf_app_say(a, QF_TINT_BAD, "%s%s: %s",

@@ -227,6 +227,7 @@ static void go_to_place(struct qf_app *a, const struct qf_finding_row *r,
 	if (view == QF_VIEW_MAP)
 		qf_grid_closest(&a->map.grid, &a->model->scene);
 	qf_app_go(a, view, f->host_off);
+	a->hex.mark_guest = false;
 	a->hex.mark_off = f->host_off;
 	a->hex.mark_bytes = f->length;
 }

@@ -215,6 +215,10 @@ static bool act(struct qf_app *a, enum qf_action act)
 		return go_to_file(a, QF_VIEW_MAP, false);
 	case QF_ACT_VIEW_OWNERS:
 		return go_to_file(a, QF_VIEW_OWNERS, false);
+	case QF_ACT_BYTES:
+		qf_app_go(a, QF_VIEW_HEX, a->at);
+		a->hex.guest = true;
+		return true;
 	case QF_ACT_VIEW_HEX:
 		return go_to_file(a, QF_VIEW_HEX, true);
 	default:

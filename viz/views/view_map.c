@@ -284,7 +284,7 @@ static bool damage(struct qf_app *a, bool back)
 const struct qf_view qf_view_map = {
 	.name = "File",
 	.letter = 'm',
-	.hint = "Enter in  - out  v on the disk  x bytes  w owners  / search",
+	.hint = "Enter in  - out  v on the disk  x bytes  O owners  / search",
 	.draw = draw,
 	.act = act,
 	.find = find,

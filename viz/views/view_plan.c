@@ -212,6 +212,7 @@ static bool act(struct qf_app *a, enum qf_action act)
 	qf_app_go(a, QF_VIEW_HEX, off);
 	for (i = 0; i < st->n_edits; i++)
 		if (st->edit[i].off == off) {
+			a->hex.mark_guest = false;
 			a->hex.mark_off = off;
 			a->hex.mark_bytes = st->edit[i].bytes;
 			break;
