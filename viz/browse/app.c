@@ -42,6 +42,8 @@ void qf_app_close(struct qf_app *a)
 	qf_grid_free(&a->map.grid);
 	free(a->map.level);
 	free(a->snapshots.row);
+	free(a->snapshots.fresh);
+	free(a->snapshots.gone);
 	free(a->findings.row);
 	free(a->owners.owner);
 	free(a->hex.buf);

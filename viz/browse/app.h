@@ -61,7 +61,9 @@ struct qf_snapshots_state {
 	struct qf_list list;
 	int column;
 	bool reverse;
-	uint32_t *row; /* the holders in the order shown */
+	uint32_t *row;		/* the holders in the order shown */
+	uint64_t *fresh, *gone; /* of each, since the one before; owned */
+	int line_y; /* of the line of time, as drawn last; negative: none */
 	unsigned int row_age;
 	int row_column;
 	bool row_reverse;
