@@ -218,7 +218,8 @@ def check_doubtful(tap, images, tmp):
         page = page_of(images[case], tmp)
         told = re.search(r"</i>claimed by two: [^,]*, (\d+) clus",
                          page.split(">The file</h2>")[1])
-        cells = re.sub(r"(?m)^ *[\d.]+ [KMGT]?i?B ", "", map_)
+        cells = re.sub(r"(?m)^ *[\d.]+ [KMGT]?i?B ", "",
+                       map_.split("\n", 1)[1])
         n = du["owned-twice"] // du["cluster-size"]
         good = (told and int(told[1]) == n and "claimed by two: " in map_
                 and len(re.findall(r"D(?! claimed)", cells)) == n)

@@ -40,29 +40,29 @@ def checks(m):
     t = m.terminal
     t.type(f"clear; TERM=xterm-256color {QFSCK} viz {m.image}")
     t.wait(lambda s: shown(s) and "not mapped" in s)
-    m.click(46, 0)
+    m.click(22, 0)
     m.becomes("a click on a tab shows that view", "nothing is wrong")
-    m.click(18, 0)
+    m.click(8, 0)
     m.becomes("and another", "refcount 1, header")
     m.click(30, 5)
     m.becomes("a click moves the cursor on the map",
               r"(?m)^ 0x(?!0 )[0-9a-f]+ cluster")
     m.click(40, 17)
     m.becomes("and on a snapshot's bar", r"(?m)^> .*·", r"(?m)^ 0x.*cluster")
-    m.click(10, 0)
+    m.click(2, 0)
     m.becomes("the guest's disk", "(?m)^ 0x0: ")
     m.send((0, 12, 2, True), (32, 30, 2, True), (32, 40, 2, True),
            (0, 40, 2, False))
     m.becomes("a drag along the bar takes the cursor with it",
               "(?m)^ 0x(80|7f)000: ")
-    m.click(30, 0)
+    m.click(15, 0)
     m.becomes("the snapshots", "> +active")
     m.send((65, 5, 5, True), (65, 5, 5, True))
     m.becomes("the wheel goes down the list", "> +[56] ")
-    m.click(5, 3)
+    m.click(5, 5)
     m.becomes("a click takes a row", "> +1 ")
     for _ in range(10):     # where the second comes late, it is a click
-        m.send(*[(0, 5, 4, down) for down in (True, False, True, False)])
+        m.send(*[(0, 5, 6, down) for down in (True, False, True, False)])
         end = time.monotonic() + 2
         while time.monotonic() < end and not re.search(MARKED, t.screen()):
             time.sleep(.05)

@@ -30,7 +30,7 @@ static void make_image(struct mini *m)
 /* Through every view, with everything that takes memory. */
 static void use(struct qf_app *a)
 {
-	static const char keys[] = "3 s2]mo6o5w1+v1]o6v46u?";
+	static const char keys[] = "3 s2]mo6o5O1+v1]o6v46u789p4ne n6bbyb?";
 	const char *p;
 
 	qf_drive_wait(a);

@@ -20,8 +20,8 @@ enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
 	a->locked = !shared;
 	qf_watch_start(&a->watch, img->io);
 	qf_text_safe(name, a->name, sizeof(a->name));
-	a->age = 1;
-	a->hex.buf_off = a->hex.magic_off = QF_NOWHERE;
+	a->age = a->opened = 1;
+	a->hex.buf_off = a->hex.magic_off = a->hex.whose_at = QF_NOWHERE;
 	a->model = qf_model_first(img);
 	a->hex.buf = qf_mem_zalloc(1, img->geo.cluster_bytes + 16);
 	if (!a->model || !a->hex.buf || !qf_cells_resize(&a->screen, 80, 24))
@@ -32,6 +32,8 @@ enum qf_err qf_app_open(struct qf_app *a, struct qf_image *img,
 
 void qf_app_close(struct qf_app *a)
 {
+	size_t i;
+
 	qf_beside_drop(a->job);
 	qf_guestmap_free(a->guest.map);
 	qf_grid_free(&a->guest.grid);
@@ -40,9 +42,18 @@ void qf_app_close(struct qf_app *a)
 	qf_grid_free(&a->map.grid);
 	free(a->map.level);
 	free(a->snapshots.row);
+	free(a->snapshots.fresh);
+	free(a->snapshots.gone);
 	free(a->findings.row);
 	free(a->owners.owner);
 	free(a->hex.buf);
+	free(a->explain);
+	qf_child_drop(a->child);
+	for (i = 0; i < sizeof(a->page) / sizeof(a->page[0]); i++) {
+		qf_outbuf_free(&a->page[i].text);
+		free(a->page[i].line);
+		free(a->page[i].edit);
+	}
 	qf_image_close(a->img);
 	memset(a, 0, sizeof(*a));
 }
@@ -86,7 +97,7 @@ void qf_app_marks_changed(struct qf_app *a)
 	struct qf_scene *s = &a->model->scene;
 	uint32_t i;
 
-	a->marked = false;
+	a->marked = a->diff_chosen = false;
 	for (i = 0; i < s->n_holders; i++)
 		a->marked |= s->holder[i].marked;
 	a->freed = qf_model_mark(a->model);
@@ -107,6 +118,7 @@ static void push_spot(struct qf_app *a)
 	b->view = a->view;
 	b->at = a->at;
 	b->guest_at = a->guest.at;
+	b->guest_bytes = a->hex.guest;
 	b->holder = a->guest.holder;
 	b->row = a->owners.list.at;
 }
@@ -115,6 +127,7 @@ void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at)
 {
 	push_spot(a);
 	a->view = view;
+	a->hex.guest = false;
 	if (at == a->at)
 		return;
 	if (at >= a->img->io->size)
@@ -152,6 +165,7 @@ void qf_app_back(struct qf_app *a)
 	a->view = b->view;
 	a->at = b->at;
 	a->guest.at = b->guest_at;
+	a->hex.guest = b->guest_bytes;
 	qf_app_set_holder(a, b->holder);
 	a->owners.list.at = b->row;
 	keep_inside(a);
@@ -200,8 +214,9 @@ static void take_image(struct qf_app *a, struct qf_image *img,
 	a->img = img;
 	a->model = m;
 	a->hex.buf = buf;
-	a->hex.buf_off = a->hex.magic_off = QF_NOWHERE;
+	a->hex.buf_off = a->hex.magic_off = a->hex.whose_at = QF_NOWHERE;
 	a->owners.loaded = false;
+	a->opened++;
 	a->locked = !a->shared;
 	a->file = QF_WATCH_SAME;
 	qf_watch_start(&a->watch, img->io);
@@ -260,4 +275,40 @@ bool qf_app_matches(const char *text, const char *pattern)
 			return true;
 	}
 	return false;
+}
+
+size_t qf_app_turn(struct qf_app *a, size_t *i, size_t n, bool back)
+{
+	a->wrapped |= back ? *i == 0 : *i + 1 >= n;
+	*i = (back ? *i + n - 1 : *i + 1) % n;
+	return *i;
+}
+
+/* How well it fits; of compressed clusters, whose ends are known to a sector
+ * only, the one that begins last. */
+static uint64_t fit(const struct qf_app *a, const struct qf_model_owner *o)
+{
+	bool has = a->at >= o->host_off && a->at - o->host_off < o->bytes;
+
+	return 1 + (has ? (o->host_off + 1) << 1 : 0) +
+	       (o->holder == a->guest.holder);
+}
+
+const struct qf_model_owner *qf_app_owner(const struct qf_app *a, bool on_disk)
+{
+	const struct qf_owners_state *st = &a->owners;
+	const struct qf_model_owner *o, *best = NULL;
+	size_t i;
+
+	if (!st->loaded || st->cluster != qf_app_cluster(a))
+		return NULL;
+	for (i = 0; i < st->n; i++) {
+		o = &st->owner[i];
+		if (on_disk && (o->guest_off == QF_NOWHERE ||
+				o->holder == QF_HOLDER_IMAGE))
+			continue;
+		if (!best || fit(a, o) > fit(a, best))
+			best = o;
+	}
+	return best;
 }

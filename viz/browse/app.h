@@ -13,6 +13,10 @@
 #include "viz/browse/list.h"
 #include "viz/draw/model.h"
 #include "viz/browse/watch.h"
+#include "viz/browse/child.h"
+#include "viz/show/outbuf.h"
+
+struct qf_page;
 
 enum qf_view_id {
 	QF_VIEW_GUEST,
@@ -21,6 +25,10 @@ enum qf_view_id {
 	QF_VIEW_FINDINGS,
 	QF_VIEW_OWNERS,
 	QF_VIEW_HEX,
+	QF_VIEW_INFO, /* from here on: what other commands say */
+	QF_VIEW_DIFF,
+	QF_VIEW_SPACE,
+	QF_VIEW_PLAN,
 	QF_VIEWS
 };
 
@@ -53,7 +61,9 @@ struct qf_snapshots_state {
 	struct qf_list list;
 	int column;
 	bool reverse;
-	uint32_t *row; /* the holders in the order shown */
+	uint32_t *row;		/* the holders in the order shown */
+	uint64_t *fresh, *gone; /* of each, since the one before; owned */
+	int line_y; /* of the line of time, as drawn last; negative: none */
 	unsigned int row_age;
 	int row_column;
 	bool row_reverse;
@@ -80,7 +90,7 @@ struct qf_findings_state {
 	unsigned int row_age;
 	bool turned[QF_PROBLEMS]; /* folded, or not, by hand */
 	bool folded[QF_SEV_FATAL + 1];
-	bool lost_folded;
+	bool lost_open;
 };
 
 struct qf_owners_state {
@@ -92,6 +102,11 @@ struct qf_owners_state {
 };
 
 struct qf_hex_state {
+	bool guest; /* the bytes of the disk, not those of the file */
+	bool lost;  /* some of those in buf are */
+	/* whose the cluster under the cursor is, of map GUEST.AGE */
+	char whose[300];
+	uint64_t whose_at; /* its guest offset; QF_NOWHERE: none yet */
 	struct qf_hex hex;
 	unsigned char *buf; /* one cluster */
 	uint64_t buf_off;   /* which; QF_NOWHERE: none */
@@ -99,25 +114,51 @@ struct qf_hex_state {
 	struct qf_why why; /* err: it could not be read */
 	uint64_t magic_off;
 	char magic[160];	    /* what libmagic says of buf */
+	bool buf_guest, mark_guest; /* of the disk, not of the file */
+	uint64_t mark_off,
+		mark_bytes;	    /* what one came for, or what was found */
 	int y, rows, step, bytes_x; /* as drawn last */
 	uint64_t top;		    /* first byte shown, in the cluster */
 	/* a search that goes on between the keys */
 	bool searching, back, search_gaps;
 	unsigned char needle[64];
 	size_t needle_bytes;
-	uint64_t search_at;
+	uint64_t search_at, search_from, search_read;
+	int64_t search_ms; /* when it began */
+	bool search_round; /* it went round the end */
+};
+
+/* An edit of a repair's plan. */
+struct qf_page_edit {
+	uint64_t off, bytes;
+	enum qf_tint tint;
+};
+
+/* What another command said: see page.h. */
+struct qf_page_state {
+	struct qf_outbuf text; /* NULs end its lines */
+	size_t *line, n, room; /* where each begins; owned */
+	struct qf_list list;
+	char asked[400];
+	unsigned int opened; /* of which reading of the image */
+	int part;	     /* which of its commands is next */
+	bool whole, failed;
+	struct qf_page_edit *edit; /* owned */
+	size_t n_edits, edit_room;
 };
 
 enum qf_ask {
 	QF_ASK_NOTHING,
 	QF_ASK_SEARCH,
 	QF_ASK_GOTO,
+	QF_ASK_WRITE, /* bytes to a new file */
 };
 
 /* What is to be done when something that takes long is known. */
 enum qf_wish {
 	QF_WISH_NOTHING,
 	QF_WISH_PATH,  /* go to the guest's file a->path */
+	QF_WISH_BYTES, /* show the disk's bytes there */
 	QF_WISH_GUEST, /* go to where the cluster is on the guest's disk */
 };
 
@@ -125,8 +166,9 @@ struct qf_spot {
 	enum qf_view_id view;
 	uint64_t at;
 	uint64_t guest_at;
-	uint32_t holder; /* of the guest's disk */
-	size_t row;	 /* of the owners or findings */
+	bool guest_bytes; /* hex showed those of the disk */
+	uint32_t holder;  /* of the guest's disk */
+	size_t row;	  /* of the owners or findings */
 };
 
 #define QF_APP_BACK 64
@@ -154,14 +196,16 @@ struct qf_app {
 	enum qf_ask ask;
 	char typed[128];
 	char pattern[128];
+	bool wrapped;			/* the search went round the end */
 	char past[2][QF_APP_PAST][128]; /* what was searched, where one went */
 	int n_past[2], past_at;
 	enum qf_wish wish;
 	char path[128];
+	char yank[32]; /* for the terminal's clipboard, until it is taken */
 	bool scene_tried, check_tried; /* jobs are begun once */
 	char message[200];
 	enum qf_tint message_tint;
-	const struct qf_problem_row *explain;
+	char *explain; /* a page over the view; owned */
 	bool help;
 	int overlay_top;
 	bool quit, redraw;
@@ -172,6 +216,16 @@ struct qf_app {
 	struct qf_findings_state findings;
 	struct qf_owners_state owners;
 	struct qf_hex_state hex;
+
+	bool by_chance;		/* keys by chance make no files */
+	const char *program;	/* of which a command is run beside; or NULL */
+	struct qf_child *child; /* that runs, or NULL */
+	enum qf_view_id child_for;
+	const struct qf_page *child_page;
+	unsigned int opened; /* grows when the image is reread */
+	struct qf_page_state page[QF_VIEWS - QF_VIEW_INFO];
+	uint32_t diff_from, diff_to;
+	bool diff_chosen;
 };
 
 /*
@@ -202,5 +256,16 @@ void qf_app_back(struct qf_app *a);
 
 /* True if PATTERN stands in TEXT, whatever the case of its letters. */
 bool qf_app_matches(const char *text, const char *pattern);
+
+/*
+ * Of the owners of the cluster under the cursor that of the byte there, of the
+ * state whose disk is shown if it has one. ON_DISK: only one that says where
+ * it is on a disk. NULL: none, or they are not known.
+ */
+const struct qf_model_owner *qf_app_owner(const struct qf_app *a, bool on_disk);
+
+/* The number after or before *I of N, round the end: then a->wrapped is set.
+ * Returns the new *I. */
+size_t qf_app_turn(struct qf_app *a, size_t *i, size_t n, bool back);
 
 #endif

@@ -44,6 +44,8 @@ static void describe_owner(const struct qf_image *img, const struct qf_owner *o,
 		      o->kind == QF_REF_BITMAP_DATA;
 
 	out->holder = bitmap ? QF_HOLDER_IMAGE : o->holder;
+	out->host_off = o->host_off;
+	out->bytes = o->bytes;
 	out->pointer_off = o->pointer_off;
 	out->guest_off = o->guest_off;
 	if (o->guest_off != QF_NOWHERE)
@@ -102,6 +104,7 @@ static void work(void *ctx)
 					  &r->guest, &r->why);
 		break;
 	case QF_BESIDE_FILES:
+	case QF_BESIDE_WHOSE:
 		qf_guestmap_files(o->map, o->at, o->from, o->to, r->text,
 				  sizeof(r->text));
 		break;

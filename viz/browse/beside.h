@@ -17,6 +17,7 @@ enum qf_beside_kind {
 	/* what follows is asked while anyone may write */
 	QF_BESIDE_FILES, /* which files have bytes in a stretch of it */
 	QF_BESIDE_PATH,	 /* where a file of it is */
+	QF_BESIDE_WHOSE, /* as _FILES, for the hex view */
 };
 
 /* What is to be done. All that is named must outlive the job. */

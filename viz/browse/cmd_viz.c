@@ -82,6 +82,7 @@ static enum qf_err browse(const struct args *a, struct qf_image *img,
 
 	colours_of(a->colour, &colours);
 	app.map.grid.hilbert = a->hilbert;
+	app.program = "/proc/self/exe";
 	app.ascii = a->ascii ||
 		    (!a->script && strcmp(nl_langinfo(CODESET), "UTF-8"));
 	if (!err)

@@ -5,11 +5,16 @@
 #include "viz/browse/frame.h"
 #include "viz/browse/prompt.h"
 #include "viz/views/hex_search.h"
+#include "viz/views/page.h"
 #include "viz/views/views.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Whose it is does not change within. */
+#define SECTOR 512u
 
 static void turn_view(struct qf_app *a, int by)
 {
@@ -23,6 +28,37 @@ static void unmark(struct qf_app *a)
 	for (i = 0; i < a->model->scene.n_holders; i++)
 		a->model->scene.holder[i].marked = false;
 	qf_app_marks_changed(a);
+}
+
+/* The offset under the cursor: to the clipboard, and for a colon and Up. */
+static void yank(struct qf_app *a)
+{
+	bool guest = a->view == QF_VIEW_GUEST ||
+		     (a->view == QF_VIEW_HEX && a->hex.guest);
+	uint64_t at = guest ? a->guest.at : a->at;
+
+	snprintf(a->yank, sizeof(a->yank), "0x%" PRIx64, at);
+	snprintf(a->typed, sizeof(a->typed), "%c%s", guest ? 'g' : 'h',
+		 a->yank);
+	qf_prompt_remember(a);
+	qf_app_say(a, QF_TINT_NOTE, "%s: yanked; : and Up bring it back",
+		   a->yank);
+}
+
+static void next_damage(struct qf_app *a, bool back)
+{
+	const struct qf_view *v = qf_views[a->view];
+
+	a->wrapped = false;
+	if (!a->model->checked)
+		qf_app_say(a, QF_TINT_WARN,
+			   "it has not been checked: nothing is known to be "
+			   "wrong");
+	else if (!v->damage || !v->damage(a, back))
+		qf_app_say(a, QF_TINT_GOOD, "nothing is wrong here");
+	else if (a->wrapped)
+		qf_app_say(a, QF_TINT_NOTE, "round the %s",
+			   back ? "start" : "end");
 }
 
 /* What means the same in every view. */
@@ -44,11 +80,29 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 	case QF_ACT_VIEW_FINDINGS:
 	case QF_ACT_VIEW_OWNERS:
 	case QF_ACT_VIEW_HEX:
+	case QF_ACT_VIEW_INFO:
+	case QF_ACT_VIEW_DIFF:
+	case QF_ACT_VIEW_SPACE:
+	case QF_ACT_VIEW_PLAN:
 		qf_app_go(a, (enum qf_view_id)(act - QF_ACT_VIEW_GUEST), a->at);
 		break;
 	case QF_ACT_SWAP:
 		/* its owners tell where it is on the guest's disk */
 		a->wish = QF_WISH_GUEST;
+		break;
+	case QF_ACT_BYTES:
+		a->wish = QF_WISH_BYTES;
+		break;
+	case QF_ACT_YANK:
+		yank(a);
+		break;
+	case QF_ACT_WRITE:
+		if (a->view == QF_VIEW_HEX)
+			qf_prompt_begin(a, QF_ASK_WRITE);
+		else
+			qf_app_say(a, QF_TINT_WARN,
+				   "x shows bytes, and there w writes them to "
+				   "a new file");
 		break;
 	case QF_ACT_BACK:
 		qf_app_back(a);
@@ -64,7 +118,14 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 		break;
 	case QF_ACT_SEARCH_NEXT:
 	case QF_ACT_SEARCH_PREV:
-		qf_prompt_search(a, act == QF_ACT_SEARCH_PREV);
+		if (a->pattern[0])
+			qf_prompt_search(a, act == QF_ACT_SEARCH_PREV);
+		else
+			next_damage(a, act == QF_ACT_SEARCH_PREV);
+		break;
+	case QF_ACT_FORGET:
+		a->pattern[0] = '\0';
+		a->hex.mark_bytes = 0;
 		break;
 	case QF_ACT_REREAD:
 		qf_app_reread(a);
@@ -108,6 +169,7 @@ static void overlay_key(struct qf_app *a, enum qf_action act)
 		break;
 	default: /* also q: it closes what is open first */
 		a->help = false;
+		free(a->explain);
 		a->explain = NULL;
 		break;
 	}
@@ -192,32 +254,43 @@ static void take_owners(struct qf_app *a, struct qf_beside_result *r)
 	st->failed = r->err != QF_OK;
 }
 
+/* Of the same cluster, on the disk: its byte if they lie as in the file. */
+static uint64_t guest_place(const struct qf_app *a,
+			    const struct qf_model_owner *o)
+{
+	enum qf_kind kind;
+	uint32_t set;
+
+	kind = qf_scene_under(&a->model->scene, qf_app_cluster(a), &set);
+	if (kind == QF_KIND_L2 || kind == QF_KIND_COMPRESSED)
+		return o->guest_off;
+	return o->guest_off + (a->at & (a->img->geo.cluster_bytes - 1));
+}
+
 /* Goes to where the cluster whose owners are known is on the guest's disk: of
  * the state that is shown, if it has it. */
 static void go_to_guest(struct qf_app *a)
 {
+	const struct qf_model_owner *best = qf_app_owner(a, true);
 	const struct qf_owners_state *st = &a->owners;
-	const struct qf_model_owner *o, *best = NULL;
-	size_t i;
 
-	a->wish = QF_WISH_NOTHING;
-	for (i = 0; i < st->n; i++) {
-		o = &st->owner[i];
-		if (o->guest_off == QF_NOWHERE || o->holder == QF_HOLDER_IMAGE)
-			continue;
-		if (!best || (o->holder == a->guest.holder &&
-			      best->holder != a->guest.holder))
-			best = o;
-	}
 	a->guest.close |= best != NULL;
-	if (best)
-		qf_app_go_guest(a, best->holder, best->guest_off);
-	else
+	if (best) {
+		qf_app_go_guest(a, best->holder,
+				a->wish == QF_WISH_BYTES ? guest_place(a, best)
+							 : best->guest_off);
+		if (a->wish == QF_WISH_BYTES) {
+			a->view = QF_VIEW_HEX;
+			a->hex.guest = true;
+		}
+	} else {
 		qf_app_say(a, QF_TINT_WARN,
 			   st->n ? "it belongs to the image, and is nowhere on "
 				   "the guest's disk"
 				 : "nobody says where it is on the guest's "
 				   "disk");
+	}
+	a->wish = QF_WISH_NOTHING;
 }
 
 static void take_path(struct qf_app *a, const struct qf_beside_result *r)
@@ -242,6 +315,7 @@ static void take_guest(struct qf_app *a, struct qf_beside_result *r)
 	st->map = r->guest;
 	st->age++;
 	st->from = st->to = 0;
+	a->hex.buf_off = a->hex.whose_at = QF_NOWHERE;
 	/* another state was chosen meanwhile */
 	st->tried = st->map->holder == st->holder;
 }
@@ -288,6 +362,10 @@ static void take_job(struct qf_app *a)
 	case QF_BESIDE_PATH:
 		take_path(a, &r);
 		return;
+	case QF_BESIDE_WHOSE:
+		memcpy(a->hex.whose, r.text, sizeof(a->hex.whose));
+		a->hex.whose_at = r.order.at;
+		return;
 	}
 	a->age++;
 }
@@ -301,7 +379,8 @@ static bool owners_known(const struct qf_app *a)
 
 static bool owners_wanted(const struct qf_app *a)
 {
-	return (a->view == QF_VIEW_OWNERS || a->wish == QF_WISH_GUEST) &&
+	return (a->view == QF_VIEW_OWNERS || a->wish >= QF_WISH_BYTES ||
+		(a->view == QF_VIEW_HEX && !a->hex.guest)) &&
 	       a->model->scene.whole && !owners_known(a);
 }
 
@@ -325,6 +404,32 @@ static bool files_wanted(const struct qf_app *a, struct qf_beside_order *o)
 				   o->from != st->from || o->to != st->to);
 }
 
+/* The same of the cluster in hex: whose it is, once it is known where it is on
+ * the disk. */
+static bool whose_wanted(const struct qf_app *a, struct qf_beside_order *o)
+{
+	const struct qf_guestmap *map = a->guest.map;
+	const struct qf_model_owner *best;
+	uint64_t at = a->guest.at;
+
+	if (a->view != QF_VIEW_HEX || !map || !map->guest)
+		return false;
+	if (!a->hex.guest) {
+		best = qf_app_owner(a, true);
+		if (!best || best->holder != map->holder)
+			return false;
+		at = guest_place(a, best);
+	} else if (map->holder != a->guest.holder) {
+		return false;
+	}
+	at -= at % SECTOR;
+	o->map = a->guest.map;
+	o->at = at;
+	o->from = at - at % map->cluster_bytes;
+	o->to = o->from + map->cluster_bytes;
+	return at < map->disk_bytes && at != a->hex.whose_at;
+}
+
 /* What is to be done next; false: nothing. */
 static bool next_order(struct qf_app *a, struct qf_beside_order *o)
 {
@@ -345,6 +450,8 @@ static bool next_order(struct qf_app *a, struct qf_beside_order *o)
 		memcpy(o->path, a->path, sizeof(o->path));
 	} else if (files_wanted(a, o)) {
 		o->kind = QF_BESIDE_FILES;
+	} else if (whose_wanted(a, o)) {
+		o->kind = QF_BESIDE_WHOSE;
 	} else {
 		return false;
 	}
@@ -380,7 +487,7 @@ static void begin_job(struct qf_app *a)
 		.holder = a->guest.holder,
 	};
 
-	if (a->wish == QF_WISH_GUEST && owners_known(a))
+	if (a->wish >= QF_WISH_BYTES && owners_known(a))
 		go_to_guest(a);
 	if (!next_order(a, &o))
 		return;
@@ -418,7 +525,8 @@ bool qf_drive_tick(struct qf_app *a, bool *changed)
 	*changed |= a->job != NULL;
 	if (!a->job || qf_beside_kind(a->job) > QF_BESIDE_GUEST)
 		release_lock(a);
-	*changed |= look_at_file(a);
+	*changed |= qf_page_tick(a, qf_views[a->view]->page, false) |
+		    look_at_file(a);
 	if (!a->hex.searching)
 		return false;
 	qf_hex_search_step(a);
@@ -427,7 +535,7 @@ bool qf_drive_tick(struct qf_app *a, bool *changed)
 
 void qf_drive_wait(struct qf_app *a)
 {
-	bool changed;
+	bool changed, asked;
 
 	do {
 		if (a->job)
@@ -439,5 +547,7 @@ void qf_drive_wait(struct qf_app *a)
 			qf_frame_draw(a);
 			begin_job(a);
 		}
-	} while (a->job);
+		asked = !a->job &&
+			qf_page_tick(a, qf_views[a->view]->page, true);
+	} while (a->job || a->child || asked);
 }

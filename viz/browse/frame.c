@@ -7,18 +7,29 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NAMES_FROM 116 /* columns from which all names have room */
+#define BRIEF_FROM 78  /* and brief ones */
+
+/* The views' keys. */
+static const char tab_keys[QF_VIEWS + 1] = "123456789p";
+
+static const char *tab_name(const struct qf_app *a, int view)
+{
+	const struct qf_view *v = qf_views[view];
+
+	if (a->screen.w >= NAMES_FROM || view == (int)a->view)
+		return v->name;
+	return a->screen.w < BRIEF_FROM ? "" : v->brief ? v->brief : v->name;
+}
+
 /* Where the tab of a view stands in the top line: x and width. */
 static int tab_place(const struct qf_app *a, int view, int *width)
 {
-	int x = 7, i;
+	int x = a->screen.w >= NAMES_FROM ? 7 : 0, i, name;
 
 	for (i = 0;; i++) {
-		*width = (int)strlen(qf_views[i]->name) + 4;
-		if (a->screen.w < 70)
-			*width =
-				3; /* the number alone, but for the view shown */
-		if (a->screen.w < 70 && i == (int)a->view)
-			*width = (int)strlen(qf_views[i]->name) + 4;
+		name = (int)strlen(tab_name(a, i));
+		*width = a->screen.w >= NAMES_FROM ? name + 4 : name + 2;
 		if (i == view)
 			return x;
 		x += *width;
@@ -40,7 +51,13 @@ int qf_frame_tab_at(const struct qf_app *a, int x)
 /* Whose files a place has is asked at every step: no word of that. */
 static bool shows_work(const struct qf_app *a)
 {
-	return a->job && qf_beside_kind(a->job) != QF_BESIDE_FILES;
+	enum qf_beside_kind kind;
+
+	if (!a->job)
+		return false;
+	kind = qf_beside_kind(a->job);
+	return kind != QF_BESIDE_FILES && kind != QF_BESIDE_WHOSE &&
+	       (kind != QF_BESIDE_OWNERS || a->view != QF_VIEW_HEX);
 }
 
 static void draw_verdict(struct qf_app *a)
@@ -48,7 +65,8 @@ static void draw_verdict(struct qf_app *a)
 	static const enum qf_tint tints[] = { QF_TINT_GOOD, QF_TINT_WARN,
 					      QF_TINT_BAD, QF_TINT_BAD };
 	static const char *const stage[] = { "looking", "checking", "asking",
-					     "reading", "naming",   "finding" };
+					     "reading", "naming",   "finding",
+					     "naming" };
 	const struct qf_model *m = a->model;
 	char text[64];
 	const char *slash;
@@ -72,7 +90,7 @@ static void draw_verdict(struct qf_app *a)
 		tint = QF_TINT_BAD;
 	}
 	used = tab_place(a, QF_VIEWS - 1, &width) + width;
-	if (a->screen.w - n >= used)
+	if (a->screen.w - n >= used - 1)
 		qf_cells_text(&a->screen, a->screen.w - n, 0, n, tint, text);
 	/* the image's name, where there is room between */
 	n = a->screen.w - n - used - 2;
@@ -86,16 +104,18 @@ static void draw_verdict(struct qf_app *a)
 static void draw_tabs(struct qf_app *a)
 {
 	struct qf_cells *c = &a->screen;
+	bool wide = c->w >= NAMES_FROM;
 	int i, x, width;
 
 	qf_cells_wipe(c, 0, 0, c->w, 1, QF_TINT_TITLE);
-	qf_cells_text(c, 0, 0, 7, QF_TINT_TITLE, " qfsck ");
+	if (wide)
+		qf_cells_text(c, 0, 0, 7, QF_TINT_TITLE, " qfsck ");
 	for (i = 0; i < QF_VIEWS; i++) {
 		x = tab_place(a, i, &width);
 		qf_cells_printf(c, x, 0, width,
 				i == (int)a->view ? QF_TINT_TAB : QF_TINT_TITLE,
-				width > 3 ? " %d %s " : " %d ", i + 1,
-				qf_views[i]->name);
+				wide ? " %c %s " : "%c%s ", tab_keys[i],
+				tab_name(a, i));
 	}
 	draw_verdict(a);
 }
@@ -139,7 +159,9 @@ static void draw_bottom(struct qf_app *a, int y)
 
 	if (a->ask != QF_ASK_NOTHING) {
 		qf_cells_text(c, 0, y, 1, QF_TINT_PROMPT,
-			      a->ask == QF_ASK_SEARCH ? "/" : ":");
+			      a->ask == QF_ASK_SEARCH  ? "/"
+			      : a->ask == QF_ASK_WRITE ? ">"
+						       : ":");
 		/* of a long input, the end is what matters */
 		while ((int)strlen(p) > c->w - 3 && *p)
 			qf_cells_next(&p);
@@ -265,33 +287,15 @@ static void draw_help(struct qf_app *a)
 
 static void draw_explain(struct qf_app *a)
 {
-	const struct qf_problem_row *r = a->explain;
-	const char *part[] = { r->message, "", "What it means",
-			       r->why,	   "", "What repair does",
-			       r->repair };
-	int x, y, w, h, i, pass, line = 0;
-	char title[64];
+	int x, y, w, h, n;
 
-	snprintf(title, sizeof(title), "%u %s (%s)", r->id, r->name,
-		 qf_problem_severity(r->severity));
-	draw_box(a, title, &x, &y, &w, &h);
+	draw_box(a, "All of it", &x, &y, &w, &h);
 	/* once to count the lines, once to draw them */
-	for (pass = 0; pass < 2; pass++) {
-		if (pass)
-			bound_overlay(a, line, h);
-		for (i = line = 0; i < 7; i++) {
-			int skip = pass ? a->overlay_top - line : 1 << 20;
-			int at = skip < 0 ? y - skip : y;
-
-			line += qf_widget_wrap_from(a, x, at, w,
-						    skip < 0 ? 0 : skip, y + h,
-						    i == 2 || i == 5
-							    ? QF_TINT_PANEL_KEY
-							    : QF_TINT_PANEL,
-						    part[i]);
-			line += !part[i][0];
-		}
-	}
+	n = qf_widget_page(a, x, y, w, 1 << 20, y + h, QF_TINT_PANEL,
+			   QF_TINT_PANEL_KEY, a->explain);
+	bound_overlay(a, n, h);
+	qf_widget_page(a, x, y, w, a->overlay_top, y + h, QF_TINT_PANEL,
+		       QF_TINT_PANEL_KEY, a->explain);
 }
 
 void qf_frame_draw(struct qf_app *a)

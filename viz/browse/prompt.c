@@ -3,6 +3,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "viz/browse/keys.h"
+#include "viz/views/hex_bytes.h"
 #include "viz/views/views.h"
 
 #include <ctype.h>
@@ -59,7 +60,8 @@ static bool parse_place(const struct qf_app *a, const char *s, struct place *p)
 	int letter = tolower((unsigned char)*s);
 	bool cluster = false;
 
-	p->guest = a->view == QF_VIEW_GUEST;
+	p->guest = a->view == QF_VIEW_GUEST ||
+		   (a->view == QF_VIEW_HEX && a->hex.guest);
 	if (letter == 'g' || letter == 'h') {
 		p->guest = letter == 'g';
 		letter = tolower((unsigned char)*++s);
@@ -78,6 +80,7 @@ static bool parse_place(const struct qf_app *a, const char *s, struct place *p)
 static void go_to(struct qf_app *a, const struct place *p)
 {
 	char size[32];
+	bool bytes;
 
 	if (!p->guest) {
 		qf_app_go(a,
@@ -92,19 +95,25 @@ static void go_to(struct qf_app *a, const struct place *p)
 			   p->off,
 			   qf_text_bytes(disk_bytes(a), size, sizeof(size)));
 	} else {
+		bytes = a->view == QF_VIEW_HEX && a->hex.guest;
 		qf_app_go_guest(a, a->guest.holder, p->off);
+		a->view = bytes ? QF_VIEW_HEX : a->view;
 	}
 }
 
 void qf_prompt_search(struct qf_app *a, bool back)
 {
+	a->wrapped = false;
 	if (!a->pattern[0])
 		qf_app_say(a, QF_TINT_WARN, "no search yet: / starts one");
 	else if (!qf_views[a->view]->find)
 		qf_app_say(a, QF_TINT_WARN, "this view has no search");
 	else if (!qf_views[a->view]->find(a, back))
-		qf_app_say(a, QF_TINT_WARN, "\"%s\" not found %s here",
-			   a->pattern, back ? "above" : "below");
+		qf_app_say(a, QF_TINT_WARN, "\"%s\" not found here",
+			   a->pattern);
+	else if (a->wrapped)
+		qf_app_say(a, QF_TINT_NOTE, "\"%s\": round the %s", a->pattern,
+			   back ? "start" : "end");
 }
 
 static void remember(struct qf_app *a, int list)
@@ -119,6 +128,11 @@ static void remember(struct qf_app *a, int list)
 		--*n;
 	}
 	memcpy(past[(*n)++], a->typed, sizeof(*past));
+}
+
+void qf_prompt_remember(struct qf_app *a)
+{
+	remember(a, 1);
 }
 
 static int list_of(const struct qf_app *a)
@@ -140,16 +154,39 @@ static void recall(struct qf_app *a, int by)
 		memcpy(a->typed, a->past[list][to], sizeof(a->typed));
 }
 
+/* "FILE": the cluster that is shown; "4k FILE": that much from the cursor
+ * on. */
+static void write_bytes(struct qf_app *a)
+{
+	char *name = strchr(a->typed, ' ');
+	uint64_t bytes = a->img->geo.cluster_bytes;
+	uint64_t at = *qf_hex_bytes_cursor(a), n;
+
+	if (name) {
+		*name = '\0';
+		if (parse_number(a->typed, 0, &n)) {
+			qf_hex_bytes_write(a, name + 1, at, n);
+			return;
+		}
+		*name = ' ';
+	}
+	qf_hex_bytes_write(a, a->typed, at - at % bytes, bytes);
+}
+
 static void answer(struct qf_app *a)
 {
 	enum qf_ask ask = a->ask;
 	struct place p;
 
-	if (a->typed[0])
+	if (a->typed[0] && ask != QF_ASK_WRITE)
 		remember(a, list_of(a));
 	a->ask = QF_ASK_NOTHING;
 	if (!a->typed[0])
 		return;
+	if (ask == QF_ASK_WRITE) {
+		write_bytes(a);
+		return;
+	}
 	if (ask == QF_ASK_SEARCH) {
 		memcpy(a->pattern, a->typed, sizeof(a->pattern));
 		qf_prompt_search(a, false);

@@ -7,6 +7,9 @@
 
 void qf_prompt_begin(struct qf_app *a, enum qf_ask what);
 
+/* Keeps what was typed among the places that one went to. */
+void qf_prompt_remember(struct qf_app *a);
+
 /* A key while something is typed. */
 void qf_prompt_key(struct qf_app *a, uint32_t key);
 

@@ -160,6 +160,7 @@ static enum qf_err do_random(struct qf_app *a, char *arg, struct qf_why *why)
 
 	if (sscanf(arg, "%llu %u", &seed, &n) != 2)
 		return bad(why, "needs a seed and a number", arg);
+	a->by_chance = true;
 	for (state = seed * 2 + 1; n; n--) {
 		v = next(&state) >> 8;
 		if (v % 16 == 0)
@@ -175,6 +176,7 @@ static enum qf_err do_random(struct qf_app *a, char *arg, struct qf_why *why)
 		qf_frame_draw(a);
 		a->quit = false;
 	}
+	a->by_chance = false;
 	return QF_OK;
 }
 

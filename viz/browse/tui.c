@@ -339,6 +339,41 @@ static void take_size(struct qf_app *a)
 	a->redraw = true;
 }
 
+/* Base64 of the short TEXT. */
+static void base64(const char *text, char *out)
+{
+	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	size_t n = strlen(text), i, k;
+	uint32_t v;
+
+	for (i = 0; i < n; i += 3) {
+		for (v = 0, k = 0; k < 3; k++)
+			v = v << 8 |
+			    (i + k < n ? (unsigned char)text[i + k] : 0);
+		for (k = 0; k < 4; k++)
+			*out++ = i + k <= n ? digit[v >> (18 - 6 * k) & 63]
+					    : '=';
+	}
+	*out = '\0';
+}
+
+/* What was yanked, to the clipboard of a terminal that says it has one. */
+static void take_yank(struct qf_app *a)
+{
+	const char *ms = tigetstr("Ms");
+	char coded[2 * sizeof(a->yank)];
+
+	if (!a->yank[0])
+		return;
+	if (ms && ms != (const char *)-1) {
+		base64(a->yank, coded);
+		putp(tiparm(ms, "c", coded));
+		fflush(stdout);
+	}
+	a->yank[0] = '\0';
+}
+
 /* Takes all keys that are there; true if there were any. */
 static bool take_keys(struct qf_app *a)
 {
@@ -357,6 +392,7 @@ static bool take_keys(struct qf_app *a)
 		else
 			qf_drive_key(a, key_of_code(ch));
 	}
+	take_yank(a);
 	return any;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "viz/browse/widget.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 int qf_widget_wrap_from(struct qf_app *a, int x, int y, int w, int skip,
@@ -63,4 +65,59 @@ void qf_widget_bar(struct qf_app *a, int x, int y, int width, double part,
 		qf_cells_set(&a->screen, x + full, y, tint,
 			     a->ascii ? (rest > 3 || !full ? '-' : ' ')
 				      : eighth[rest]);
+}
+
+int qf_widget_page(struct qf_app *a, int x, int y, int w, int skip, int end,
+		   enum qf_tint tint, enum qf_tint head, const char *text)
+{
+	char line[2048];
+	int lines = 0, at;
+	size_t n;
+	bool title;
+
+	while (*text) {
+		n = strcspn(text, "\n");
+		title = *text == QF_WIDGET_HEAD;
+		snprintf(line, sizeof(line), "%.*s", (int)(n - title),
+			 text + title);
+		at = lines - skip;
+		lines += *line ? qf_widget_wrap_from(a, x, at < 0 ? y : y + at,
+						     w, at < 0 ? -at : 0, end,
+						     title ? head : tint, line)
+			       : 1;
+		text += n + (text[n] == '\n');
+	}
+	return lines;
+}
+
+/* Whether the pattern stands in the cells from C on; *N: how many. */
+static bool stands_at(const struct qf_cell *c, int room, const char *pattern,
+		      int *n)
+{
+	const char *p = pattern;
+	uint32_t ch;
+
+	for (*n = 0; *p; ++*n) {
+		ch = qf_cells_next(&p);
+		if (*n >= room ||
+		    (c[*n].ch != ch &&
+		     (ch >= 0x80 || c[*n].ch >= 0x80 ||
+		      tolower((int)c[*n].ch) != tolower((int)ch))))
+			return false;
+	}
+	return *n > 0;
+}
+
+void qf_widget_mark(struct qf_app *a, int y)
+{
+	struct qf_cells *c = &a->screen;
+	int x, n;
+
+	if (!a->pattern[0] || y < 0 || y >= c->h)
+		return;
+	for (x = 0; x < c->w; x++)
+		if (stands_at(&c->at[y * c->w + x], c->w - x, a->pattern, &n)) {
+			qf_cells_reverse(c, x, y, n);
+			x += n - 1;
+		}
 }

@@ -17,4 +17,14 @@ int qf_widget_wrap(struct qf_app *a, int x, int y, int w, int rows,
 int qf_widget_wrap_from(struct qf_app *a, int x, int y, int w, int skip,
 			int end, enum qf_tint tint, const char *text);
 
+/* A line of a page that begins with it is a heading. */
+#define QF_WIDGET_HEAD '\1'
+
+/* The same for a text of several lines, with headings. */
+int qf_widget_page(struct qf_app *a, int x, int y, int w, int skip, int end,
+		   enum qf_tint tint, enum qf_tint head, const char *text);
+
+/* Marks where a->pattern stands in row Y of the screen. */
+void qf_widget_mark(struct qf_app *a, int y);
+
 #endif

@@ -24,10 +24,11 @@ struct qf_model {
 
 /* One owner of a cluster. */
 struct qf_model_owner {
-	char text[240];	      /* "active disk: guest data, guest offset ..." */
-	uint32_t holder;      /* QF_HOLDER_IMAGE: no state of the disk */
-	uint64_t pointer_off; /* QF_NOWHERE: none */
-	uint64_t guest_off;   /* QF_NOWHERE: none */
+	char text[240];	 /* "active disk: guest data, guest offset ..." */
+	uint32_t holder; /* QF_HOLDER_IMAGE: no state of the disk */
+	uint64_t host_off, bytes; /* what it owns there */
+	uint64_t pointer_off;	  /* QF_NOWHERE: none */
+	uint64_t guest_off;	  /* QF_NOWHERE: none */
 };
 
 /* What is known without walking the tables. NULL without memory. */

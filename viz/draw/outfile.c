@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -109,5 +110,47 @@ enum qf_err qf_outfile_create(const char *name, const void *bytes, size_t n,
 				 "cannot be written");
 	if (err)
 		unlink(name); /* a part of a page is none */
+	return err;
+}
+
+#define SLICE (1u << 20)
+
+static enum qf_err fill_file(int fd, uint64_t bytes, qf_outfile_fill *fill,
+			     void *ctx, struct qf_why *why)
+{
+	char *buf = malloc(SLICE);
+	enum qf_err err = QF_OK;
+	uint64_t at;
+	size_t n;
+
+	if (!buf)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "not enough memory");
+	for (at = 0; at < bytes && !err; at += n) {
+		n = bytes - at < SLICE ? (size_t)(bytes - at) : SLICE;
+		err = fill(ctx, buf, n, at, why);
+		if (!err && !write_all(fd, buf, n))
+			err = qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
+					 "cannot be written");
+	}
+	free(buf);
+	return err;
+}
+
+enum qf_err qf_outfile_new(const char *name, uint64_t bytes,
+			   qf_outfile_fill *fill, void *ctx, struct qf_why *why)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	enum qf_err err;
+
+	if (fd < 0)
+		return qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
+				  "cannot be made");
+	err = fill_file(fd, bytes, fill, ctx, why);
+	if (close(fd) && !err)
+		err = qf_err_set(why, QF_ERR_IO, errno, QF_NOWHERE,
+				 "cannot be written");
+	if (err)
+		unlink(name);
 	return err;
 }

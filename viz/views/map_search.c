@@ -45,15 +45,68 @@ static size_t find_run(const struct qf_scene *s, uint64_t here,
 	return s->n;
 }
 
-bool qf_map_search_find(const struct qf_app *a, const struct qf_scene *s,
+/* From *CLUSTER to the end, or back to the start. */
+static bool find_from(const struct qf_scene *s, uint64_t *cluster,
+		      const bool *kinds, const struct qf_scene_holder *h,
+		      bool back)
+{
+	const struct qf_scene_range *w = find_wrong(s, *cluster, kinds, back);
+	size_t i = find_run(s, *cluster, kinds, h, back);
+	uint64_t to;
+
+	if (i == s->n && !w)
+		return false;
+	to = i < s->n ? s->run[i].first : w->first;
+	if (w && (back ? w->first > to : w->first < to))
+		to = w->first;
+	*cluster = to;
+	return true;
+}
+
+/* The first cluster of what the file begins with, or ends with, if that
+ * matches: nothing is behind it. */
+static bool at_edge(const struct qf_scene *s, uint64_t *cluster,
+		    const bool *kinds, const struct qf_scene_holder *h,
+		    bool back)
+{
+	uint64_t edge = back ? s->clusters - 1 : 0;
+	const struct qf_scene_range *w = qf_scene_wrong_from(s, edge);
+	size_t i = qf_scene_find(s, edge);
+
+	if (w && w->first <= edge && kinds[w->kind])
+		*cluster = w->first;
+	else if (run_matches(s, i, kinds, h))
+		*cluster = s->run[i].first;
+	else
+		return false;
+	return true;
+}
+
+static bool find_round(struct qf_app *a, const struct qf_scene *s,
+		       uint64_t *cluster, const bool *kinds,
+		       const struct qf_scene_holder *h, bool back)
+{
+	uint64_t at = back && s->clusters ? s->clusters - 1 : 0;
+
+	if (!s->n || !s->clusters)
+		return false;
+	if (find_from(s, cluster, kinds, h, back))
+		return true;
+	a->wrapped = true;
+	if (at_edge(s, cluster, kinds, h, back))
+		return true;
+	if (!find_from(s, &at, kinds, h, back))
+		return false;
+	*cluster = at;
+	return true;
+}
+
+bool qf_map_search_find(struct qf_app *a, const struct qf_scene *s,
 			uint64_t *cluster, bool back)
 {
 	const struct qf_scene_holder *h = NULL;
-	const struct qf_scene_range *w;
 	bool kinds[QF_KINDS];
-	uint64_t to;
 	uint32_t k;
-	size_t i;
 
 	for (k = 0; k < QF_KINDS; k++)
 		kinds[k] =
@@ -65,15 +118,16 @@ bool qf_map_search_find(const struct qf_app *a, const struct qf_scene *s,
 		if (!strcmp(s->holder[k].id, a->pattern) ||
 		    !strcmp(s->holder[k].name, a->pattern))
 			h = &s->holder[k];
-	if (!s->n)
-		return false;
-	i = find_run(s, *cluster, kinds, h, back);
-	w = find_wrong(s, *cluster, kinds, back);
-	if (i == s->n && !w)
-		return false;
-	to = i < s->n ? s->run[i].first : w->first;
-	if (w && (back ? w->first > to : w->first < to))
-		to = w->first;
-	*cluster = to;
-	return true;
+	return find_round(a, s, cluster, kinds, h, back);
+}
+
+bool qf_map_search_damage(struct qf_app *a, const struct qf_scene *s,
+			  uint64_t *cluster, bool back)
+{
+	bool kinds[QF_KINDS] = { false };
+	uint32_t k;
+
+	for (k = QF_KIND_LEAKED; k < QF_KINDS; k++)
+		kinds[k] = true;
+	return find_round(a, s, cluster, kinds, NULL, back);
 }

@@ -5,9 +5,13 @@
 
 #include "viz/browse/app.h"
 
-/* Moves *CLUSTER of S to the next one, or the one BACK, that a->pattern names;
- * false if there is none. */
-bool qf_map_search_find(const struct qf_app *a, const struct qf_scene *s,
+/* Moves *CLUSTER of S to the next one, or the one BACK, that a->pattern names,
+ * round the end (then a->wrapped is set); false if there is none. */
+bool qf_map_search_find(struct qf_app *a, const struct qf_scene *s,
 			uint64_t *cluster, bool back);
+
+/* The same for what is wrong: leaked, claimed by two, lost, damaged. */
+bool qf_map_search_damage(struct qf_app *a, const struct qf_scene *s,
+			  uint64_t *cluster, bool back);
 
 #endif

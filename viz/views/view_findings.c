@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The report as a tree: severity, problem, place. */
+#include "viz/views/finding_text.h"
+#include "viz/views/findings_rows.h"
 #include "viz/views/views.h"
 #include "viz/browse/widget.h"
 #include "lib/walk/describe.h"
@@ -11,9 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Problems with more places than this begin folded. */
-#define UNFOLDED 20
-
 static const enum qf_tint tints[] = {
 	[QF_SEV_NOTE] = QF_TINT_NOTE,  [QF_SEV_WARNING] = QF_TINT_WARN,
 	[QF_SEV_ABSENT] = QF_TINT_BAD, [QF_SEV_LEAK] = QF_TINT_WARN,
@@ -21,112 +20,15 @@ static const enum qf_tint tints[] = {
 	[QF_SEV_FATAL] = QF_TINT_BAD,
 };
 
-static const struct qf_finding *finding(const struct qf_app *a, size_t i)
+static uint64_t lost_bytes(const struct qf_app *a)
 {
-	return &a->model->report.findings.at[i];
-}
-
-static const struct qf_problem_row *problem(const struct qf_app *a, size_t i)
-{
-	return qf_problem_get(finding(a, i)->problem);
-}
-
-static bool add_row(struct qf_findings_state *st, enum qf_row_of of,
-		    uint8_t level, size_t first, size_t n)
-{
-	if (!qf_mem_grow((void **)&st->row, st->n, &st->room, sizeof(*st->row)))
-		return false;
-	st->row[st->n] = (struct qf_finding_row){
-		.of = of, .level = level, .first = first, .n = n
-	};
-	st->n++;
-	return true;
-}
-
-/* The findings from I on that are alike. */
-static size_t alike(const struct qf_app *a, size_t i, bool by_problem)
-{
-	size_t n = a->model->report.findings.n, k = i;
-
-	while (k < n &&
-	       (by_problem
-			? finding(a, k)->problem == finding(a, i)->problem
-			: problem(a, k)->severity == problem(a, i)->severity))
-		k++;
-	return k - i;
-}
-
-static bool add_problem(struct qf_app *a, size_t i, size_t n)
-{
-	struct qf_findings_state *st = &a->findings;
-	bool open = (n <= UNFOLDED) != st->turned[finding(a, i)->problem];
-	size_t k;
-
-	if (!add_row(st, QF_ROW_FINDING, 1, i, n))
-		return false;
-	for (k = 0; open && k < n; k++)
-		if (!add_row(st, QF_ROW_FINDING, 2, i + k, 1))
-			return false;
-	return true;
-}
-
-/* The stories and the losses stand before the findings. */
-static bool add_summary(struct qf_app *a)
-{
-	struct qf_findings_state *st = &a->findings;
-	const struct qf_report *r = &a->model->report;
+	const struct qf_lost_list *l = &a->model->report.lost;
+	uint64_t n = 0;
 	size_t i;
 
-	if (r->n_diagnoses && !add_row(st, QF_ROW_STORY, 0, 0, r->n_diagnoses))
-		return false;
-	for (i = 0; i < r->n_diagnoses; i++)
-		if (!add_row(st, QF_ROW_STORY, 2, i, 1))
-			return false;
-	if (r->lost.n && !add_row(st, QF_ROW_LOST, 0, 0, r->lost.n))
-		return false;
-	for (i = 0; i < r->lost.n && !st->lost_folded; i++)
-		if (!add_row(st, QF_ROW_LOST, 2, i, 1))
-			return false;
-	return true;
-}
-
-static void make_rows(struct qf_app *a)
-{
-	struct qf_findings_state *st = &a->findings;
-	size_t n = a->model->report.findings.n, i, k, end;
-
-	if (st->row_age == a->age)
-		return;
-	st->row_age = a->age;
-	st->n = 0;
-	if (!add_summary(a))
-		return;
-	for (i = 0; i < n; i = end) {
-		end = i + alike(a, i, false);
-		if (!add_row(st, QF_ROW_FINDING, 0, i, end - i))
-			return;
-		for (k = i; k < end && !st->folded[problem(a, i)->severity];
-		     k += alike(a, k, true))
-			if (!add_problem(a, k, alike(a, k, true)))
-				return;
-	}
-}
-
-/* "snapshot 2 ("x"): guest offset 0x0, 2 MiB". */
-static void lost_text(const struct qf_app *a, size_t i, char *buf, size_t room)
-{
-	const struct qf_lost_range *l = &a->model->report.lost.at[i];
-	char who[128], size[32];
-
-	if (l->holder == QF_HOLDER_IMAGE)
-		snprintf(who, sizeof(who),
-			 "snapshot %s, which the header does "
-			 "not name",
-			 l->id);
-	else
-		qf_describe_holder(a->img, l->holder, who, sizeof(who));
-	snprintf(buf, room, "%s: guest offset 0x%" PRIx64 ", %s", who,
-		 l->guest_off, qf_text_bytes(l->bytes, size, sizeof(size)));
+	for (i = 0; i < l->n; i++)
+		n += l->at[i].bytes;
+	return n;
 }
 
 /* Stories and losses; findings have their own. */
@@ -134,7 +36,7 @@ static void draw_summary_row(struct qf_app *a, int y,
 			     const struct qf_finding_row *r)
 {
 	struct qf_cells *c = &a->screen;
-	char text[300];
+	char text[300], size[32];
 
 	if (r->of == QF_ROW_STORY && !r->level)
 		qf_cells_text(c, 0, y, c->w, QF_TINT_STRONG, "- what happened");
@@ -145,10 +47,12 @@ static void draw_summary_row(struct qf_app *a, int y,
 				a->model->report.diagnosis[r->first].cause));
 	else if (!r->level)
 		qf_cells_printf(c, 0, y, c->w, QF_TINT_BAD,
-				"%c lost guest data (%zu)",
-				a->findings.lost_folded ? '+' : '-', r->n);
+				"%c lost guest data (%zu): %s",
+				a->findings.lost_open ? '-' : '+', r->n,
+				qf_text_bytes(lost_bytes(a), size,
+					      sizeof(size)));
 	else {
-		lost_text(a, r->first, text, sizeof(text));
+		qf_finding_lost_text(a, r->first, text, sizeof(text));
 		qf_cells_text(c, 2, y, c->w - 2, QF_TINT_TEXT, text);
 	}
 }
@@ -161,8 +65,8 @@ static bool is_open(const struct qf_app *a, const struct qf_finding_row *r)
 static void draw_finding_row(struct qf_app *a, int y,
 			     const struct qf_finding_row *r)
 {
-	const struct qf_problem_row *p = problem(a, r->first);
-	const struct qf_finding *f = finding(a, r->first);
+	const struct qf_problem_row *p = qf_findings_problem(a, r->first);
+	const struct qf_finding *f = qf_findings_at(a, r->first);
 	char sign = is_open(a, r) ? '-' : '+';
 	struct qf_cells *c = &a->screen;
 	int x;
@@ -195,79 +99,77 @@ static void draw_row(struct qf_app *a, int y, const struct qf_finding_row *r,
 		draw_summary_row(a, y, r);
 	if (here)
 		qf_cells_reverse(&a->screen, 0, y, a->screen.w);
+	qf_widget_mark(a, y);
+}
+
+/* Where Enter goes: an entry or a field, and a table, to its bytes; a stretch
+ * of the file to the map. */
+static enum qf_view_id view_of(const struct qf_app *a,
+			       const struct qf_finding *f)
+{
+	uint64_t bytes = a->img->geo.cluster_bytes;
+	uint32_t set;
+
+	if (f->host_off == QF_NOWHERE || f->length > bytes)
+		return QF_VIEW_MAP;
+	if (f->length < bytes)
+		return QF_VIEW_HEX;
+	switch (qf_scene_under(&a->model->scene,
+			       f->host_off >> a->img->geo.cluster_bits, &set)) {
+	case QF_KIND_HEADER:
+	case QF_KIND_L1:
+	case QF_KIND_L2:
+	case QF_KIND_REFTABLE:
+	case QF_KIND_REFBLOCK:
+	case QF_KIND_SNAPTABLE:
+	case QF_KIND_BITMAP:
+		return QF_VIEW_HEX;
+	default:
+		return QF_VIEW_MAP;
+	}
 }
 
 /* What the keys do with the row under the cursor. */
-static void draw_hint(struct qf_app *a, int y, const struct qf_finding_row *r)
+static const char *hint_of(const struct qf_app *a,
+			   const struct qf_finding_row *r)
 {
-	struct qf_cells *c = &a->screen;
 	const struct qf_finding *f;
 
-	qf_cells_wipe(c, 0, y, c->w, 1, QF_TINT_STATUS);
-	if (r->of != QF_ROW_FINDING)
-		return;
-	f = finding(a, r->first);
-	if (r->level == 2 && f->host_off != QF_NOWHERE)
-		qf_cells_printf(c, 1, y, c->w - 1, QF_TINT_STATUS,
-				"host offset 0x%" PRIx64
-				"   Enter shows it on the map, x its bytes, "
-				"e explains",
-				f->host_off);
-	else
-		qf_cells_text(c, 1, y, c->w - 1, QF_TINT_STATUS,
-			      r->level == 2
-				      ? "no place in the file   e explains"
-				      : "Enter folds, e explains");
+	if (r->of == QF_ROW_STORY)
+		return "e all of it";
+	if (r->level < 2)
+		return "Enter folds, e all of it";
+	if (r->of == QF_ROW_LOST)
+		return "Enter on the guest's disk, e all of it";
+	f = qf_findings_at(a, r->first);
+	if (f->host_off == QF_NOWHERE)
+		return "no place in the file, e all of it";
+	return view_of(a, f) == QF_VIEW_HEX
+		       ? "Enter its bytes, 1 on the disk, 2 in the file"
+		       : "Enter in the file, 1 on the disk, x its bytes";
 }
 
-static void draw_finding_detail(struct qf_app *a, int y, int rows,
-				const struct qf_finding_row *r)
-{
-	const struct qf_finding *f = finding(a, r->first);
-	struct qf_cells *c = &a->screen;
-	int n;
-
-	if (r->level == 1)
-		qf_widget_wrap(a, 1, y, c->w - 2, rows, QF_TINT_TEXT,
-			       problem(a, r->first)->why);
-	if (r->level != 2)
-		return;
-	n = qf_widget_wrap(a, 1, y, c->w - 2, rows, QF_TINT_TEXT,
-			   f->text ? f->text : "(no memory)");
-	if (f->owner && n < rows)
-		n += qf_cells_printf(c, 1, y + n, c->w - 1, QF_TINT_DIM,
-				     "owner: %s", f->owner) > 0;
-	if (f->other && n < rows)
-		qf_cells_printf(c, 1, y + n, c->w - 1, QF_TINT_DIM, "and: %s",
-				f->other);
-}
-
-/* All about the row under the cursor, below the list. */
+/* All about the row under the cursor, below the list: as much as there is
+ * room for. */
 static void draw_detail(struct qf_app *a, int y, int rows)
 {
 	const struct qf_finding_row *r = &a->findings.row[a->findings.list.at];
-	const struct qf_diagnosis *d;
+	struct qf_outbuf text = { 0 };
 	struct qf_cells *c = &a->screen;
-	char text[300];
-	int n;
+	int n = 0;
 
-	draw_hint(a, y, r);
-	if (r->of == QF_ROW_FINDING) {
-		draw_finding_detail(a, y + 1, rows - 1, r);
-	} else if (r->of == QF_ROW_STORY) {
-		d = &a->model->report.diagnosis[r->first];
-		n = 1 + qf_widget_wrap(a, 1, y + 1, c->w - 2, rows - 1,
-				       QF_TINT_TEXT,
-				       qf_diagnose_story(d->cause));
-		if (n < rows)
-			qf_widget_wrap(a, 1, y + n, c->w - 2, rows - n,
-				       QF_TINT_NOTE,
-				       qf_diagnose_advice(d->cause));
-	} else if (r->level) {
-		lost_text(a, r->first, text, sizeof(text));
-		qf_widget_wrap(a, 1, y + 1, c->w - 2, rows - 1, QF_TINT_TEXT,
-			       text);
-	}
+	qf_finding_all_text(a, r, &text);
+	if (text.n && !text.failed)
+		n = qf_widget_page(a, 1, y + 1, c->w - 2, 0, y + rows,
+				   QF_TINT_TEXT, QF_TINT_STRONG, text.at);
+	qf_outbuf_free(&text);
+	qf_cells_wipe(c, 0, y, c->w, 1, QF_TINT_STATUS);
+	if (n > rows - 1)
+		qf_cells_printf(c, 1, y, c->w - 1, QF_TINT_STATUS,
+				"%s   %d more lines: e", hint_of(a, r),
+				n - rows + 1);
+	else
+		qf_cells_text(c, 1, y, c->w - 1, QF_TINT_STATUS, hint_of(a, r));
 }
 
 static void draw_nothing(struct qf_app *a, int y)
@@ -284,14 +186,18 @@ static void draw_nothing(struct qf_app *a, int y)
 static void draw(struct qf_app *a, struct qf_area area)
 {
 	struct qf_findings_state *st = &a->findings;
-	int detail = area.h >= 10 ? 6 : 0, rows = area.h - detail;
+	int detail = area.h >= 10 ? area.h / 2 : 0, rows;
 	size_t i;
 
-	make_rows(a);
+	qf_findings_make(a);
 	if (!st->n) {
 		draw_nothing(a, area.y);
 		return;
 	}
+	/* a short list leaves its room to what is told of it */
+	if (detail && st->n + 1 < (size_t)(area.h - detail))
+		detail = area.h - (int)st->n - 1;
+	rows = area.h - detail;
 	qf_list_show(&st->list, st->n, area.y, rows);
 	for (i = 0; i < (size_t)rows && st->list.top + i < st->n; i++)
 		draw_row(a, area.y + (int)i, &st->row[st->list.top + i],
@@ -302,29 +208,16 @@ static void draw(struct qf_app *a, struct qf_area area)
 
 static const struct qf_finding_row *current(struct qf_app *a)
 {
-	make_rows(a);
+	qf_findings_make(a);
 	return a->findings.list.at < a->findings.n
 		       ? &a->findings.row[a->findings.list.at]
 		       : NULL;
 }
 
-static void fold(struct qf_app *a, const struct qf_finding_row *r)
-{
-	struct qf_findings_state *st = &a->findings;
-
-	if (r->of == QF_ROW_LOST)
-		st->lost_folded = !st->lost_folded;
-	else if (r->of == QF_ROW_FINDING && r->level == 0)
-		st->folded[problem(a, r->first)->severity] ^= 1;
-	else if (r->of == QF_ROW_FINDING)
-		st->turned[finding(a, r->first)->problem] ^= 1;
-	st->row_age = 0;
-}
-
 static void go_to_place(struct qf_app *a, const struct qf_finding_row *r,
 			enum qf_view_id view)
 {
-	const struct qf_finding *f = finding(a, r->first);
+	const struct qf_finding *f = qf_findings_at(a, r->first);
 
 	if (f->host_off == QF_NOWHERE) {
 		qf_app_say(a, QF_TINT_WARN,
@@ -334,6 +227,21 @@ static void go_to_place(struct qf_app *a, const struct qf_finding_row *r,
 	if (view == QF_VIEW_MAP)
 		qf_grid_closest(&a->map.grid, &a->model->scene);
 	qf_app_go(a, view, f->host_off);
+	a->hex.mark_guest = false;
+	a->hex.mark_off = f->host_off;
+	a->hex.mark_bytes = f->length;
+}
+
+/* To the finding's place on the active disk. */
+static bool go_to_disk(struct qf_app *a, const struct qf_finding_row *r)
+{
+	const struct qf_finding *f = qf_findings_at(a, r->first);
+
+	if (f->guest_off == QF_NOWHERE)
+		return false;
+	a->guest.close = true;
+	qf_app_go_guest(a, a->guest.holder, f->guest_off);
+	return true;
 }
 
 /* The row above that this one belongs to. */
@@ -359,6 +267,21 @@ static void go_to_lost(struct qf_app *a, const struct qf_finding_row *r)
 		qf_app_go_guest(a, l->holder, l->guest_off);
 }
 
+/* All of it over the view, to be scrolled. */
+static void explain(struct qf_app *a, const struct qf_finding_row *r)
+{
+	struct qf_outbuf text = { 0 };
+
+	qf_finding_all_text(a, r, &text);
+	if (text.n && !text.failed) {
+		free(a->explain);
+		a->explain = text.at;
+		a->overlay_top = 0;
+		return;
+	}
+	qf_outbuf_free(&text);
+}
+
 static bool act_on_row(struct qf_app *a, enum qf_action act,
 		       const struct qf_finding_row *r)
 {
@@ -368,34 +291,39 @@ static bool act_on_row(struct qf_app *a, enum qf_action act,
 	switch (act) {
 	case QF_ACT_ENTER_FINDING:
 		if (r->level < 2)
-			fold(a, r);
+			qf_findings_fold(a, r);
 		else if (place)
-			go_to_place(a, r, QF_VIEW_MAP);
+			go_to_place(a, r,
+				    view_of(a, qf_findings_at(a, r->first)));
 		else if (r->of == QF_ROW_LOST)
 			go_to_lost(a, r);
 		return true;
 	case QF_ACT_LEFT:
 		if (r->level < 2 && open)
-			fold(a, r);
+			qf_findings_fold(a, r);
 		else
 			go_to_parent(a, r);
 		return true;
 	case QF_ACT_RIGHT:
 		if (r->level < 2 && !open)
-			fold(a, r);
+			qf_findings_fold(a, r);
 		return true;
 	case QF_ACT_EXPLAIN:
-		if (r->of == QF_ROW_FINDING)
-			a->explain = problem(a, r->first);
-		a->overlay_top = 0;
+		explain(a, r);
 		return true;
+	case QF_ACT_VIEW_GUEST:
+		if (r->of == QF_ROW_LOST && r->level)
+			go_to_lost(a, r);
+		else if (!place || !go_to_disk(a, r))
+			return false;
+		return true;
+	case QF_ACT_VIEW_MAP:
 	case QF_ACT_VIEW_HEX:
 	case QF_ACT_VIEW_OWNERS:
-		if (!place || finding(a, r->first)->host_off == QF_NOWHERE)
+		if (!place ||
+		    qf_findings_at(a, r->first)->host_off == QF_NOWHERE)
 			return false;
-		go_to_place(a, r,
-			    act == QF_ACT_VIEW_HEX ? QF_VIEW_HEX
-						   : QF_VIEW_OWNERS);
+		go_to_place(a, r, (enum qf_view_id)(act - QF_ACT_VIEW_GUEST));
 		return true;
 	default:
 		return false;
@@ -411,50 +339,6 @@ static bool act(struct qf_app *a, enum qf_action act)
 	return qf_list_act(&a->findings.list, a->findings.n, act);
 }
 
-static bool row_matches(const struct qf_app *a, const struct qf_finding_row *r)
-{
-	const struct qf_problem_row *p;
-	const struct qf_finding *f;
-	char text[300];
-
-	if (r->of == QF_ROW_STORY)
-		return r->level &&
-		       qf_app_matches(
-			       qf_diagnose_story(
-				       a->model->report.diagnosis[r->first]
-					       .cause),
-			       a->pattern);
-	if (r->of == QF_ROW_LOST) {
-		lost_text(a, r->first, text, sizeof(text));
-		return r->level && qf_app_matches(text, a->pattern);
-	}
-	p = problem(a, r->first);
-	f = finding(a, r->first);
-	if (r->level == 0)
-		return qf_app_matches(qf_problem_severity(p->severity),
-				      a->pattern);
-	if (r->level == 1)
-		return qf_app_matches(p->name, a->pattern) ||
-		       qf_app_matches(p->message, a->pattern);
-	return qf_app_matches(f->text, a->pattern) ||
-	       qf_app_matches(f->owner, a->pattern) ||
-	       qf_app_matches(f->other, a->pattern);
-}
-
-static bool find(struct qf_app *a, bool back)
-{
-	struct qf_findings_state *st = &a->findings;
-	size_t i = st->list.at;
-
-	make_rows(a);
-	while (back ? i-- > 0 : ++i < st->n)
-		if (row_matches(a, &st->row[i])) {
-			st->list.at = i;
-			return true;
-		}
-	return false;
-}
-
 static void click(struct qf_app *a, int x, int y, bool twice)
 {
 	struct qf_findings_state *st = &a->findings;
@@ -466,10 +350,12 @@ static void click(struct qf_app *a, int x, int y, bool twice)
 
 const struct qf_view qf_view_findings = {
 	.name = "Findings",
+	.brief = "Finds",
 	.letter = 'f',
-	.hint = "Enter its place  e explains  x bytes  w owners  / search",
+	.hint = "Enter its place  e all of it  n next  p plan  / search",
+	.damage = qf_findings_next,
 	.draw = draw,
 	.act = act,
-	.find = find,
+	.find = qf_findings_find,
 	.click = click,
 };

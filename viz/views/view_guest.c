@@ -215,6 +215,10 @@ static bool act(struct qf_app *a, enum qf_action act)
 		return go_to_file(a, QF_VIEW_MAP, false);
 	case QF_ACT_VIEW_OWNERS:
 		return go_to_file(a, QF_VIEW_OWNERS, false);
+	case QF_ACT_BYTES:
+		qf_app_go(a, QF_VIEW_HEX, a->at);
+		a->hex.guest = true;
+		return true;
 	case QF_ACT_VIEW_HEX:
 		return go_to_file(a, QF_VIEW_HEX, true);
 	default:
@@ -249,6 +253,20 @@ static bool find(struct qf_app *a, bool back)
 	return true;
 }
 
+static bool damage(struct qf_app *a, bool back)
+{
+	struct qf_guestmap *map = map_of(a);
+	uint64_t at;
+
+	if (!map)
+		return false;
+	at = unit_of(map, a->guest.at);
+	if (!qf_map_search_damage(a, &map->scene, &at, back))
+		return false;
+	a->guest.at = at << map->scene.cluster_bits;
+	return true;
+}
+
 static void click(struct qf_app *a, int x, int y, bool twice)
 {
 	struct qf_guestmap *map = map_of(a);
@@ -273,5 +291,6 @@ const struct qf_view qf_view_guest = {
 	.draw = draw,
 	.act = act,
 	.find = find,
+	.damage = damage,
 	.click = click,
 };

@@ -271,12 +271,23 @@ static bool find(struct qf_app *a, bool back)
 	return true;
 }
 
+static bool damage(struct qf_app *a, bool back)
+{
+	uint64_t at = qf_app_cluster(a);
+
+	if (!qf_map_search_damage(a, &a->model->scene, &at, back))
+		return false;
+	qf_app_set_cluster(a, at);
+	return true;
+}
+
 const struct qf_view qf_view_map = {
 	.name = "File",
 	.letter = 'm',
-	.hint = "Enter in  - out  v on the disk  x bytes  w owners  / search",
+	.hint = "Enter in  - out  v on the disk  x bytes  O owners  / search",
 	.draw = draw,
 	.act = act,
 	.find = find,
+	.damage = damage,
 	.click = click,
 };

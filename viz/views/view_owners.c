@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Everyone who owns the cluster under the cursor, and where it is said. */
+#include "viz/views/damage.h"
 #include "viz/views/views.h"
 
 #include <inttypes.h>
@@ -89,10 +90,11 @@ static bool act(struct qf_app *a, enum qf_action act)
 static bool find(struct qf_app *a, bool back)
 {
 	struct qf_owners_state *st = &a->owners;
-	size_t i = st->list.at, n = rows_of(a);
+	size_t i = st->list.at, n = rows_of(a), k;
 
-	while (back ? i-- > 0 : ++i < n)
-		if (qf_app_matches(st->owner[i].text, a->pattern)) {
+	for (k = 0; k < n; k++)
+		if (qf_app_matches(st->owner[qf_app_turn(a, &i, n, back)].text,
+				   a->pattern)) {
 			st->list.at = i;
 			return true;
 		}
@@ -113,5 +115,6 @@ const struct qf_view qf_view_owners = {
 	.draw = draw,
 	.act = act,
 	.find = find,
+	.damage = qf_damage_next_file,
 	.click = click,
 };
