@@ -141,7 +141,6 @@ static bool leaks_before(const struct qf_recount *t, uint64_t cluster)
 bool qf_lost_killed_tail(struct qf_search *s, uint64_t table_cluster)
 {
 	const struct qf_recount *t = s->t;
-	const struct qf_trouble *last = &t->trouble[t->n_troubles - 1];
 	struct table_count n;
 
 	if (t->clusters - table_cluster > MAX_TAIL)
@@ -149,7 +148,6 @@ bool qf_lost_killed_tail(struct qf_search *s, uint64_t table_cluster)
 	n = count_tables(s, table_cluster);
 	if (!is_little(s, table_cluster, &n))
 		return false;
-	return leaks_before(t, table_cluster) ||
-	       last->first + last->n < t->clusters || n.empty ||
-	       n.filled >= MANY_TABLES || on_their_way(s);
+	return leaks_before(t, table_cluster) || t->stated_end < t->clusters ||
+	       n.empty || n.filled >= MANY_TABLES || on_their_way(s);
 }

@@ -379,8 +379,8 @@ static int find_images(struct qf_checkargs *a)
 		a->unread = !qf_folder_open(&a->list, a->recursive);
 	if (a->parts)
 		qf_imagelist_shard(&a->list, a->part, a->parts);
-	a->many = a->by_domain || named > 1 || a->list.n != 1 ||
-		  a->list.at[0].found || a->parts;
+	a->many = named > 1 || a->list.n != 1 || a->list.at[0].found ||
+		  a->parts;
 	return -1;
 }
 

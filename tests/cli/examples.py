@@ -19,7 +19,7 @@ ROOT = os.path.abspath(os.path.join(HERE, "..", ".."))
 tap = Tap()
 
 # What needs more than images: the build, systemd, libvirt.
-ELSEWHERE = re.compile(r"make |systemctl |virsh |\ttr |nbdkit")
+ELSEWHERE = re.compile(r"make |systemctl |virsh |\ttr |nbdkit|qfsck report")
 
 
 def text_of(name):
@@ -161,7 +161,7 @@ def commands_of_manual():
         for line in block.splitlines():
             if re.match(r"\t?(qfsck|find) ", line) and \
                     "[" not in line and \
-                    not re.search("IMAGE|FOLDER|UNDOFILE", line):
+                    not re.search("IMAGE|FOLDER|UNDOFILE|qfsck report", line):
                 yield plain(line)
             elif re.match(r"0 3 \* \* 0 ", line):
                 yield plain(line).split("root", 1)[1].strip()

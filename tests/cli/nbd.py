@@ -57,6 +57,7 @@ def qfsck(*args):
 
 def normal(text, path, uri):
     """The same words for both; what only a local file can tell is left out."""
+    text = text.replace("'%s'" % uri, path)    # in a line for the shell
     text = text.replace(json.dumps(uri)[1:-1], path).replace(uri, path)
     text = text.replace(os.path.basename(uri), os.path.basename(path))
     return re.sub(r'\n? *"(disk-size|actual-size|holders-of-locks)":[^\n]*',

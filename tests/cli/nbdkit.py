@@ -151,7 +151,7 @@ def lost(path):
 def refused(path):
     for args, wanted in (((path, "snapshot=none"), "has no snapshot"),
                          ((at("none"),), "No such file"),
-                         ((__file__,), "not a qcow2 image"),
+                         ((__file__,), "is no qcow2 image"),
                          ((path, "lost=maybe"), "lost=zeros"),
                          ((path, "color=red"), "unknown parameter"),
                          ((), "name the image")):

@@ -125,7 +125,7 @@ def verdict(said):
     """Of a line of JSON, as the pool's list has it."""
     if said.get("gone"):
         return "gone"
-    if "is not a qcow2 image" in said.get("error", ""):
+    if "is no qcow2 image" in said.get("error", ""):
         return "foreign"
     return said["verdict"]
 
