@@ -40,6 +40,8 @@ static enum qf_err copy_stream(struct qf_fix_ctx *c, uint64_t entry,
 				   " for guest offset 0x%" PRIx64,
 				   off, guest);
 	*copy = (entry & ~g->coffset_mask) | (to + off - from);
+	/* what is allocated without an owner may be what one of them had */
+	c->plan->cloned_beside_leaks |= c->recount.leaked > 0;
 	return err;
 }
 
