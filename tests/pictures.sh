@@ -124,6 +124,7 @@ save $out/browser-findings.svg
 key 2 /
 type l2
 key Enter n 6
+wait
 save $out/browser-hex.svg
 save $out/browser-hex.txt
 END
