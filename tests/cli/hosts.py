@@ -8,6 +8,7 @@ what comes out is what one host says. All of it lies in namespaces of the
 test's own, and goes with them.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -173,7 +174,8 @@ def start(*options):
 def kill_host(name):
     run("ip", "link", "delete", "to-" + name)
     for pid in run("ip", "netns", "pids", name).stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):   # it has ended
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def wait_for(name, process):

@@ -163,6 +163,11 @@ def ignores(pid, number):
     return any(s >> (number - 1) & 1 for s in sets)
 
 
+def heed():
+    """Whoever runs the tests in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def killed():
     """A run that is killed has its line as well."""
     for what, number, to_child in (("the child, kill -9", signal.SIGKILL, True),
@@ -172,7 +177,7 @@ def killed():
         process = subprocess.Popen(
             [tools.qfsck_path(), "--log", LOG, "check", "--files0-from=-"],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+            stderr=subprocess.DEVNULL, preexec_fn=heed)
         child = child_of(process)
         end = time.monotonic() + tools.TIMEOUT
         while not to_child and ignores(child, number) and \

@@ -167,6 +167,7 @@ def totals(line):
 
 
 def first_run():
+    time.sleep(.5)      # what was written a moment before is not kept
     child = begin("--state=state", "--prom=pool.prom")
     for name in [n for n, k in POOL.items() if k == "gone"]:
         os.remove(name)
