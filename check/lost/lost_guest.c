@@ -28,20 +28,6 @@ struct asking {
 	bool failed; /* no memory */
 };
 
-static const struct qf_group *group_of(const struct qf_walk *w, uint64_t table)
-{
-	uint32_t lo = 0, hi = w->n_groups, mid;
-
-	while (hi - lo > 1) {
-		mid = lo + (hi - lo) / 2;
-		if (w->group[mid].first <= table)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return &w->group[lo];
-}
-
 /* What the tables of this state should map; the disk ends at END. */
 static bool collect(struct asking *a, uint64_t end)
 {
@@ -55,7 +41,7 @@ static bool collect(struct asking *a, uint64_t end)
 	if (!a->asked || !a->table)
 		return false;
 	for (i = 0; i < a->n; i++) {
-		start = group_of(w, a->at[i])->l1_index * span;
+		start = qf_walk_group_of(w, a->at[i])->l1_index * span;
 		if (w->table[a->at[i]].holder != a->holder || start >= end ||
 		    a->n_asked == MAX_ASKED)
 			continue;
@@ -70,12 +56,18 @@ static bool collect(struct asking *a, uint64_t end)
 /* Nothing is believed that would be read there. */
 static bool lose(const struct asking *a, struct qf_disk *disk)
 {
+	const struct qf_walk *w = a->s->w;
+	uint64_t span = w->img->geo.cluster_bytes << w->img->geo.l2_bits;
 	struct qf_ranges lost = { 0 };
 	size_t i;
 
-	for (i = 0; i < a->n_asked; i++)
-		if (!qf_ranges_add(&lost, a->asked[i].start,
-				   a->asked[i].bytes)) {
+	/* also where there are too many to ask about each */
+	for (i = 0; i < a->n; i++)
+		if (w->table[a->at[i]].holder == a->holder &&
+		    !qf_ranges_add(&lost,
+				   qf_walk_group_of(w, a->at[i])->l1_index *
+					   span,
+				   span)) {
 			qf_ranges_free(&lost);
 			return false;
 		}
@@ -96,14 +88,30 @@ bool qf_lost_all_clean(const struct qf_guest *g, const struct qf_guest_range *r)
 	return true;
 }
 
-/* How much of R is used as USE says; the runs are in order. */
+/* The first of the runs, which are in order, that ends behind AT. */
+static size_t first_run(const struct qf_guest_runs *runs, uint64_t at)
+{
+	size_t lo = 0, hi = runs->n, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (runs->at[mid].start + runs->at[mid].bytes <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* How much of R is used as USE says. */
 static uint64_t count(const struct qf_guest_runs *runs,
 		      const struct qf_guest_range *r, enum qf_guest_use use)
 {
 	uint64_t from, to, sum = 0;
 	size_t i;
 
-	for (i = 0; i < runs->n; i++) {
+	for (i = first_run(runs, r->start);
+	     i < runs->n && runs->at[i].start < r->start + r->bytes; i++) {
 		from = runs->at[i].start;
 		to = from + runs->at[i].bytes;
 		from = from > r->start ? from : r->start;
@@ -221,7 +229,7 @@ static void look_for_head(struct qf_search *s, const uint64_t *at, size_t n,
 	size_t i, first = n;
 
 	for (i = 0; i < n; i++)
-		if (!group_of(s->w, at[i])->l1_index) {
+		if (!qf_walk_group_of(s->w, at[i])->l1_index) {
 			if (first < n)
 				return;
 			first = i;

@@ -73,24 +73,41 @@ static bool begins(const struct qf_pass_ctx *c, const struct qf_owner *o,
 	       o->host_off >> c->img->geo.cluster_bits == cluster;
 }
 
-/* Owner I, beside each one before it of another guest cluster; those of one
- * guest cluster are versions of it, of which the first speaks. */
-static void one_owner(struct qf_pass_ctx *c, const struct qf_owner_list *l,
-		      size_t i)
+static int by_stream(const void *pa, const void *pb)
 {
-	const struct qf_owner *o = &l->at[i];
-	size_t k;
+	const struct qf_owner *a = pa, *b = pb;
 
-	if (i && l->at[i - 1].kind == o->kind &&
-	    l->at[i - 1].guest_off == o->guest_off)
-		return;
-	for (k = 0; k < i; k++)
-		if (l->at[k].kind == o->kind &&
-		    l->at[k].pointer == o->pointer &&
-		    l->at[k].guest_off != o->guest_off)
-			break;
-	if (k < i && !is_told(c, &l->at[k]) && !is_told(c, o))
-		report(c, &l->at[k], o);
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->pointer != b->pointer)
+		return a->pointer < b->pointer ? -1 : 1;
+	if (a->guest_off != b->guest_off)
+		return a->guest_off < b->guest_off ? -1 : 1;
+	return a->pointer_off < b->pointer_off
+		       ? -1
+		       : a->pointer_off > b->pointer_off;
+}
+
+/* Each guest cluster that names a stream, beside the first that does; those of
+ * one guest cluster are versions of it, of which the first speaks. */
+static void one_cluster(struct qf_pass_ctx *c, struct qf_owner_list *l,
+			uint64_t cluster)
+{
+	const struct qf_owner *first = NULL, *o;
+	size_t i;
+
+	qsort(l->at, l->n, sizeof(*l->at), by_stream);
+	for (i = 0; i < l->n; i++) {
+		o = &l->at[i];
+		if (!begins(c, o, cluster))
+			continue;
+		if (!first || first->pointer != o->pointer)
+			first = o;
+		else if (o->guest_off != first->guest_off &&
+			 o->guest_off != o[-1].guest_off &&
+			 !is_told(c, first) && !is_told(c, o))
+			report(c, first, o);
+	}
 }
 
 /* The clusters with too low a refcount where compressed data lie. */
@@ -115,17 +132,6 @@ static size_t collect(const struct qf_pass_ctx *c, uint64_t *cluster)
 	return n;
 }
 
-static void look(struct qf_pass_ctx *c, const uint64_t *cluster, size_t n,
-		 const struct qf_owner_list *list)
-{
-	size_t i, k;
-
-	for (i = 0; i < n; i++)
-		for (k = 0; list[i].total == list[i].n && k < list[i].n; k++)
-			if (begins(c, &list[i].at[k], cluster[i]))
-				one_owner(c, &list[i], k);
-}
-
 enum qf_err qf_packed_twice(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	struct qf_owner_list *list;
@@ -145,10 +151,11 @@ enum qf_err qf_packed_twice(struct qf_pass_ctx *c, struct qf_why *why)
 	if (n)
 		err = qf_owners_find_all(&c->walk, c->opts->jobs, cluster, n,
 					 MAX_OWNERS, list, why);
-	if (!err && n)
-		look(c, cluster, n, list);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		if (!err && list[i].n && list[i].total == list[i].n)
+			one_cluster(c, &list[i], cluster[i]);
 		qf_owners_list_free(&list[i]);
+	}
 	free(list);
 	free(cluster);
 	return err;

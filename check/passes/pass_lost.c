@@ -26,20 +26,6 @@ static void lose_span(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off)
 			  span_bytes(c->img));
 }
 
-static const struct qf_group *group_of(const struct qf_walk *w, uint64_t table)
-{
-	uint32_t lo = 0, hi = w->n_groups, mid;
-
-	while (hi - lo > 1) {
-		mid = lo + (hi - lo) / 2;
-		if (w->group[mid].first <= table)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return &w->group[lo];
-}
-
 /* What fills the erased table's file range: zeros on disk, or a hole. */
 static const char *erased_how(struct qf_pass_ctx *c,
 			      const struct qf_l2_table *t)
@@ -64,7 +50,7 @@ static void erased_tables(struct qf_pass_ctx *c)
 	for (i = 0; i < c->lost.n_erased; i++) {
 		const struct qf_l2_table *t = &c->walk.table[c->lost.erased[i]];
 
-		g = group_of(&c->walk, c->lost.erased[i]);
+		g = qf_walk_group_of(&c->walk, c->lost.erased[i]);
 		f = qf_pass_at(c, QF_P_L2_ERASED, t->off,
 			       c->img->geo.cluster_bytes);
 		qf_finding_unseen(f);
@@ -91,7 +77,7 @@ static void erased_parts(struct qf_pass_ctx *c)
 	size_t i;
 
 	for (i = 0; i < c->lost.n_parts; i++, p++) {
-		g = group_of(&c->walk, p->table);
+		g = qf_walk_group_of(&c->walk, p->table);
 		t = &c->walk.table[p->table];
 		f = qf_pass_at(c, QF_P_L2_ERASED_PART,
 			       t->off +

@@ -99,12 +99,10 @@ static bool is_table(const struct qf_pass_ctx *c,
 		o->kind == QF_REF_L2 ? qf_walk_group(&c->walk, o->l1_index)
 				     : NULL;
 	const struct qf_l2_table *t;
-	size_t i;
 	uint32_t v;
 
-	for (i = 0; i < c->detail.n_garbage; i++)
-		if (c->detail.garbage[i] == off)
-			return false;
+	if (!g || qf_detail_holds_garbage(&c->detail, off))
+		return false;
 	for (v = 0; g && v < g->n; v++) {
 		t = &c->walk.table[g->first + v];
 		if (t->off == off && t->filled && !t->odd && !t->unread)
@@ -113,23 +111,13 @@ static bool is_table(const struct qf_pass_ctx *c,
 	return false;
 }
 
-/* True if the refcount table stands there: an entry of it leads to a block, if
- * others are wrong. */
+/* True if the refcount table stands there: a block of it counts, if entries of it
+ * are wrong. */
 static bool is_reftable(const struct qf_pass_ctx *c,
 			const struct qf_detail_owner *o)
 {
-	const struct qf_image *img = c->img;
-	uint64_t i, off;
-
-	if (o->kind != QF_REF_REFTABLE || img->reftable_state != QF_PART_OK)
-		return false;
-	for (i = 0; i < img->reftable_entries; i++) {
-		off = qf_image_refblock(img, i);
-		if (off && off < img->io->size &&
-		    !(off & (img->geo.cluster_bytes - 1)))
-			return true;
-	}
-	return false;
+	return o->kind == QF_REF_REFTABLE &&
+	       c->img->reftable_state == QF_PART_OK && c->recount.stated_end;
 }
 
 /*

@@ -204,6 +204,9 @@ enum qf_err qf_walk_table(struct qf_io *io, uint64_t off, uint64_t entries,
  */
 const struct qf_group *qf_walk_group(const struct qf_walk *w,
 				     uint32_t l1_index);
+/* The group of table number TABLE, which must be one. */
+const struct qf_group *qf_walk_group_of(const struct qf_walk *w,
+					uint64_t table);
 const struct qf_l2_table *qf_walk_find(const struct qf_walk *w,
 				       uint32_t l1_index, uint64_t off);
 

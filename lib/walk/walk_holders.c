@@ -35,6 +35,20 @@ uint32_t qf_walk_first_group(const struct qf_walk *w, uint64_t l1_index)
 	return lo;
 }
 
+const struct qf_group *qf_walk_group_of(const struct qf_walk *w, uint64_t table)
+{
+	uint32_t lo = 0, hi = w->n_groups, mid;
+
+	while (hi - lo > 1) {
+		mid = lo + (hi - lo) / 2;
+		if (w->group[mid].first <= table)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return &w->group[lo];
+}
+
 const struct qf_group *qf_walk_group(const struct qf_walk *w, uint32_t l1_index)
 {
 	uint32_t i = qf_walk_first_group(w, l1_index);

@@ -69,25 +69,26 @@ static enum qf_err point_to_copy(struct qf_fix_ctx *c,
 	return err;
 }
 
-/* Of those who name one stream, the first keeps it. */
+/* Of those who name the stream of the finding F, the first keeps it. The owners
+ * of one kind are in the order of the guest. */
 static enum qf_err part(struct qf_fix_ctx *c, const struct qf_owner_list *l,
-			struct qf_why *why)
+			const struct qf_finding *f, struct qf_why *why)
 {
+	uint64_t done = QF_NOWHERE, pointer = 0;
 	enum qf_err err = QF_OK;
-	size_t i, k;
+	size_t i;
 
-	for (i = 1; !err && i < l->n; i++) {
-		if (l->at[i].kind != QF_REF_COMPRESSED)
+	for (i = 0; !err && i < l->n; i++) {
+		if (l->at[i].kind != QF_REF_COMPRESSED ||
+		    l->at[i].host_off != f->host_off)
 			continue;
-		for (k = 0; k < i && (l->at[k].kind != QF_REF_COMPRESSED ||
-				      l->at[k].pointer != l->at[i].pointer);
-		     k++)
-			;
-		/* those of one guest cluster come one after another */
-		if (k < i && l->at[k].guest_off != l->at[i].guest_off &&
-		    l->at[i - 1].guest_off != l->at[i].guest_off)
-			err = point_to_copy(c, l, l->at[i].guest_off,
-					    l->at[i].pointer, why);
+		if (done == QF_NOWHERE)
+			pointer = l->at[i].pointer;
+		else if (l->at[i].pointer == pointer &&
+			 l->at[i].guest_off != done)
+			err = point_to_copy(c, l, l->at[i].guest_off, pointer,
+					    why);
+		done = l->at[i].guest_off;
 	}
 	return err;
 }
@@ -96,6 +97,7 @@ enum qf_err qf_fix_packed(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_finding *f = c->rep->findings.at;
 	struct qf_owner_list l = { 0 };
+	struct qf_ranges done = { 0 };
 	enum qf_err err = QF_OK;
 	unsigned int seen = 0;
 	uint64_t cluster;
@@ -106,14 +108,23 @@ enum qf_err qf_fix_packed(struct qf_fix_ctx *c, struct qf_why *why)
 		return QF_OK;
 	for (i = 0; !err && i < c->rep->findings.n; i++, f++) {
 		if (f->problem != QF_P_PACKED_TWICE ||
-		    f->host_off == QF_NOWHERE || seen++ == MAX_FINDINGS)
+		    f->host_off == QF_NOWHERE ||
+		    qf_ranges_has(&done, f->host_off) || seen >= MAX_FINDINGS)
 			continue;
+		/* each who names it has a finding: all are parted at once */
+		seen++;
+		if (!qf_ranges_add(&done, f->host_off, 1)) {
+			err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+					 "no memory for the plan");
+			break;
+		}
 		cluster = f->host_off >> c->img->geo.cluster_bits;
 		err = qf_owners_find_all(&c->walk, 1, &cluster, 1, MAX_OWNERS,
 					 &l, why);
 		if (!err && l.total == l.n)
-			err = part(c, &l, why);
+			err = part(c, &l, f, why);
 		qf_owners_list_free(&l);
 	}
+	qf_ranges_free(&done);
 	return err;
 }

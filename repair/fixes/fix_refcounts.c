@@ -164,6 +164,8 @@ static void put_right(struct work *w)
 	const struct qf_trouble *end =
 		c->recount.trouble + c->recount.n_troubles;
 	uint32_t order = c->img->hdr.refcount_order;
+	bool nameless = c->plan->withhold_all &&
+			qf_fix_found(c, QF_P_L2_ORPHAN);
 	uint64_t cl, stop, n, stated;
 	unsigned int flags;
 
@@ -181,9 +183,7 @@ static void put_right(struct work *w)
 			set(w, cl, n);
 			/* that a table counts as free may be all that tells
 			 * that another one, without a name, was meant */
-			c->plan->kept_unowned |=
-				!stated && c->plan->withhold_all &&
-				qf_fix_found(c, QF_P_L2_ORPHAN);
+			c->plan->kept_unowned |= nameless && !stated;
 		}
 	}
 }
