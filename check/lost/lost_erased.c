@@ -177,7 +177,7 @@ static enum emptied judge_far(struct qf_search *s, const struct qf_l2_table *t,
 		return NOT_EMPTIED;
 	if (qf_lost_killed_tail(s, table))
 		return a->l.scattered && !a->l.tail &&
-				       a->l.n << s->img->geo.cluster_bits >
+				       a->l.inside << s->img->geo.cluster_bits >
 					       QF_WINDOW_BYTES
 			       ? EMPTY_WITH_LEAKS
 			       : NOT_EMPTIED;

@@ -78,6 +78,7 @@ struct qf_gap_leaks qf_gap_leaks(const struct qf_search *s)
 	const struct qf_trouble *tr = s->t->trouble;
 	struct qf_gap_leaks l = { 0 };
 	uint64_t n, last = 0;
+	bool open = false;
 	size_t i;
 
 	for (i = 0; i < s->t->n_troubles; i++, tr++) {
@@ -90,16 +91,21 @@ struct qf_gap_leaks qf_gap_leaks(const struct qf_search *s)
 			l.first = tr->first;
 			l.stated = tr->stated;
 		}
-		last = tr->first + tr->n - 1;
 		l.stated = l.stated == tr->stated ? l.stated : 0;
 		l.n += n;
 		l.runs++;
+		open |= tr->first && qf_lost_little_behind(s, tr->first - 1);
+		if (open)
+			continue;
+		last = tr->first + tr->n - 1;
+		l.inside += n;
 	}
 	l.tail = l.n && (l.first < 2 || qf_lost_little_behind(s, l.first - 1) ||
 			 is_window(s, l.n, l.first));
-	n = last - l.first;
-	l.scattered = l.n && parts_with_leaks(s, l.first, last) >= MOST_PARTS &&
-		      (n >= 4 * l.n ||
+	n = l.inside ? last - l.first : 0;
+	l.scattered = l.inside &&
+		      parts_with_leaks(s, l.first, last) >= MOST_PARTS &&
+		      (n >= 4 * l.inside ||
 		       n << s->img->geo.cluster_bits >= 2ull * QF_WINDOW_BYTES);
 	return l;
 }

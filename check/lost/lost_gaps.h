@@ -40,10 +40,11 @@ uint64_t qf_gap_was_erased(const struct qf_search *s, const struct qf_gap *gap);
  */
 struct qf_gap_leaks {
 	uint64_t n, runs; /* in so many stretches of the file */
+	uint64_t inside;  /* of them, those with enough in use behind them */
 	uint64_t first;	  /* cluster */
 	uint64_t stated;  /* the refcount of all, if it is the same; else 0 */
 	bool tail;	  /* they may be what a killed writer left */
-	bool scattered;	  /* all over the file, as no killed writer leaves */
+	bool scattered;	  /* those inside: all over the file */
 };
 
 struct qf_gap_leaks qf_gap_leaks(const struct qf_search *s);

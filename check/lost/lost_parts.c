@@ -293,7 +293,8 @@ static bool is_as_dense(const struct parts *ps, const struct version *ver,
 }
 
 /* True if all leaks may have been in stretch ST. Where it begins or ends with
- * a page, that alone may have been erased. */
+ * a page, that alone may have been erased; where the table begins or ends, the
+ * stretch has no end of its own. */
 static bool has_room_for_all(const struct parts *ps, const struct part *p,
 			     const struct stretch *st)
 {
@@ -303,7 +304,8 @@ static bool has_room_for_all(const struct parts *ps, const struct part *p,
 
 	return is_as_dense(ps, ver, all, st->to - st->from) ||
 	       (st->to - st->from > page &&
-		(st->from % page == 0 || st->to % page == 0) &&
+		((st->from && st->from % page == 0) ||
+		 (st->to < all && st->to % page == 0)) &&
 		is_as_dense(ps, ver, all, page));
 }
 
@@ -369,7 +371,7 @@ static void find_riddled(struct parts *ps, struct part *p, uint32_t v)
 	if (!beside)
 		return;
 	if ((shared ||
-	     (ps->s->img->hdr.version >= 3 && ps->leaks.n >= MANY_LEAKS &&
+	     (ps->s->img->hdr.version >= 3 && ps->leaks.inside >= MANY_LEAKS &&
 	      ps->leaks.runs >= MANY_RUNS && ps->leaks.scattered)) &&
 	    choose(ps, p, v, false))
 		return;

@@ -259,6 +259,28 @@ def killed_writers(tap):
                [f"{seen} of them left leaks"] + wrong)
 
 
+def many_requests(tap):
+    """A writer of 800 requests at once: most have no entry when it is killed,
+    and so have some before them, of which each came later than others."""
+    cluster = 65536
+    if os.path.exists(IMG):
+        os.remove(IMG)
+    run("qemu-img", "create", "-q", "-f", "qcow2", IMG, "1G")
+    run("qemu-io", "-c", f"write -q 0 {833 * cluster}", IMG)
+    late = [86, 87, 91, 96, 124, 171, 250, 305, 306, 380, *range(445, 833)]
+    with open(IMG, "r+b") as file:
+        for index in late:
+            file.seek(4 * cluster + 8 * index)
+            entry, = struct.unpack(">Q", file.read(8))
+            assert entry & MASK == (5 + index) * cluster, index
+            file.seek(4 * cluster + 8 * index)
+            file.write(bytes(8))
+    theirs = run("qemu-img", "check", IMG).returncode
+    code, report = check()
+    tap.result(theirs == code == 3, "a writer killed with 800 requests",
+               [f"{theirs}, {code}", str(report["findings"])[:600]])
+
+
 def living(tap):
     """Beside a writer that writes and discards all the while."""
     run("qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4096",
@@ -332,6 +354,7 @@ def main():
         used_up(tap, "copied")
         behind_many_leaks(tap)
         killed_writers(tap)
+        many_requests(tap)
         living(tap)
         in_doubt(tap)
         many_holders(tap)
