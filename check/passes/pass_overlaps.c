@@ -390,6 +390,27 @@ static bool is_told(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
 	       two[0]->l1_index != two[1]->l1_index;
 }
 
+/*
+ * True if the refcount of the clusters of TR, which have the same two owners, is
+ * that of one of them alone: it is too low because there is another, which is
+ * told, and for nothing else.
+ */
+static bool is_of_one(struct pass *ps, const struct qf_trouble *tr)
+{
+	const struct qf_detail_owner *o;
+	size_t i, n;
+
+	o = qf_detail_owners(&ps->c->detail, tr->first, &n);
+	if (n != 2 || o[1].more || tr->stated >= tr->counted ||
+	    tr->counted > ps->c->img->geo.refcount_max ||
+	    is_told(ps->c, o, n) || is_copy(ps, o))
+		return false;
+	for (i = 0; i < 2; i++)
+		if (tr->stated == (o[i].holders ? o[i].holders : 1))
+			return true;
+	return false;
+}
+
 /* The clusters of TR all have the same two owners. */
 static void report_run(struct pass *ps, const struct qf_trouble *tr)
 {
@@ -417,6 +438,10 @@ static void report_run(struct pass *ps, const struct qf_trouble *tr)
 		lose_owners(c, tr, o, n, name_owners(c, f, tr, o));
 	}
 	set_counts(f, tr, o, n);
+	if (tr->why & QF_TROUBLE_TOLD) {
+		f->corruptions += tr->hits;
+		f->extra = 0;
+	}
 	qf_finding_say(f,
 		       "%" PRIu64 " cluster%s at 0x%" PRIx64
 		       ", refcount %" PRIu64 ", %" PRIu64 " owners%s",
@@ -455,32 +480,47 @@ static bool goes_on(struct qf_pass_ctx *c, const struct qf_detail_owner *a,
 	return true;
 }
 
-/* Splits a run where the owners change. */
-static void report(struct pass *ps, const struct qf_trouble *tr)
+/* The clusters of TR from AT on that have the same owners. */
+static struct qf_trouble part_of(struct qf_pass_ctx *c,
+				 const struct qf_trouble *tr, uint64_t at)
 {
-	struct qf_pass_ctx *c = ps->c;
 	struct qf_trouble part = *tr;
 	const struct qf_detail_owner *a, *b;
-	uint64_t at, end = tr->first + tr->n;
+	uint64_t end = tr->first + tr->n;
 	size_t na, nb;
 
-	if (tr->hits != tr->n) {
-		report_run(ps, tr);
-		return;
+	if (tr->hits != tr->n)
+		return part;
+	a = qf_detail_owners(&c->detail, at, &na);
+	part.first = at;
+	for (part.n = 1; at + part.n < end; part.n++) {
+		b = qf_detail_owners(&c->detail, at + part.n, &nb);
+		/* beyond the clusters that were looked for */
+		if (na && !nb)
+			continue;
+		if (!goes_on(c, a, na, b, nb))
+			break;
+		a = b;
 	}
+	part.hits = part.n;
+	return part;
+}
+
+/* Splits a run where the owners change. */
+static void report(struct pass *ps, struct qf_trouble *tr)
+{
+	uint64_t at, end = tr->first + tr->n;
+	struct qf_trouble part;
+	bool told = true;
+
+	for (at = tr->first; told && at < end; at += part.n) {
+		part = part_of(ps->c, tr, at);
+		told = is_of_one(ps, &part);
+	}
+	if (told)
+		tr->why |= QF_TROUBLE_TOLD;
 	for (at = tr->first; at < end; at += part.n) {
-		a = qf_detail_owners(&c->detail, at, &na);
-		part.first = at;
-		for (part.n = 1; at + part.n < end; part.n++) {
-			b = qf_detail_owners(&c->detail, at + part.n, &nb);
-			/* beyond the clusters that were looked for */
-			if (na && !nb)
-				continue;
-			if (!goes_on(c, a, na, b, nb))
-				break;
-			a = b;
-		}
-		part.hits = part.n;
+		part = part_of(ps->c, tr, at);
 		report_run(ps, &part);
 	}
 }
@@ -508,12 +548,13 @@ enum qf_err qf_pass_overlaps(struct qf_pass_ctx *c, struct qf_why *why)
 {
 	struct qf_claim_fns fns = { .ctx = c, .claim = outside };
 	struct pass ps = { .c = c };
+	struct qf_trouble *tr = c->recount.trouble;
 	enum qf_err err;
 	size_t i;
 
-	for (i = 0; i < c->recount.n_troubles; i++)
-		if (c->recount.trouble[i].why & QF_TROUBLE_DOUBLE)
-			report(&ps, &c->recount.trouble[i]);
+	for (i = 0; i < c->recount.n_troubles; i++, tr++)
+		if (tr->why & QF_TROUBLE_DOUBLE)
+			report(&ps, tr);
 	err = qf_table_copies_packed(c, why);
 	if (!err)
 		err = qf_packed_twice(c, why);

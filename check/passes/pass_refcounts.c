@@ -116,7 +116,7 @@ static void one_run(struct qf_pass_ctx *c, const struct qf_trouble *tr)
 
 static bool is_wrong(const struct qf_trouble *tr)
 {
-	return tr->why & QF_TROUBLE_REFCOUNT;
+	return tr->why & QF_TROUBLE_REFCOUNT && !(tr->why & QF_TROUBLE_TOLD);
 }
 
 /* All wrong refcounts of one block as one finding, or all that are too high. */

@@ -17,6 +17,8 @@ enum qf_trouble_why {
 	QF_TROUBLE_UNKNOWN = 1u << 3,  /* the refcount block is not readable */
 	QF_TROUBLE_DOUBTED = 1u << 4,  /* for a judge to set: the block that
 					* states this holds no refcounts */
+	QF_TROUBLE_TOLD = 1u << 5,     /* for a pass to set: another finding
+					* tells what the refcount is */
 };
 
 /* A run of clusters that are in the same trouble. */
