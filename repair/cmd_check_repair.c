@@ -5,6 +5,7 @@
  */
 #include "check/check.h"
 #include "cmd.h"
+#include "lib/base/text.h"
 #include "repair/repair.h"
 #include "repair/tell/run.h"
 
@@ -96,9 +97,10 @@ static void report(const struct qf_run_opts *opts, struct qf_image *img,
 	}
 	if (o->applied && !a->quiet)
 		printf("Repaired: %llu corruptions, %llu leaked clusters. To "
-		       "take it back: qfsck undo \"%s\" \"%s\"\n",
+		       "take it back: qfsck undo %s %s\n",
 		       (unsigned long long)corruptions,
-		       (unsigned long long)leaks, o->undo_file, o->name);
+		       (unsigned long long)leaks, QF_TEXT_WORD(o->undo_file),
+		       QF_TEXT_WORD(o->name));
 	qf_report_human(stdout, img, o->name, o->left, NULL, &style);
 }
 

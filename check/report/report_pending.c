@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/report/report_pending.h"
 #include "check/report/json.h"
+#include "lib/base/text.h"
 #include "lib/undofile/undokept.h"
 #include "lib/undofile/undomatch.h"
 
@@ -29,15 +30,15 @@ void qf_report_pending(FILE *err, const char *name, struct qf_io *io,
 	if (f->sight == QF_UNDO_AT_WORK)
 		fprintf(err,
 			"qfsck: %s: a repair of this image was interrupted "
-			"(%s)\n  Next: \"qfsck repair\" finishes it\n",
-			name, f->name);
+			"(%s)\n  Next: \"qfsck repair %s\" finishes it\n",
+			name, f->name, QF_TEXT_WORD(name));
 	else if (f->sight != QF_UNDO_NONE)
 		fprintf(err,
 			"qfsck: %s: a repair of this image was interrupted, "
 			"and its undo file cannot be %s (%s): %s\n"
-			"  Next: \"qfsck repair -n\" says what can be done\n",
+			"  Next: \"qfsck repair -n %s\" says what can be done\n",
 			name, f->sight == QF_UNDO_AWAY ? "had" : "used",
-			f->name, f->why.text);
+			f->name, f->why.text, QF_TEXT_WORD(name));
 }
 
 void qf_report_given_up(FILE *err, const char *name, struct qf_io *io)
@@ -50,8 +51,8 @@ void qf_report_given_up(FILE *err, const char *name, struct qf_io *io)
 		"qfsck: %s: an earlier repair gave something up (%s): what is "
 		"leaked may be it\n  Next: do not free it (\"qemu-img check -r "
 		"leaks\" would) before the guest was looked at; if nothing is "
-		"missed: qfsck repair --forget \"%s\"\n",
-		name, names, name);
+		"missed: qfsck repair --forget %s\n",
+		name, names, QF_TEXT_WORD(name));
 	free(names);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The judge's questions in words: check --why. */
 #include "check/report/report.h"
+#include "lib/base/text.h"
 
 #include <inttypes.h>
 
@@ -82,5 +83,5 @@ void qf_report_why(FILE *out, const char *name, const struct qf_questions *l,
 		"What is only possible\n    it does with --guess. To answer a "
 		"question yourself:\n    qfsck repair --choose=PLACE=VALUE "
 		"%s\n",
-		name);
+		QF_TEXT_WORD(name));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lib/model/open.h"
 #include "lib/base/identify.h"
+#include "lib/base/text.h"
 #include "lib/format/believe.h"
 
 #include <inttypes.h>
@@ -30,21 +31,27 @@ static const struct {
 	{ "QFI\xfb\0\0\0\1", 0, 8, "qcow version 1", "qcow", false },
 };
 
-/* How the image is named in a command to type. */
-static const char *in_command(const char *name)
+/* How the image is named in a command to type, in BUF: as a word of the shell,
+ * where there is room for it in what qf_err_next takes. */
+#define WORD_ROOM 80
+static const char *in_command(const char *name, char buf[static WORD_ROOM])
 {
 	const unsigned char *p;
+	char word[2 * WORD_ROOM];
 
 	for (p = (const unsigned char *)name; *p; p++)
 		if (*p < 0x20 || *p == 0x7f)
 			return "IMAGE";
-	return strlen(name) <= 72 ? name : "IMAGE";
+	if (strlen(qf_text_shell(name, word, sizeof(word))) >= WORD_ROOM)
+		return "IMAGE";
+	return strcpy(buf, word);
 }
 
 /* True, and said, if the N bytes at BUF begin another kind of image. */
 static bool is_other_image(const char *name, const unsigned char *buf, size_t n,
 			   struct qf_why *why)
 {
+	char word[WORD_ROOM];
 	size_t i;
 
 	for (i = 0; i < sizeof(images) / sizeof(images[0]); i++)
@@ -57,13 +64,13 @@ static bool is_other_image(const char *name, const unsigned char *buf, size_t n,
 		   images[i].name);
 	if (images[i].checked)
 		qf_err_next(why, "qemu-img check -f %s %s", images[i].format,
-			    in_command(name));
+			    in_command(name, word));
 	else
 		qf_err_next(why,
 			    "qemu-img has no check for it; \"qemu-img convert "
 			    "-f %s -O qcow2 %s NEW\" makes one of it that can "
 			    "be checked",
-			    images[i].format, in_command(name));
+			    images[i].format, in_command(name, word));
 	return true;
 }
 
@@ -101,7 +108,8 @@ static void say_what_it_is(const char *name, struct qf_why *why)
 static void say_damaged(const char *name, const struct qf_header *h,
 			struct qf_why *why)
 {
-	const char *image = in_command(name);
+	char word[WORD_ROOM];
+	const char *image = in_command(name, word);
 	char version[24] = "a qcow2 image";
 
 	if (h->version_wrong && !h->version_open)

@@ -343,7 +343,8 @@ static void tell_lost(const struct job *j)
 	fprintf(stderr,
 		"  Next: qfsck check %s--data%s %s tells what is wrong, and "
 		"qfsck repair %s-n %s what can be put right\n",
-		format, chain, j->a->image, format, j->a->image);
+		format, chain, QF_TEXT_WORD(j->a->image), format,
+		QF_TEXT_WORD(j->a->image));
 }
 
 static int tell(const struct job *j)

@@ -243,11 +243,12 @@ static void say_beyond(FILE *out, const struct qf_planner *m, const char *name)
 	if (m->beyond)
 		fprintf(out,
 			"%zu repair%s need%s --risk=%s: qfsck repair -y "
-			"%s\"%s\"\n",
+			"%s%s\n",
 			m->beyond, m->beyond == 1 ? "" : "s",
 			m->beyond == 1 ? "s" : "",
 			qf_problem_risk(m->beyond_risk),
-			m->plan->base->believed ? "-f qcow2 " : "", name);
+			m->plan->base->believed ? "-f qcow2 " : "",
+			QF_TEXT_WORD(name));
 }
 
 void qf_report_plan(FILE *out, const struct qf_image *img,
@@ -352,8 +353,8 @@ static void say_kept(FILE *out, const struct qf_planner *m,
 		fprintf(out, "the note \"%s\" is there", o->note);
 	fprintf(out,
 		".\nIf nothing is missed in the guest: qfsck repair --forget "
-		"\"%s\"\n",
-		o->name);
+		"%s\n",
+		QF_TEXT_WORD(o->name));
 }
 
 void qf_report_outcome(FILE *out, const struct qf_planner *m,
@@ -372,9 +373,8 @@ void qf_report_outcome(FILE *out, const struct qf_planner *m,
 	if (o->gave_up && (o->note || !m->plan->unmarked))
 		say_kept(out, m, o);
 	if (o->undo_file)
-		fprintf(out,
-			"To take the repair back: qfsck undo \"%s\" \"%s\"\n",
-			o->undo_file, o->name);
+		fprintf(out, "To take the repair back: qfsck undo %s %s\n",
+			QF_TEXT_WORD(o->undo_file), QF_TEXT_WORD(o->name));
 }
 
 static json_t *edit_json(const struct qf_edit *e)

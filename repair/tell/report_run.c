@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* One repair, step by step, with what it has to say. */
 #include "cmd.h"
+#include "lib/base/text.h"
 #include "lib/model/open.h"
 #include "lib/undofile/undokept.h"
 #include "lib/walk/describe.h"
@@ -254,7 +255,7 @@ static void leave_pointer(const struct run *r)
 		fprintf(stderr,
 			"qfsck: %s: %s\n  Next: if this repair is "
 			"interrupted, give --undo=%s again\n",
-			r->name, why.text, r->undo_name);
+			r->name, why.text, QF_TEXT_WORD(r->undo_name));
 }
 
 /* Before anything is written, so that no interruption can forget it. Without
@@ -360,14 +361,14 @@ static int conclude(struct run *r)
 			"not trimmed: they may be what an earlier repair could "
 			"not find a way to (%s)\n"
 			"  Next: if nothing is missed in the guest: qfsck repair "
-			"--forget \"%s\"\n",
-			r->name, r->gave_up, r->name);
+			"--forget %s\n",
+			r->name, r->gave_up, QF_TEXT_WORD(r->name));
 	if (!r->applied && has_work(r) && r->o->mode == QF_RUN_ASK &&
 	    !r->o->terminal)
 		fprintf(stderr,
-			"qfsck: %s: nothing was written: \"qfsck repair -y\" "
-			"does it\n",
-			r->name);
+			"qfsck: %s: nothing was written: \"qfsck repair -y "
+			"%s\" does it\n",
+			r->name, QF_TEXT_WORD(r->name));
 	if (r->o->report)
 		r->o->report(r->o, r->now ? r->now : r->img, &r->mend, &out);
 	else if (r->o->json)

@@ -26,6 +26,7 @@
 #include "lib/base/be.h"
 #include "lib/undofile/undomatch.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "lib/undofile/undofind.h"
 #include "repair/write/undo_order.h"
 #include "repair/write/pointer.h"
@@ -421,9 +422,8 @@ static enum qf_err written_since(struct journal *j, uint64_t mtime,
 				  "undo now would destroy what was written");
 	qf_err_set(why, QF_ERR_USAGE, 0, QF_NOWHERE,
 		   "has been repaired again since this repair");
-	qf_err_next(why,
-		    "take back the later one first: qfsck undo \"%s\" \"%s\"",
-		    later, j->io->name);
+	qf_err_next(why, "take back the later one first: qfsck undo %s %s",
+		    QF_TEXT_WORD(later), QF_TEXT_WORD(j->io->name));
 	free(later);
 	return QF_ERR_USAGE;
 }

@@ -340,7 +340,7 @@ def in_their_order():
                  status == 1 and "has been written to since" in said, said)
         else:
             case("the undo of the first of two repairs names the second",
-                 status == 1 and f'qfsck undo "{place}"' in said, said)
+                 status == 1 and f'qfsck undo {place} ' in said, said)
         status, _, said = run("undo", place, path)
         case("which can be taken back", status == 0
              and read(path) == second, said)

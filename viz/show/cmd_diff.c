@@ -175,7 +175,8 @@ static void tell_next(const char *name, const struct qf_diff_side *side)
 	fprintf(stderr,
 		"  Next: qfsck check --data%s %s tells what is wrong, and qfsck "
 		"repair -n %s what can be put right\n",
-		side->chain->n > 1 ? " --backing-chain" : "", name, name);
+		side->chain->n > 1 ? " --backing-chain" : "",
+		QF_TEXT_WORD(name), QF_TEXT_WORD(name));
 }
 
 static void tell_unknown(const struct qf_diff *d, const char *old,

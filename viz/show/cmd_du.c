@@ -245,7 +245,7 @@ static void print_totals(const struct showing *s)
 		       "exclude each other.\n"
 		       "  Next: qfsck check %s\n",
 		       s->du->twice, s->du->twice == 1 ? " is" : "s are",
-		       s->name);
+		       QF_TEXT_WORD(s->name));
 }
 
 static void print_range(void *ctx, uint64_t start, uint64_t bytes)

@@ -128,7 +128,8 @@ static void tell_damage(const struct printing *p, const struct options *o)
 		"  Next: qfsck check%s%s %s tells what is wrong, and qfsck "
 		"repair -n %s what can be put right\n",
 		o->data ? " --data" : "",
-		p->chain->n > 1 ? " --backing-chain" : "", p->name, p->name);
+		p->chain->n > 1 ? " --backing-chain" : "",
+		QF_TEXT_WORD(p->name), QF_TEXT_WORD(p->name));
 }
 
 static int finish(struct printing *p, const struct options *o)

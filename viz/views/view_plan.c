@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The plan of a repair, as `qfsck repair -n` makes it; nothing is written. */
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "viz/views/page.h"
 
 #include <inttypes.h>
@@ -79,9 +80,10 @@ static void take_json(struct qf_app *a, const char *said)
 	if (st->n_edits) {
 		qf_page_add(a, "Nothing is written from here. To do it, with "
 			       "an undo file beside the image:");
-		qf_page_printf(a, "    qfsck repair %s", a->name);
+		qf_page_printf(a, "    qfsck repair %s", QF_TEXT_WORD(a->name));
 		qf_page_add(a, "and to take it back:");
-		qf_page_printf(a, "    qfsck undo %s", a->name);
+		qf_page_printf(a, "    qfsck undo %s.qfsck-undo",
+			       QF_TEXT_WORD(a->name));
 	}
 	qf_page_add(a, "\n");
 	json_decref(o);
