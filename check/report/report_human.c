@@ -10,6 +10,7 @@
 #include "lib/base/text.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Findings of one problem that are shown before "... and N more". */
@@ -295,14 +296,23 @@ static void diagnoses(FILE *out, const struct qf_report *rep)
 	}
 }
 
+/* A line of TEXT behind WHAT, its places in words, too. */
+static void say(FILE *out, const char *what, const char *text)
+{
+	char *words = qf_text_places(text ? text : "(no memory)");
+
+	fprintf(out, "%s%s\n", what, words ? words : "(no memory)");
+	free(words);
+}
+
 static void one_finding(FILE *out, const struct qf_finding *f)
 {
-	fprintf(out, "    %s\n", f->text ? f->text : "(no memory)");
+	say(out, "    ", f->text);
 	if (f->owner)
-		fprintf(out, "      %s: %s\n", f->other ? "one owner" : "owner",
-			f->owner);
+		say(out,
+		    f->other ? "      one owner: " : "      owner: ", f->owner);
 	if (f->other)
-		fprintf(out, "      another: %s\n", f->other);
+		say(out, "      another: ", f->other);
 }
 
 /* All findings of one problem, which stand together. Returns how many. */

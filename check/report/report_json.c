@@ -281,9 +281,10 @@ json_t *qf_report_no_json(const char *name, const char *format,
 
 json_t *qf_report_why_json(const char *name, const struct qf_why *why)
 {
-	json_t *o = qf_report_no_json(
-		name, NULL, why->err == QF_ERR_BUSY ? "in-use" : "unchecked",
-		why->text);
+	const char *verdict = why->err == QF_ERR_BUSY	   ? "in-use"
+			      : why->err == QF_ERR_FOREIGN ? "foreign"
+							   : "unchecked";
+	json_t *o = qf_report_no_json(name, NULL, verdict, why->text);
 
 	if (why->next[0])
 		qf_json_text(o, "next", why->next);

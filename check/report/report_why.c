@@ -26,10 +26,13 @@ static bool is_of_l1(const struct qf_question *q)
 static void hypothesis(FILE *out, const struct qf_question *q,
 		       const struct qf_hypothesis *h)
 {
+	char at[80];
+
 	switch (h->kind) {
 	case QF_HYPO_VALUE:
-		fprintf(out, "      it led to the %s at 0x%" PRIx64,
-			is_of_l1(q) ? "table" : "cluster", h->value);
+		fprintf(out, "      it led to the %s at %s",
+			is_of_l1(q) ? "table" : "cluster",
+			qf_text_place(h->value, at, sizeof(at)));
 		break;
 	case QF_HYPO_AS_IS:
 		fprintf(out, "      it is right as it stands");
@@ -50,12 +53,15 @@ static void hypothesis(FILE *out, const struct qf_question *q,
 
 static void question(FILE *out, const struct qf_question *q)
 {
+	char at[80], guest[80];
 	unsigned int i;
 
 	fprintf(out,
-		"    the L%c entry at 0x%" PRIx64 ", guest offset 0x%" PRIx64
-		": %s\n      verdict: %s\n",
-		is_of_l1(q) ? '1' : '2', q->place_off, q->guest_off,
+		"    the L%c entry at %s, guest offset %s: %s\n"
+		"      verdict: %s\n",
+		is_of_l1(q) ? '1' : '2',
+		qf_text_place(q->place_off, at, sizeof(at)),
+		qf_text_place(q->guest_off, guest, sizeof(guest)),
 		qf_question_kind_words(q->kind),
 		qf_question_grade_name(q->grade));
 	for (i = 1; i < q->n; i++)

@@ -2,7 +2,9 @@
 #include "lib/base/text.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The length of the well-formed UTF-8 sequence at S, 0 if there is none. */
@@ -129,4 +131,80 @@ char *qf_text_place(uint64_t off, char *buf, size_t room)
 	if (n < room)
 		snprintf(buf + n, room - n, ")");
 	return buf;
+}
+
+/* True if what stands before S + AT says that a place follows. */
+static bool is_place(const char *s, size_t at)
+{
+	static const char *const before[] = { "at ", "from ", "to ", "and ",
+					      "offset " };
+	size_t i, n;
+
+	for (i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+		n = strlen(before[i]);
+		if (at >= n && !memcmp(s + at - n, before[i], n) &&
+		    (at == n || s[at - n - 1] == ' ' || s[at - n - 1] == '('))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Writes to OUT the place at S, of N characters; how many of S are done with.
+ * Words that stand behind it already are left.
+ */
+static size_t put_place(FILE *out, const char *s, size_t n, bool inside)
+{
+	const char *words, *behind = s + n;
+	char buf[80];
+
+	qf_text_place(strtoull(s, NULL, 16), buf, sizeof(buf));
+	words = strchr(buf, '(');
+	fprintf(out, "%.*s", (int)n, s);
+	if (!words || !strncmp(behind, " (about ", 8) ||
+	    !strncmp(behind, words - 1, strlen(words - 1) - 1))
+		return n;
+	n = strlen(words) - 2;
+	if (inside) {
+		fprintf(out, " = %.*s", (int)n, words + 1);
+		return (size_t)(behind - s);
+	}
+	fprintf(out, " (%.*s", (int)n, words + 1);
+	if (!strncmp(behind, " (", 2)) {
+		fprintf(out, "; ");
+		return (size_t)(behind + 2 - s);
+	}
+	fprintf(out, ")");
+	return (size_t)(behind - s);
+}
+
+char *qf_text_places(const char *s)
+{
+	char *text = NULL;
+	size_t bytes, i = 0, n, depth = 0;
+	FILE *out = open_memstream(&text, &bytes);
+	bool failed;
+
+	if (!out)
+		return NULL;
+	while (s[i]) {
+		depth += s[i] == '(';
+		depth -= s[i] == ')' && depth;
+		n = s[i] == '0' && s[i + 1] == 'x' && is_place(s, i)
+			    ? strspn(s + i + 2, "0123456789abcdef")
+			    : 0;
+		if (n && n <= 16) {
+			n = put_place(out, s + i, n + 2, depth);
+			depth += s[i + n - 1] == '(';
+			i += n;
+		} else {
+			fputc(s[i++], out);
+		}
+	}
+	failed = ferror(out);
+	if (fclose(out) || failed) {
+		free(text);
+		return NULL;
+	}
+	return text;
 }

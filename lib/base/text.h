@@ -22,13 +22,21 @@ char *qf_text_shell(const char *s, char *buf, size_t room);
 
 /* The same in a buffer of the block that says it, for a name in a command. */
 #define QF_TEXT_WORD_ROOM 1300
-#define QF_TEXT_WORD(s)                                                        \
+#define QF_TEXT_WORD(s) \
 	qf_text_shell(s, (char[QF_TEXT_WORD_ROOM]){ 0 }, QF_TEXT_WORD_ROOM)
 
 /* An offset in hex and words, "0xc0100000 (3 GiB + 1 MiB)"; in hex alone below
  * 1 KiB. What stands behind the second unit is left out: "(about 3 GiB + 1
  * MiB)". */
 char *qf_text_place(uint64_t off, char *buf, size_t room);
+
+/*
+ * The text S with words beside each place in it, as qf_text_place has them: a
+ * place is a number in hex behind "at", "from", "to", "and" or "offset". What
+ * stands in parentheses behind it goes into the same; inside of parentheses it
+ * is "0x300000 = 3 MiB". Owned by the caller; NULL without memory.
+ */
+char *qf_text_places(const char *s);
 
 /* "1.5 GiB", "512 B". */
 char *qf_text_bytes(uint64_t bytes, char *buf, size_t room);

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Edits of one kind that are shown before they are only counted. */
@@ -46,13 +47,16 @@ static void say_bytes(FILE *out, const unsigned char *b, uint64_t n)
 static void say_edit(FILE *out, size_t n, const struct qf_edit *e)
 {
 	const struct qf_problem_row *row = qf_problem_get(e->problem);
+	char *what = qf_text_places(e->what), at[80];
 
 	fprintf(out,
 		"%4zu. %s\n"
-		"      %" PRIu64 " byte%s at host offset 0x%" PRIx64
+		"      %" PRIu64 " byte%s at host offset %s"
 		"; for %u %s; risk: %s\n",
-		n, e->what, e->length, e->length == 1 ? "" : "s", e->host_off,
-		row->id, row->name, qf_problem_risk(e->risk));
+		n, what ? what : e->what, e->length, e->length == 1 ? "" : "s",
+		qf_text_place(e->host_off, at, sizeof(at)), row->id, row->name,
+		qf_problem_risk(e->risk));
+	free(what);
 	if (!e->shown)
 		return;
 	fprintf(out, "      ");
@@ -112,7 +116,7 @@ static void say_edits(FILE *out, const struct qf_plan *p, bool all)
 	struct kind kind[KINDS];
 	unsigned int n = 0;
 	size_t i, folded = 0;
-	char size[32];
+	char size[32], from[80], to[80];
 
 	for (i = 0; i < p->n; i++) {
 		bool fold;
@@ -139,11 +143,11 @@ static void say_edits(FILE *out, const struct qf_plan *p, bool all)
 		if (k->more)
 			fprintf(out,
 				"      and %zu more like number %zu: %s between "
-				"host offsets 0x%" PRIx64 " and 0x%" PRIx64
-				"\n",
+				"host offsets %s and %s\n",
 				k->more, k->first + 1,
 				qf_text_bytes(k->bytes, size, sizeof(size)),
-				k->from, k->to);
+				qf_text_place(k->from, from, sizeof(from)),
+				qf_text_place(k->to, to, sizeof(to)));
 }
 
 void qf_report_edits(FILE *out, const struct qf_plan *p,

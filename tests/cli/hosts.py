@@ -250,6 +250,12 @@ def by_merge():
                "1 lines are no report" in done.stderr,
                "of two lines the last counts, and half a line does not",
                [done.stdout, done.stderr, str(done.returncode)])
+    with open("c.jsonl", "w") as file:
+        file.write(line("a", "clean") + line("d", "foreign"))
+    done = merge("c.jsonl")
+    tap.result(done.returncode == 63 and
+               "2 images: 1 foreign, 1 clean" in done.stderr,
+               "another format is no failure", [done.stderr])
     done = merge("nowhere")
     tap.result(done.returncode == 1 and "nowhere" in done.stderr,
                "a file that is not there is told", [done.stderr])

@@ -83,6 +83,9 @@ def foreign():
              (done.returncode, done.stderr),
              (63, f"qfsck: {image}: is no qcow2 image: VMDK\n"
               f"  Next: qemu-img check -f vmdk {image}\n"))
+    done = run("check", "--output=json", image)
+    same("so does JSON", (done.returncode, json.loads(done.stdout)["verdict"]),
+         (63, "foreign"))
     qemu = subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", "x.vmdk",
                            "1M"], env=qimg.environment(), timeout=60)
     words = run("check", "x.vmdk").stderr.split("Next: ")[1].split()

@@ -125,8 +125,6 @@ def verdict(said):
     """Of a line of JSON, as the pool's list has it."""
     if said.get("gone"):
         return "gone"
-    if "is no qcow2 image" in said.get("error", ""):
-        return "foreign"
     return said["verdict"]
 
 

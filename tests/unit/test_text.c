@@ -60,6 +60,45 @@ static void places(void **state)
 		assert_true(strlen(qf_text_place(0x40100000, buf, i)) < i);
 }
 
+static void places_in_a_text(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} rows[] = {
+		{ "", "" },
+		{ "the table at 0x40000 holds",
+		  "the table at 0x40000 (256 KiB) "
+		  "holds" },
+		{ "from 0x0 to 0x300", "from 0x0 to 0x300" },
+		{ "offsets 0x400 and 0x100000",
+		  "offsets 0x400 and 0x100000 (1 MiB)" },
+		{ "at guest offset 0xc000 (L1 entry 0)",
+		  "at guest offset 0xc000 (48 KiB; L1 entry 0)" },
+		{ "(L1 entry 1, guest offset 0x20000000) x at 0x400",
+		  "(L1 entry 1, guest offset 0x20000000 = 512 MiB) x at 0x400 "
+		  "(1 KiB)" },
+		/* numbers that are no places */
+		{ "entry 4 is 0x8000000000050000, type 0x00100000",
+		  "entry 4 is 0x8000000000050000, type 0x00100000" },
+		{ "begins with 0x51465900; cat 0x400; hand 0x400",
+		  "begins with 0x51465900; cat 0x400; hand 0x400" },
+		{ "at 0x40000 (256 KiB) at", "at 0x40000 (256 KiB) at" },
+		{ "at 0x40001 (about 256 KiB)", "at 0x40001 (about 256 KiB)" },
+		{ "at 0x12345678123456789", "at 0x12345678123456789" },
+		{ "at 0x", "at 0x" },
+	};
+	char *text;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		text = qf_text_places(rows[i].in);
+		assert_non_null(text);
+		assert_string_equal(text, rows[i].out);
+		free(text);
+	}
+}
+
 static void nothing_past_the_room(void **state)
 {
 	struct dice d = { 9 };
@@ -150,6 +189,7 @@ int main(void)
 		cmocka_unit_test(nothing_past_the_room),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(places),
+		cmocka_unit_test(places_in_a_text),
 		cmocka_unit_test(shell_words),
 	};
 

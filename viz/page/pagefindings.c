@@ -38,6 +38,15 @@ static void put_guest(struct qf_outbuf *o, const struct qf_finding *f)
 		qf_outbuf_printf(o, "%s", text);
 }
 
+/* TEXT with its places in words, too. */
+static void put_words(struct qf_outbuf *o, const char *text)
+{
+	char *words = qf_text_places(text);
+
+	qf_outbuf_xml(o, words ? words : text);
+	free(words);
+}
+
 /* The place number I, as an item of a list. */
 static void put_place(struct qf_outbuf *o, const struct qf_finding *f, size_t i)
 {
@@ -47,7 +56,7 @@ static void put_place(struct qf_outbuf *o, const struct qf_finding *f, size_t i)
 	if (f->host_off != QF_NOWHERE)
 		qf_outbuf_printf(o, " at 0x%" PRIx64, f->host_off);
 	qf_outbuf_printf(o, "'>");
-	qf_outbuf_xml(o, f->text ? f->text : "");
+	put_words(o, f->text ? f->text : "");
 	qf_outbuf_printf(o, "<br><small>");
 	if (f->host_off != QF_NOWHERE)
 		put_host(o, f);
@@ -57,11 +66,11 @@ static void put_place(struct qf_outbuf *o, const struct qf_finding *f, size_t i)
 		qf_outbuf_printf(o, "; count %" PRIu64, f->count);
 	if (f->owner) {
 		qf_outbuf_printf(o, "; owner: ");
-		qf_outbuf_xml(o, f->owner);
+		put_words(o, f->owner);
 	}
 	if (f->other) {
 		qf_outbuf_printf(o, "; another: ");
-		qf_outbuf_xml(o, f->other);
+		put_words(o, f->other);
 	}
 	qf_outbuf_printf(o, "</small></li>\n");
 }

@@ -58,12 +58,12 @@ static const char *const style[] = {
 	"tr.snap path{stroke:#16a34a}",
 	".clean{color:#1a7f37}.leaks,.warning,.leak{color:#8a5a00}.note{color:"
 	"#1d4ed8}.corrupt,.unchecked,.error,.fatal,.unread,.absent{color:#b42318}"
-	".in-use{color:#57606a}",
+	".in-use,.foreign{color:#57606a}",
 	"@media(prefers-color-scheme:dark){:root{--ink:#d1d7e0;--dim:#9aa4b2;"
 	"--line:#3d444d;--ground:#0d1117;--soft:#1b2129;--link:#79b8ff}"
 	".clean{color:#3fb950}.leaks,.warning,.leak{color:#e3b341}.note{color:"
 	"#79b8ff}.corrupt,.unchecked,.error,.fatal,.unread,.absent{color:#ff7b72}"
-	".in-use{color:#9aa4b2}.vols span{background:#1f3a5f;color:#e6edf3}}",
+	".in-use,.foreign{color:#9aa4b2}.vols span{background:#1f3a5f;color:#e6edf3}}",
 	"@media(max-width:600px){body{font-size:14px;padding:.6em}table{"
 	"font-size:13px}td,th{padding:.25em .3em}tr.has td:nth-child(2){"
 	"min-width:5em}dl{grid-template-columns:1fr}dd{margin:0 0 .4em .8em}"

@@ -51,7 +51,8 @@ static uint64_t number(const json_t *o, const char *key)
 static unsigned int rank_of(const char *verdict)
 {
 	static const char *const order[] = { "corrupt", "unchecked", "?",
-					     "leaks",	"in-use",    "clean" };
+					     "leaks",	"in-use",    "foreign",
+					     "clean" };
 	unsigned int i;
 
 	for (i = 0; i < sizeof(order) / sizeof(order[0]); i++)

@@ -115,6 +115,15 @@ static void add_lost(const struct qf_app *a, const struct qf_finding_row *r,
 			 "of the disk, with a list of what is missing.\n");
 }
 
+/* TEXT behind WHAT, its places in words, too. */
+static void add_text(struct qf_outbuf *out, const char *what, const char *text)
+{
+	char *words = qf_text_places(text ? text : "(no memory)");
+
+	qf_outbuf_printf(out, "%s%s\n", what, words ? words : "(no memory)");
+	free(words);
+}
+
 static void add_finding(const struct qf_app *a, const struct qf_finding_row *r,
 			struct qf_outbuf *out)
 {
@@ -132,12 +141,11 @@ static void add_finding(const struct qf_app *a, const struct qf_finding_row *r,
 	if (r->level == 1)
 		qf_outbuf_printf(out, "%s\n", p->message);
 	else
-		qf_outbuf_printf(out, "%s\n",
-				 f->text ? f->text : "(no memory)");
+		add_text(out, "", f->text);
 	if (r->level == 2 && f->owner)
-		qf_outbuf_printf(out, "owner: %s\n", f->owner);
+		add_text(out, "owner: ", f->owner);
 	if (r->level == 2 && f->other)
-		qf_outbuf_printf(out, "and: %s\n", f->other);
+		add_text(out, "and: ", f->other);
 	add_head(out, "What it means");
 	qf_outbuf_printf(out, "%s\n", p->why);
 	if (r->level == 2)
