@@ -55,7 +55,7 @@ PROG_OBJ := $(call obj,$(PROG_SRC))
 MAIN_OBJ := $(call obj,$(MAIN_SRC))
 UNIT_HELP_OBJ := $(call obj,$(UNIT_HELP_SRC))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
-FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(O)/%,$(FUZZ_SRC))
 BENCH_BIN := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 # All of the program but main(), so that a unit test can link any of it.
 PROG_A := $(O)/libprogram.a
@@ -298,6 +298,10 @@ SAN_ENV = TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
 SAN_GROUPS := --groups unit,corpus
 endif
 
+valgrind: DEPS := $(DEPS) valgrind
+valgrind: deps all ## check and repair -n on the corpus under valgrind (long)
+	$(Q)QFSCK=$(abspath $(QFSCK)) tests/valgrind.py $(ARGS) </dev/null
+
 # Other machines: compilers, libraries and qemu-user as the target needs them.
 check-m32: DEPS := $(DEPS) gcc-i686-linux-gnu mmdebstrap
 check-m32: deps ## the unit tests and the corpus on a 32-bit machine
@@ -309,26 +313,30 @@ CROSS_LIBS = $(filter-out nbdkit-plugin-dev,$(filter %-dev,$(DEPS))) \
 	libgomp1 libmagic1 libseccomp2
 
 FUZZ_SECONDS ?= 60
-# libFuzzer, where clang has it; else a plain loop and the usual compiler.
+# libFuzzer, where clang has it; else a plain loop and the usual compiler. Its
+# objects are a build of their own, as those of the sanitizers are.
 FUZZ_CC = $(call once,FUZZ_CC,$(shell \
 	echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void)' \
 	'{ return 0; }' | clang -fopenmp -fsanitize=fuzzer -x c - -o /dev/null \
-	2>/dev/null && echo clang -fsanitize=fuzzer || echo $(CC) tests/fuzz/loop.c))
-fuzz: $(FUZZ_BIN) ## run each fuzzer for FUZZ_SECONDS
-	$(Q)tests/fuzz/seeds.py $(O)/fuzz/seeds
-	$(Q)for f in $(FUZZ_BIN); do \
+	2>/dev/null && echo clang || echo $(CC)))
+FUZZ_SAN = address,undefined$(if $(filter clang,$(FUZZ_CC)),$(,)fuzzer-no-link)
+fuzz: ## run each fuzzer for FUZZ_SECONDS (FUZZ= those whose name holds it)
+	+$(Q)$(MAKE) --no-print-directory $(JOBS) O=$(O)/fuzz CC=$(FUZZ_CC) \
+		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(FUZZ_SAN) \
+		-fno-sanitize-recover=all" .fuzz
+.fuzz: $(FUZZ_BIN)
+	$(Q)tests/fuzz/seeds.py $(O)/seeds
+	$(Q)for f in $(foreach f,$(FUZZ_BIN),$(if $(findstring $(FUZZ),$(f)),$(f))); do \
 		mkdir -p $$f.corpus; \
 		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=60 \
-			-max_len=1048576 -artifact_prefix=$$f. \
-			$$f.corpus $(O)/fuzz/seeds || exit 1; \
+			-max_len=1200000 -artifact_prefix=$$f. \
+			$$f.corpus $(O)/seeds || exit 1; \
 	done
-$(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(PROG_SRC) \
-		$(wildcard */*.h */*/*.h tests/fuzz/loop.c)
-	$(call say,FUZZ,$@)
-	@mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) -std=c11 -I. $(DEFS) -O1 -g -fopenmp \
-		-fsanitize=address,undefined -fno-sanitize-recover=all \
-		$(PKG_CFLAGS) -o $@ $< $(LIB_SRC) $(PROG_SRC) $(PKG_LIBS) -lm
+$(FUZZ_BIN): $(O)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/loop.o \
+		$(PROG_A) $(LIB_A)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $(if $(filter clang,$(CC)),-fsanitize=fuzzer) -o $@ \
+		$(filter-out $(if $(filter clang,$(CC)),%/loop.o),$^) $(PKG_LIBS) -lm
 
 bench: all $(BENCH_BIN) ## qemu-img check and qfsck check side by side (ARGS=--quick)
 	$(Q)QFSCK=$(abspath $(QFSCK)) QFSCK_BUILD=$(abspath $(O)) \
@@ -443,8 +451,8 @@ help: ## this list
 
 FORCE:
 .PHONY: all tests check test check-built lint bless check-later \
-	check-powercut check-failures mutate calibrate causes demo .san \
-	check-m32 check-s390x asan ubsan tsan fuzz bench pictures fmt deps install uninstall clean \
+	check-powercut check-failures mutate calibrate causes demo .san .fuzz \
+	check-m32 check-s390x asan ubsan tsan valgrind fuzz bench pictures fmt deps install uninstall clean \
 	dist deb check-deb check-abi help FORCE
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(PROG_OBJ) $(MAIN_OBJ) \

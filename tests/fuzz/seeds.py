@@ -3,10 +3,14 @@
 
     tests/fuzz/seeds.py FOLDER
 """
+import gzip
+import json
 import os
+import shutil
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")
+sys.path.insert(0, LIB)
 import qimg  # noqa: E402
 
 WRITES = ["write -P 1 0 8k", "write -P 2 40k 4k", "write -z 16k 8k"]
@@ -42,6 +46,31 @@ def main():
                 file.write(b"\0")       # the byte of the options
     make_undo_file(os.path.join(folder, "undo-file"))
     make_disks(folder)
+    make_lists(folder)
+    for name in ("luks-4096", "luks-65536"):
+        with gzip.open(os.path.join(LIB, name + ".qcow2.gz")) as packed, \
+                open(os.path.join(folder, name), "wb") as file:
+            shutil.copyfileobj(packed, file)
+
+
+def make_lists(folder):
+    """What is kept of a pool, names, reports; the first byte tells which."""
+    report = {"filename": "a\u00e9.qcow2", "verdict": "corrupt", "format":
+              "qcow2", "corruptions": 3, "check-errors": 0, "lost": [
+                  {"guest-offset": 0, "length": 65536, "holder": "active"}],
+              "findings": [{"id": 1221, "name": "l2-table-erased",
+                            "severity": "error", "count": 1, "message": "x"}]}
+    kept = {"how": "", "kind": "corrupt", "note": "x", "seconds": 1.5,
+            "behind": [], "report": report}
+    for name, text in (("list-state", "\3" + "/x\\t\t1\t2\t3\t4\t" +
+                        json.dumps(kept) + "\n"),
+                       ("list-kept", "\6" + json.dumps(kept) + "\n"),
+                       ("list-names", "\1a.qcow2\0driver=qcow2,file.filename="
+                        "b\0"),
+                       ("list-reports", "\2" + json.dumps(report) + "\n"),
+                       ("list-page", "\2<!DOCTYPE html><title>a</title>\n")):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 DISKS = {
