@@ -199,6 +199,43 @@ def missing():
                    "data that a bitmap misses: " + what, notes + [str(n)])
 
 
+def by_chance():
+    """In every layout: bits cleared by chance are what the bitmap misses."""
+    for name, granularity, options in (
+            ("of 512", 512, {"cluster_size": 512}),
+            ("of 4k", 65536, {"cluster_size": 4096}),
+            ("finer than clusters", 4096, {}),
+            ("coarser", 1 << 20, {"cluster_size": 4096}),
+            ("of 2M", 65536, {"cluster_size": 2 << 20}),
+            ("extended", 65536, {"extended_l2": "on"})):
+        path, old, rng, unit = start("chance " + name, "6M", granularity,
+                                     **options)
+        make.apply_steps(path, make.writes(rng, 4 << 20, unit, 12))
+        bits = [(table, bit) for table, bit in set_bits(path)]
+        with qcow2.Image(path) as image:
+            for at, bit in rng.sample(bits, max(1, len(bits) // 3)):
+                byte = image.read(at, 1)[0]
+                image.write(at, bytes([byte & ~(1 << bit)]))
+        notes, n = judge(path, old, "--from=s")
+        tap.result(not notes and n, "bits cleared by chance: " + name,
+                   notes + [str((n, len(bits)))])
+
+
+def set_bits(path):
+    """(place in the file, bit) of each that is set in the bitmap's clusters."""
+    with qcow2.Image(path) as image:
+        bitmap = image.bitmaps()[0]
+        table = image.bitmap(bitmap, "table_offset")
+        for i in range(image.bitmap(bitmap, "table_size")):
+            at = image.u64(table + 8 * i) & qcow2.OFFSET_MASK
+            if not at:
+                continue
+            for k, byte in enumerate(image.read(at, image.cluster)):
+                for bit in range(8):
+                    if byte >> bit & 1:
+                        yield at + k, bit
+
+
 def live():
     """A daemon makes the bitmap and writes; QEMU's own incremental backup by
     it is the disk, and qfsck finds the bitmap true."""
@@ -339,7 +376,7 @@ def damaged():
                [str((status, err))])
 
 
-for case in (as_qemu, restored, ones, live, missing, several, backups, refused,
-             damaged):
+for case in (as_qemu, restored, ones, live, by_chance, missing, several, backups,
+             refused, damaged):
     case()
 sys.exit(tap.finish())

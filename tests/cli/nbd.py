@@ -167,6 +167,38 @@ def with_errors(healthy, damaged):
                        ["exit %s, %s" % (status, said), err])
 
 
+def each_cluster():
+    """A read that touches one cluster fails, for each cluster of the file in
+    turn: what the check must read is never passed over in silence."""
+    path, bad = os.path.join(WORK, "each"), os.path.join(WORK, "each.bad")
+    qimg.build(path, "4M", ["write -P 1 0 12k", ("snap", "s"),
+                            ("bitmap", "b", "-g", "4k"), "write -P 2 3M 8k"],
+               cluster_size=4096)
+    with qimg.Image(path) as image:
+        data = {(e[2] & qimg.OFFSET_MASK) // 4096
+                for e in image.normal_entries()}
+        count = image.clusters()
+    wrong, told = [], 0
+    read = ("bad=$(cat %s); if [ $4 -le $bad ] && [ $(($4 + $3)) -gt $bad ]; "
+            "then echo EIO failed >&2; exit 1; fi; dd if=%s skip=$4 count=$3 "
+            "iflag=skip_bytes,count_bytes 2>/dev/null" % (bad, path))
+    with Server("eval", "get_size=echo %d" % os.path.getsize(path),
+                "pread=" + read) as server:
+        for cluster in range(count):
+            with open(bad, "w") as file:
+                file.write("%d" % (cluster * 4096))
+            status, out, _ = qfsck("check", "--output=json", server.uri)
+            verdict = json.loads(out)["verdict"] if out.strip() else ""
+            told += status in (1, 2)
+            if status not in ((0, 1, 2) if cluster in data else (1, 2)) or (
+                    status and verdict in ("clean", "leaks")):
+                wrong.append("cluster %d: exit %s, %s" % (cluster, status,
+                                                          verdict))
+    tap.result(not wrong and told >= count - len(data) > 8,
+               "a cluster that cannot be read, each in turn",
+               wrong + ["%d of %d, %d data" % (told, count, len(data))])
+
+
 def dies(path):
     size = os.path.getsize(path)
     for after in (1, 2, 4, 6):
@@ -226,6 +258,7 @@ def main():
         many_at_once(healthy)
         small_requests(healthy)
         with_errors(healthy, damaged)
+        each_cluster()
         dies(healthy)
         as_a_base(healthy)
         refused(healthy)

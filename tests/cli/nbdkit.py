@@ -143,6 +143,15 @@ def lost(path):
         tap.result(status == 2 and told == wanted,
                    "what is lost: " + (args[0] if args else "an error"),
                    [str(told), str(ranges)])
+    with Export(path) as server:
+        clients = [subprocess.Popen(
+            ["qemu-io", "-r", "-f", "raw", "-c", "read %d 4k" % where,
+             server.uri], text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            for where in (bad, good) * 4]
+        told = [int("rror" in c.communicate(timeout=120)[0]) for c in clients]
+    tap.result(told == [1, 0] * 4, "so it is for eight clients at once",
+               [str(told)])
     with Export(path, "snapshot=before") as server:
         tap.result(copied(server.uri) == raw_of(path, "-s", "before"),
                    "the snapshot is whole all the same")
