@@ -4,8 +4,8 @@
  * were they erased, or has a killed writer not come to fill them? The guest
  * tells. A file that has its bytes there, where nothing is mapped, has lost
  * them, if that is about as much as there are leaks. A file of zeros has
- * nothing mapped either, but it does not begin and end just where sectors of
- * a table do. A block of metadata that reads as zeros, while its own tree says
+ * nothing mapped either, but it hardly begins and ends just where sectors of a
+ * table do. A block of metadata that reads as zeros, while its own tree says
  * what must stand there, is gone for certain.
  */
 #include "check/lost/lost_gaps.h"
@@ -159,42 +159,66 @@ static size_t stretch_from(const struct within *w, uint64_t at)
 	return lo;
 }
 
-/* Counts the clusters of a piece, unless it goes on where no sector was erased;
- * and but for those before *NEXT, which were counted. */
-static void count(const struct within *w, size_t i,
-		  const struct qf_guest_piece *p, struct tally *to_add,
-		  uint64_t *next)
+static void add(struct tally *to, const struct tally *t)
+{
+	to->all += t->all;
+	to->bare += t->bare;
+}
+
+/* Clusters in use one after another, in one stretch. */
+struct run {
+	size_t i;
+	uint64_t end; /* guest offset behind the last that was counted */
+	bool beyond;  /* some of them lie where no sector was erased */
+	struct tally files, others;
+};
+
+static void end_run(struct within *w, struct run *r)
+{
+	if (r->end && !r->beyond) {
+		add(&w->at[r->i].files, &r->files);
+		add(&w->at[r->i].others, &r->others);
+	}
+	*r = (struct run){ 0 };
+}
+
+/* Counts the clusters of a piece in stretch I, but for those that were. */
+static void count(struct within *w, size_t i, const struct qf_guest_piece *p,
+		  bool of_file, struct run *run)
 {
 	const struct qf_guest_range *r = &w->asked[i];
 	const uint64_t bytes = w->s->img->geo.cluster_bytes;
+	struct tally *t = of_file ? &run->files : &run->others;
 	uint64_t at = p->start / bytes * bytes;
 	uint64_t to = qf_mem_round_up(p->start + p->bytes, bytes);
 
 	at = at > r->start ? at : r->start;
 	to = to < r->start + r->bytes ? to : r->start + r->bytes;
-	if (at < w->at[i].start || to > w->at[i].end)
-		return;
-	for (at = at > *next ? at : *next; at < to; at += bytes) {
-		to_add->all++;
-		to_add->bare += qf_lost_bare(w->bare, at, at + bytes) == bytes;
+	if (run->i != i || at > run->end)
+		end_run(w, run);
+	run->i = i;
+	run->beyond |= at < w->at[i].start || to > w->at[i].end;
+	for (at = at > run->end ? at : run->end; at < to; at += bytes) {
+		t->all++;
+		t->bare += qf_lost_bare(w->bare, at, at + bytes) == bytes;
 	}
-	*next = to > *next ? to : *next;
+	run->end = to > run->end ? to : run->end;
 }
 
 static void count_names(struct within *w, const struct qf_guest_names *names)
 {
 	const struct qf_guest_piece *p = names->piece;
-	uint64_t files = 0, others = 0;
+	struct run run = { 0 };
 	size_t k, i;
 
 	w->cut |= names->cut;
 	for (k = 0; k < names->pieces; k++, p++)
 		for (i = stretch_from(w, p->start);
 		     i < w->n && w->asked[i].start < p->start + p->bytes; i++)
-			if (names->file[p->file].kind == QF_GUEST_METADATA)
-				count(w, i, p, &w->at[i].others, &others);
-			else
-				count(w, i, p, &w->at[i].files, &files);
+			count(w, i, p,
+			      names->file[p->file].kind != QF_GUEST_METADATA,
+			      &run);
+	end_run(w, &run);
 }
 
 static bool see_block(void *ctx, uint32_t volume,
@@ -268,12 +292,6 @@ static bool fits(const struct within *w, const struct tally *t)
 {
 	return t->bare && t->bare * NEARLY <= w->leaks * (NEARLY + 1) &&
 	       w->leaks * NEARLY <= t->all * (NEARLY + 1);
-}
-
-static void add(struct tally *to, const struct tally *t)
-{
-	to->all += t->all;
-	to->bare += t->bare;
 }
 
 static bool take(struct within *w)
