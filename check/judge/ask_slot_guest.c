@@ -14,10 +14,20 @@
 #include <string.h>
 
 #define MAX_TABLES 8u
-#define MAX_EMPTY 64u
-/* So many bytes of what a table maps are read, and tried so often. */
+#define MAX_EMPTY 8192u
+/* So many bytes of what a table maps are read. */
 #define MAX_BYTES (32ull << 20)
-#define MAX_TRIES 128u
+/* With more empty entries than this, a table is tried only where blocks in it
+ * say that they belong; and it is tried so often. */
+#define FEW_EMPTY 8u
+#define MAX_TRIES 16u
+
+/* What a table maps, as patches; their places are in the table. */
+struct mapped {
+	unsigned char *data;	      /* owned */
+	struct qf_guest_patch *patch; /* owned */
+	size_t n;
+};
 
 /* What was seen of a table at an entry. */
 struct slot_try {
@@ -27,19 +37,30 @@ struct slot_try {
 struct slots {
 	const struct qf_facts *f;
 	struct qf_questions *l;
-	uint64_t empty[MAX_EMPTY]; /* L1 indices */
+	uint64_t *empty; /* owned; L1 indices */
 	uint32_t n_empty;
 	struct slot_try *tried; /* owned; a row of n_empty for each table */
 	struct qf_chain chain;
 	struct qf_disk *disk;
-	/* of the table that is looked at; owned: */
-	unsigned char *table, *data;
-	struct qf_guest_patch *patch;
-	size_t n_patches;
+	unsigned char *table; /* owned */
+	/* owned: of the table that has the disk's head, if it was lost and is
+	 * found; and of the one that is looked at */
+	struct qf_guest_patch *laid; /* room for both */
+	struct mapped head, one;
 	struct slot_try *now;
+	/* entries where the one is tried */
+	uint32_t at[MAX_TRIES];
+	uint32_t n_at;
 	bool cut;    /* not all were tried */
 	bool failed; /* no memory */
 };
+
+static int by_number(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
 
 static uint64_t span_of(const struct slots *s)
 {
@@ -115,9 +136,9 @@ static uint64_t entry_at(const struct slots *s, uint32_t i)
 	return qf_be_get64(e);
 }
 
-/* Reads what the table at OFF maps; of many clusters, some all over it. START
- * of a patch is its place in the table. */
-static bool read_table(struct slots *s, uint64_t off)
+/* Reads what the table at OFF maps; of many clusters, the first ones, where
+ * the heads of file systems lie, and some all over the others. */
+static bool read_table(struct slots *s, uint64_t off, struct mapped *m)
 {
 	const struct qf_geometry *g = &s->f->img->geo;
 	const size_t room = MAX_BYTES / g->cluster_bytes;
@@ -125,49 +146,46 @@ static bool read_table(struct slots *s, uint64_t off)
 	unsigned char *to;
 	uint64_t e;
 
-	s->n_patches = 0;
+	m->n = 0;
 	if (qf_io_read_pad(s->f->img->io, s->table, g->cluster_bytes, off,
 			   NULL))
 		return false;
 	for (i = 0; i < g->l2_entries; i++)
 		n += qf_entry_kind(g, entry_at(s, i)) == QF_ENTRY_KIND_DATA;
-	for (i = 0; i < g->l2_entries && s->n_patches < room; i++) {
+	for (i = 0; i < g->l2_entries && m->n < room; i++) {
 		e = entry_at(s, i);
-		if (qf_entry_kind(g, e) != QF_ENTRY_KIND_DATA)
+		if (qf_entry_kind(g, e) != QF_ENTRY_KIND_DATA ||
+		    (n > room && seen++ > room / 2 &&
+		     seen % (n / (room / 2) + 1)))
 			continue;
-		/* the first ones, where the heads of file systems lie, and
-		 * every so many of the others */
-		if (n > room && seen++ > room / 2 &&
-		    seen % (n / (room / 2) + 1))
-			continue;
-		to = s->data + s->n_patches * g->cluster_bytes;
+		to = m->data + m->n * g->cluster_bytes;
 		if (qf_io_read_pad(s->f->img->io, to, g->cluster_bytes,
 				   e & QF_ENTRY_OFFSET_MASK, NULL))
 			continue;
-		s->patch[s->n_patches++] =
+		m->patch[m->n++] =
 			(struct qf_guest_patch){ (uint64_t)i << g->cluster_bits,
 						 g->cluster_bytes, to };
 	}
-	return s->n_patches;
+	return m->n;
 }
 
-/* Moves the patches from the span FROM to the span AT, and cuts them at END,
- * the disk's. How many are left. */
-static size_t move_patches(struct slots *s, uint64_t from, uint64_t at,
-			   uint64_t end)
+/* Lays the patches of M in the span AT, behind N others; how many there are
+ * then. Those behind the disk's end are left out. */
+static size_t lay(struct slots *s, const struct mapped *m, uint64_t at,
+		  size_t n)
 {
-	const uint64_t bytes = s->f->img->geo.cluster_bytes;
-	struct qf_guest_patch *p = s->patch;
-	size_t i, n = 0;
+	const uint64_t disk = qf_disk_bytes(s->disk);
+	struct qf_guest_patch p;
+	size_t i;
 
-	for (i = 0; i < s->n_patches; i++, p++) {
-		p->start = p->start - from + at;
-		p->bytes = bytes;
-		if (p->start >= end) /* they ascend */
-			continue;
-		if (end - p->start < bytes)
-			p->bytes = (end - p->start) & ~511ull;
-		n = i + 1;
+	for (i = 0; i < m->n; i++) {
+		p = m->patch[i];
+		p.start += at;
+		if (p.start >= disk)
+			break;
+		if (disk - p.start < p.bytes)
+			p.bytes = (disk - p.start) & ~511ull;
+		s->laid[n++] = p;
 	}
 	return n;
 }
@@ -186,56 +204,134 @@ static bool see_block(void *ctx, uint32_t volume,
 	return true;
 }
 
+/* The guest's disk with its head, if that was found, and N patches. */
+static bool open_laid(struct slots *s, size_t n, struct qf_guest **guest)
+{
+	struct qf_why why = { 0 };
+	enum qf_err err = qf_guest_open_laid(s->disk, s->laid, n, guest, &why);
+
+	s->failed |= err == QF_ERR_NOMEM;
+	return !err;
+}
+
 static void try_at(struct slots *s, uint64_t slot, struct slot_try *t)
 {
 	const uint64_t disk = qf_disk_bytes(s->disk), at = slot * span_of(s);
 	struct qf_guest_range r = { at, span_of(s) };
 	struct qf_guest *guest = NULL;
 	struct qf_why why = { 0 };
-	enum qf_err err;
-	size_t n;
+	size_t n = slot ? lay(s, &s->head, 0, 0) : 0;
 
 	if (at >= disk)
 		return;
 	r.bytes = r.bytes < disk - at ? r.bytes : disk - at;
-	n = move_patches(s, 0, at, disk);
-	err = qf_guest_open_laid(s->disk, s->patch, n, &guest, &why);
-	s->failed |= err == QF_ERR_NOMEM;
 	s->now = t;
-	if (!err) {
+	if (open_laid(s, lay(s, &s->one, at, n), &guest)) {
 		guest->metadata_only = true;
-		err = qf_guest_blocks(guest, &r, 1, see_block, s, &why);
+		qf_guest_blocks(guest, &r, 1, see_block, s, &why);
 	}
 	qf_guest_close(guest);
-	move_patches(s, at, 0, disk);
 }
 
-static void try_all(void *ctx)
+/* Notes the entry at which the block would be where it says. */
+static bool see_place(void *ctx, uint32_t volume,
+		      const struct qf_guest_block *b)
 {
 	struct slots *s = ctx;
-	const struct qf_facts *f = s->f;
-	uint32_t i, tries = 0;
-	size_t k;
+	uint64_t in =
+		s->one.patch[b->start >> 32].start + (b->start & UINT32_MAX);
+	uint64_t slot = (b->says - in) / span_of(s);
+	const uint64_t *found;
+	uint32_t i;
 
-	if (open_view(s))
-		return;
-	for (k = 0; k < f->n_nameless; k++) {
-		if (!read_table(s, f->nameless[k]))
-			continue;
-		for (i = 0; i < s->n_empty && !s->failed; i++)
-			if (tries++ < MAX_TRIES)
-				try_at(s, s->empty[i],
-				       &s->tried[k * s->n_empty + i]);
-	}
-	s->cut = tries > MAX_TRIES;
+	(void)volume;
+	if (b->says == QF_NOWHERE || b->says < in ||
+	    (b->says - in) % span_of(s))
+		return true;
+	found = bsearch(&slot, s->empty, s->n_empty, sizeof(slot), by_number);
+	for (i = 0; found && i < s->n_at; i++)
+		if (s->at[i] == found - s->empty)
+			return true;
+	if (found && s->n_at == MAX_TRIES)
+		s->cut = true;
+	else if (found)
+		s->at[s->n_at++] = (uint32_t)(found - s->empty);
+	return !s->cut;
 }
 
-/* -- what follows -- */
+/* Where the table is to be tried. */
+static void find_places(struct slots *s)
+{
+	struct qf_guest_loose *piece;
+	struct qf_guest *guest = NULL;
+	struct qf_why why = { 0 };
+	size_t i;
+
+	s->n_at = 0;
+	if (s->n_empty <= FEW_EMPTY) {
+		for (; s->n_at < s->n_empty; s->n_at++)
+			s->at[s->n_at] = s->n_at;
+		return;
+	}
+	piece = qf_mem_zalloc(s->one.n, sizeof(*piece));
+	s->failed |= !piece;
+	for (i = 0; piece && i < s->one.n; i++)
+		piece[i] = (struct qf_guest_loose){
+			s->one.patch[i].data, (uint32_t)s->one.patch[i].bytes
+		};
+	if (piece && open_laid(s, lay(s, &s->head, 0, 0), &guest))
+		qf_guest_places(guest, piece, s->one.n, see_place, s, &why);
+	qf_guest_close(guest);
+	free(piece);
+}
 
 static bool passes(const struct slot_try *t)
 {
 	return t->holds && !t->differs;
 }
+
+/* Of the tables that pass as the disk's head, the first; all are tried. */
+static void find_head(struct slots *s)
+{
+	struct mapped found;
+	size_t k;
+
+	for (k = 0; k < s->f->n_nameless && !s->failed; k++) {
+		if (!read_table(s, s->f->nameless[k], &s->one))
+			continue;
+		try_at(s, 0, &s->tried[k * s->n_empty]);
+		if (s->head.n || !passes(&s->tried[k * s->n_empty]))
+			continue;
+		found = s->one;
+		s->one = s->head;
+		s->head = found;
+	}
+}
+
+static void try_all(void *ctx)
+{
+	struct slots *s = ctx;
+	uint32_t i;
+	size_t k;
+
+	if (open_view(s))
+		return;
+	if (!s->empty[0])
+		find_head(s);
+	for (k = 0; k < s->f->n_nameless && !s->failed; k++) {
+		/* the head is where it belongs */
+		if ((!s->empty[0] && passes(&s->tried[k * s->n_empty])) ||
+		    !read_table(s, s->f->nameless[k], &s->one))
+			continue;
+		find_places(s);
+		for (i = 0; i < s->n_at && !s->failed; i++)
+			if (s->empty[s->at[i]])
+				try_at(s, s->empty[s->at[i]],
+				       &s->tried[k * s->n_empty + s->at[i]]);
+	}
+}
+
+/* -- what follows -- */
 
 /* True if no other table passes at this entry, and this one at no other. */
 static bool is_only(const struct slots *s, size_t k, uint32_t i)
@@ -277,6 +373,13 @@ static void speak(struct slots *s, size_t k, uint32_t i)
 		qf_question_for(h, QF_WITNESS_SLOT_GUEST_ONLY);
 }
 
+static bool prepare_mapped(struct mapped *m, uint64_t cluster)
+{
+	m->data = qf_mem_zalloc(1, MAX_BYTES);
+	m->patch = qf_mem_zalloc(MAX_BYTES / cluster, sizeof(*m->patch));
+	return m->data && m->patch;
+}
+
 static bool prepare(struct slots *s)
 {
 	const uint64_t cluster = s->f->img->geo.cluster_bytes;
@@ -284,9 +387,24 @@ static bool prepare(struct slots *s)
 	s->tried =
 		qf_mem_zalloc(s->f->n_nameless * s->n_empty, sizeof(*s->tried));
 	s->table = qf_mem_zalloc(1, cluster);
-	s->data = qf_mem_zalloc(1, MAX_BYTES);
-	s->patch = qf_mem_zalloc(MAX_BYTES / cluster, sizeof(*s->patch));
-	return s->tried && s->table && s->data && s->patch;
+	s->laid = qf_mem_zalloc(2 * MAX_BYTES / cluster, sizeof(*s->laid));
+	return s->tried && s->table && s->laid &&
+	       prepare_mapped(&s->one, cluster) &&
+	       prepare_mapped(&s->head, cluster);
+}
+
+static void free_all(struct slots *s)
+{
+	qf_disk_close(s->disk);
+	qf_chain_close(&s->chain);
+	free(s->empty);
+	free(s->tried);
+	free(s->table);
+	free(s->laid);
+	free(s->one.data);
+	free(s->one.patch);
+	free(s->head.data);
+	free(s->head.patch);
 }
 
 static bool wanted(const struct qf_facts *f)
@@ -310,21 +428,20 @@ enum qf_err qf_ask_slots_guest(const struct qf_facts *f, struct qf_questions *l)
 	uint32_t i;
 	size_t k;
 
-	if (!wanted(f) || !find_empty(&s))
+	if (!wanted(f))
 		return QF_OK;
-	if (!prepare(&s))
-		s.failed = true;
-	else /* there are children, and libraries are loaded */
-		qf_pool_alone(try_all, &s);
-	for (k = 0; !s.failed && k < f->n_nameless; k++)
-		for (i = 0; i < s.n_empty; i++)
-			if (passes(&s.tried[k * s.n_empty + i]))
-				speak(&s, k, i);
-	qf_disk_close(s.disk);
-	qf_chain_close(&s.chain);
-	free(s.tried);
-	free(s.table);
-	free(s.data);
-	free(s.patch);
+	s.empty = qf_mem_zalloc(MAX_EMPTY, sizeof(*s.empty));
+	s.failed = !s.empty;
+	if (!s.failed && find_empty(&s)) {
+		if (!prepare(&s))
+			s.failed = true;
+		else /* there are children, and libraries are loaded */
+			qf_pool_alone(try_all, &s);
+		for (k = 0; !s.failed && k < f->n_nameless; k++)
+			for (i = 0; i < s.n_empty; i++)
+				if (passes(&s.tried[k * s.n_empty + i]))
+					speak(&s, k, i);
+	}
+	free_all(&s);
 	return s.failed ? QF_ERR_NOMEM : QF_OK;
 }

@@ -13,7 +13,7 @@ from qcow2 import OFFSET_MASK, Image
 from qimg import qemu_io
 from tools import qfsck_check
 
-ERASED = ("table", "several", "part", "l1-entry")
+ERASED = ("table", "several", "part", "l1-entry", "l1-entries")
 KILLED = ("killed", "killed-several", "killed-within")
 
 
@@ -33,6 +33,7 @@ class Trial:
     def __init__(self, ground, what, rng):
         self.ground, self.what, self.rng = ground, what, rng
         self.gone = []          # guest clusters whose mapping is lost
+        self.tables = {}        # L1 entry: the table that it led to
         self.path = copy(ground.path, "hurt.qcow2")
 
     # each returns False where the image has no room for it
@@ -70,16 +71,18 @@ class Trial:
                          if first <= n < first + length // 8]
         return len(self.gone) >= 8
 
-    def l1_entry(self):
+    def l1_entry(self, count=1):
         with Image(self.path) as im:
             held = tables_of(im)
             some = [i for i in held if len(held[i]) >= 16]
-            if not some:
-                return False
-            i = self.rng.choice(some)
-            im.put64(im.l1_pos(i), 0)
-            self.gone = held[i]
-        return True
+            for i in self.rng.sample(some, min(count, len(some))):
+                self.tables[im.l1_pos(i)] = im.l2_offset(i)
+                im.put64(im.l1_pos(i), 0)
+                self.gone += held[i]
+        return bool(some)
+
+    def l1_entries(self):
+        return self.l1_entry(self.rng.randrange(2, 5))
 
     def room(self, im):
         """Ranges of free room that no table maps: {L1 index: [cluster]}."""
@@ -146,9 +149,11 @@ class Figures:
         self.right = collections.Counter()
         self.asked = collections.Counter()
         self.share, self.named, self.wrong = [], [0, 0], []
+        self.slots = collections.Counter()
 
     def add(self, trial, status, report):
         self.asked[trial.what] += 1
+        self.answers(trial, report)
         told = bool(report["lost"])
         good = told == bool(trial.gone)
         note = None
@@ -167,6 +172,24 @@ class Figures:
         else:
             self.wrong.append("%s, %s: exit %s; %s" % (
                 trial.ground.name, trial.what, status, note))
+
+    def answers(self, trial, report):
+        """Where the judge has tables that no entry names."""
+        self.slots["asked"] += len(trial.tables)
+        for q in report.get("questions", ()):
+            if q["kind"] != "l1-slot":
+                continue
+            true = trial.tables.get(q["place"])
+            for h in q["hypotheses"]:
+                for w in h["evidence"]:
+                    self.slots[w] += 1
+                    self.slots[w + " right"] += h.get("value") == true
+            if q["verdict"] in ("likely", "proven"):
+                self.slots["answered"] += 1
+                self.slots["right"] += q.get("value") == true
+                if q.get("value") != true:
+                    self.wrong.append("%s, %s: %s, not %s" % (
+                        trial.ground.name, trial.what, q, true))
 
     def missed(self, trial, report):
         """Bytes in use of what was erased that neither is lost nor can be
@@ -212,9 +235,9 @@ def cut(pieces, others):
     return out
 
 
-def run(ground, count, rng, figures):
+def run(ground, kinds, count, rng, figures):
     for n in range(count):
-        what = rng.choice(ERASED + KILLED)
+        what = rng.choice(kinds)
         trial = Trial(ground, what, rng)
         if not getattr(trial, what.replace("-", "_"))():
             continue
@@ -222,8 +245,5 @@ def run(ground, count, rng, figures):
         if not report:
             figures.wrong.append("%s, %s: %s %s" % (
                 ground.name, what, status, err))
-            continue
-        if trial.gone and any(
-                h.get("kind") == "x" for h in report.get("questions", ())):
             continue
         figures.add(trial, status, report)
