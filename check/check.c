@@ -172,6 +172,7 @@ enum qf_err qf_check_run(struct qf_image *img, const struct qf_check_opts *opts,
 				 .opts = opts,
 				 .out = &rep->findings,
 				 .questions = &rep->questions,
+				 .more = &rep->questions,
 				 .lost_ranges = &rep->lost };
 	enum qf_err err;
 	size_t i;

@@ -16,6 +16,7 @@ enum {
 	OPT_OUTPUT = 256,
 	OPT_RISK,
 	OPT_GUESS,
+	OPT_GUEST,
 	OPT_CHOOSE,
 	OPT_PLACE,
 	OPT_IN_USE,
@@ -37,6 +38,7 @@ static const struct option options[] = {
 	{ "recursive", no_argument, NULL, 'R' },
 	{ "risk", required_argument, NULL, OPT_RISK },
 	{ "guess", no_argument, NULL, OPT_GUESS },
+	{ "guest", no_argument, NULL, OPT_GUEST },
 	{ "choose", required_argument, NULL, OPT_CHOOSE },
 	{ "place", required_argument, NULL, OPT_PLACE },
 	{ "in-use-bitmaps", required_argument, NULL, OPT_IN_USE },
@@ -70,6 +72,9 @@ static const char help[] =
 	"      --guess            do also what the evidence calls possible, not\n"
 	"                         likely; restore a table also from an older copy\n"
 	"                         that does not account for all that came after it\n"
+	"      --guest            look also for what check --guest finds; with\n"
+	"                         --guess, or --choose, entries that have changed\n"
+	"                         places are exchanged, where all agrees then\n"
 	"      --choose=PLACE=VALUE\n"
 	"                         your own answer to a question that check --why\n"
 	"                         lists: the entry at host offset PLACE led to\n"
@@ -179,6 +184,9 @@ static int take_option(struct qf_run_opts *o, struct answers *l, int opt)
 		return take_risk(o, optarg);
 	case OPT_GUESS:
 		o->guess = true;
+		return -1;
+	case OPT_GUEST:
+		o->guest = true;
 		return -1;
 	case OPT_CHOOSE:
 		return take_pair(&l->choice, optarg, '=', "not PLACE=VALUE");

@@ -18,6 +18,12 @@ static const struct {
 	[QF_QUESTION_SLOT] = { "l1-slot",
 			       "the L1 entry is empty, and one L2 table has no "
 			       "owner: was it named here?" },
+	[QF_QUESTION_L1_SWAP] = { "l1-swap",
+				  "the guest's blocks contradict their places: "
+				  "has it changed places with another entry?" },
+	[QF_QUESTION_L2_SWAP] = { "l2-swap",
+				  "the guest's blocks contradict their places: "
+				  "has it changed places with another entry?" },
 };
 
 struct qf_question *qf_question_add(struct qf_questions *l,

@@ -19,6 +19,9 @@ enum qf_question_kind {
 	QF_QUESTION_CLAIM, /* others claim its cluster: was it bent? */
 	QF_QUESTION_TABLE, /* its table has an owner too many: was it bent? */
 	QF_QUESTION_SLOT, /* an L1 entry is empty: had it the one lost table? */
+	QF_QUESTION_L1_SWAP, /* have two entries changed places? VALUE is where
+			      * this one led, POINTER_OFF the other one */
+	QF_QUESTION_L2_SWAP, /* the same of two L2 entries */
 	QF_QUESTION_KINDS
 };
 
@@ -57,7 +60,8 @@ struct qf_question {
 	uint64_t shared_off;	 /* the cluster that others claim too, or 0 */
 	uint64_t guest_off;	 /* what is at stake: bytes there */
 	uint64_t bytes;
-	uint64_t weight; /* references of the entry: of so many holders */
+	uint64_t other_off; /* _SWAP: what the other entry has at stake */
+	uint64_t weight;    /* references of the entry: of so many holders */
 	/* what stands there reads nothing, or two claims exclude each other:
 	 * a likely answer takes no legal, unopposed reading away */
 	bool opposed;

@@ -85,7 +85,7 @@ enum qf_err qf_lost_find(struct qf_walk *w, const struct qf_recount *t,
 	     list_tables(&s) && qf_lost_count_tail(&s) &&
 	     qf_lost_find_orphans(&s) && qf_lost_find_snapshots(&s) &&
 	     qf_lost_find_erased(&s) && qf_lost_find_parts(&s) &&
-	     qf_lost_find_l1(&s);
+	     qf_lost_find_within(&s) && qf_lost_find_l1(&s);
 	qf_mem_unmap(s.explained, s.explained_bytes);
 	qf_mem_unmap(s.named, s.explained_bytes);
 	free(s.known);

@@ -233,7 +233,8 @@ static bool is_blank(const struct qf_search *s, const struct qf_l2_table *t)
 
 static enum emptied judge(struct qf_search *s, const struct qf_group *g,
 			  const struct qf_l2_table *t,
-			  const struct all_leaks *a, enum qf_lost_use use)
+			  const struct all_leaks *a, enum qf_lost_use use,
+			  bool more)
 {
 	uint64_t table = t->off >> s->img->geo.cluster_bits, first;
 	enum emptied far;
@@ -242,7 +243,7 @@ static enum emptied judge(struct qf_search *s, const struct qf_group *g,
 		return EMPTIED;
 	if (!is_blank(s, t) || use == QF_LOST_FREE)
 		return NOT_EMPTIED;
-	if (use == QF_LOST_USED)
+	if (use == QF_LOST_USED || more)
 		return EMPTIED;
 	if (g->n > 1 && sibling_is_high(s, g))
 		return EMPTIED;
@@ -279,7 +280,24 @@ struct blanks {
 	uint64_t *at;	       /* numbers in walk->table, ascending; owned */
 	enum qf_lost_use *use; /* owned */
 	size_t n;
+	/* the guest uses what some of them should map, and there are more leaks
+	 * than those can have mapped: the others were erased as well, or some
+	 * of them */
+	bool more;
 };
+
+/* Whether the tables that the guest uses leave leaks over. */
+static bool leave_leaks(const struct qf_search *s, const struct blanks *b,
+			uint64_t leaks)
+{
+	uint64_t room = 0;
+	size_t i;
+
+	for (i = 0; i < b->n; i++)
+		if (b->use[i] == QF_LOST_USED)
+			room += s->img->geo.l2_entries;
+	return room && leaks > room;
+}
 
 static bool find_blanks(struct qf_search *s, uint64_t leaks, struct blanks *b)
 {
@@ -292,8 +310,11 @@ static bool find_blanks(struct qf_search *s, uint64_t leaks, struct blanks *b)
 	for (k = 0; k < s->w->n_tables && b->n < s->n_empty; k++)
 		if (is_blank(s, &s->w->table[k]))
 			b->at[b->n++] = k;
-	return s->no_guest || !leaks || !b->n ||
-	       qf_lost_ask_guest(s, b->at, b->n, leaks, b->use);
+	if (!s->no_guest && leaks && b->n &&
+	    !qf_lost_ask_guest(s, b->at, b->n, leaks, b->use))
+		return false;
+	b->more = leave_leaks(s, b, leaks);
+	return true;
 }
 
 static enum qf_lost_use use_of(const struct blanks *b, uint64_t table)
@@ -315,7 +336,7 @@ static bool take(struct qf_search *s, const struct all_leaks *a,
 		g = &s->w->group[i];
 		for (v = 0; v < g->n; v++) {
 			if (judge(s, g, &s->w->table[g->first + v], a,
-				  use_of(b, g->first + v)) >= least &&
+				  use_of(b, g->first + v), b->more) >= least &&
 			    !add_table(s->l, g->first + v))
 				return false;
 		}

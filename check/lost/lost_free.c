@@ -178,7 +178,7 @@ enum qf_err qf_lost_part_free(struct qf_image *img, struct qf_lost_list *l)
 	uint32_t states = 0;
 	size_t i, n;
 
-	if (img->hdr.crypt_method || img->backing_name)
+	if (img->hdr.crypt_method)
 		return QF_OK;
 	for (i = 0; i < l->n; i += n) {
 		for (n = 1;

@@ -25,7 +25,8 @@ struct asking {
 	size_t *table;		      /* owned; which of AT each is */
 	size_t n_asked;
 	struct qf_guest *guest;
-	bool failed; /* no memory */
+	struct qf_disk *bare; /* the same state, with nothing lost */
+	bool failed;	      /* no memory */
 };
 
 /* What the tables of this state should map; the disk ends at END. */
@@ -103,9 +104,24 @@ static size_t first_run(const struct qf_guest_runs *runs, uint64_t at)
 	return lo;
 }
 
-/* How much of R is used as USE says. */
+uint64_t qf_lost_bare(struct qf_disk *disk, uint64_t from, uint64_t to)
+{
+	struct qf_disk_extent e;
+	uint64_t sum = 0;
+
+	for (; from < to; from += e.bytes) {
+		if (qf_disk_at(disk, from, to - from, &e, NULL) || !e.bytes)
+			return sum;
+		sum += e.zero ? e.bytes : 0;
+	}
+	return sum;
+}
+
+/* How much of R is used as USE says; BARE (or NULL): but for what a backing
+ * file has there. */
 static uint64_t count(const struct qf_guest_runs *runs,
-		      const struct qf_guest_range *r, enum qf_guest_use use)
+		      const struct qf_guest_range *r, enum qf_guest_use use,
+		      struct qf_disk *bare)
 {
 	uint64_t from, to, sum = 0;
 	size_t i;
@@ -117,7 +133,7 @@ static uint64_t count(const struct qf_guest_runs *runs,
 		from = from > r->start ? from : r->start;
 		to = to < r->start + r->bytes ? to : r->start + r->bytes;
 		if (runs->at[i].use == use && from < to)
-			sum += to - from;
+			sum += bare ? qf_lost_bare(bare, from, to) : to - from;
 	}
 	return sum;
 }
@@ -129,10 +145,11 @@ static void decide(struct asking *a, const struct qf_guest_runs *runs)
 	size_t i;
 
 	for (i = 0; i < a->n_asked; i++, r++) {
-		used = count(runs, r, QF_GUEST_USED);
+		used = count(runs, r, QF_GUEST_USED, a->bare);
 		if (used && used / cluster <= a->leaks * QF_WITNESS_USE_SHARE)
 			a->out[a->table[i]] = QF_LOST_USED;
-		else if (!used && !count(runs, r, QF_GUEST_UNKNOWN) &&
+		else if (!count(runs, r, QF_GUEST_USED, NULL) &&
+			 !count(runs, r, QF_GUEST_UNKNOWN, NULL) &&
 			 qf_lost_all_clean(a->guest, r))
 			a->out[a->table[i]] = QF_LOST_FREE;
 	}
@@ -148,6 +165,8 @@ static enum qf_err look(struct asking *a, struct qf_chain *chain,
 
 	if (!err)
 		err = qf_disk_open(chain, a->holder, disk, &why);
+	if (!err && a->s->img->backing_name)
+		err = qf_disk_open(chain, a->holder, &a->bare, &why);
 	if (!err && (!collect(a, qf_disk_bytes(*disk)) || !lose(a, *disk)))
 		err = QF_ERR_NOMEM;
 	if (!err)
@@ -168,6 +187,7 @@ static void one_state(void *ctx)
 
 	a->failed = look(a, &chain, &disk) == QF_ERR_NOMEM;
 	qf_guest_close(a->guest);
+	qf_disk_close(a->bare);
 	qf_disk_close(disk);
 	qf_chain_close(&chain);
 	free(a->asked);
@@ -245,7 +265,7 @@ bool qf_lost_ask_guest(struct qf_search *s, const uint64_t *at, size_t n,
 	struct asking a;
 	size_t i;
 
-	if (s->img->backing_name || s->img->hdr.crypt_method)
+	if (s->img->hdr.crypt_method)
 		return true;
 	for (i = 0; i < n && n_holders < MAX_STATES; i++) {
 		for (k = 0;

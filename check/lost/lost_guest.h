@@ -19,12 +19,16 @@ enum qf_lost_use {
 
 /*
  * Asks about the N tables (numbers in s->w->table) at AT, which hold nothing,
- * while LEAKS clusters of the image have no owner. Fills OUT. Nothing is known
- * where a backing file shows through, of encrypted disks, and of snapshots but
- * the first few. False without memory.
+ * while LEAKS clusters of the image have no owner. Fills OUT. What a backing
+ * file has is in use there, and tells nothing. Nothing is known of encrypted
+ * disks, and of snapshots but the first few. False without memory.
  */
 bool qf_lost_ask_guest(struct qf_search *s, const uint64_t *at, size_t n,
 		       uint64_t leaks, enum qf_lost_use *out);
+
+/* How many of the bytes from FROM to TO read as zeros because neither the image
+ * nor a backing file has anything there. DISK has lost nothing. */
+uint64_t qf_lost_bare(struct qf_disk *disk, uint64_t from, uint64_t to);
 
 /* True if all file systems with bytes in R were left clean: the maps of
  * others are behind what was written. */

@@ -88,6 +88,7 @@ bool qf_lost_find_orphans(struct qf_search *s);
 bool qf_lost_find_snapshots(struct qf_search *s);
 bool qf_lost_find_erased(struct qf_search *s);
 bool qf_lost_find_parts(struct qf_search *s);
+bool qf_lost_find_within(struct qf_search *s);
 bool qf_lost_find_l1(struct qf_search *s);
 
 #endif

@@ -250,6 +250,24 @@ static bool lose_of_snapshots(struct qf_pass_ctx *c)
 	return any;
 }
 
+/* How many of the tables have their entry by the judge's verdict: of these,
+ * what they map is lost, and no more. */
+static uint64_t lose_answered(struct qf_pass_ctx *c)
+{
+	const struct qf_question *q = c->questions->at;
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < c->questions->n; i++, q++)
+		if (q->kind == QF_QUESTION_SLOT && qf_question_is_answered(q)) {
+			qf_lost_table(c, q->holder,
+				      (uint32_t)(q->guest_off / q->bytes),
+				      q->h[q->best].value);
+			n++;
+		}
+	return n;
+}
+
 static void tell_unplaced(struct qf_pass_ctx *c, uint64_t n)
 {
 	bool full = c->walk.l1_entries_used >= c->img->geo.l1_needed &&
@@ -273,7 +291,7 @@ static void tell_unplaced(struct qf_pass_ctx *c, uint64_t n)
 		if (!c->lost.orphan[i].placed)
 			report(c, &c->lost.orphan[i]);
 	lose_nothings(c);
-	if (!active && n > nowhere)
+	if (!active && n > nowhere && lose_answered(c) < n)
 		lose_unmapped(c);
 }
 

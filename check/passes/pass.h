@@ -24,6 +24,7 @@ struct qf_pass_ctx {
 	unsigned int asked;		  /* questions to qf_whatis */
 	bool withhold; /* leaks may be lost data: they must not be freed */
 	const struct qf_questions *questions; /* judged; the report's */
+	struct qf_questions *more; /* the same, for who asks more of it */
 	struct qf_findings *out;
 };
 

@@ -6,6 +6,7 @@
  * named, is looked into by lib/guest, which does all that reads the guest's
  * bytes in a child: what that cannot tell is a note.
  */
+#include "check/passes/guest_swap.h"
 #include "check/passes/guest_words.h"
 #include "check/passes/pass.h"
 #include "lib/base/mem.h"
@@ -140,10 +141,32 @@ static uint64_t host_of(struct looking *l, uint64_t guest)
 	return e.host_off;
 }
 
+/* Where exchanging two entries would explain it; "": nothing. */
+static const char *swap_words(const struct looking *l,
+			      const struct qf_guest_stretch *s, char *buf,
+			      size_t room)
+{
+	const struct qf_question *q =
+		qf_guest_swap_of(l->c->more, l->holder, s->start, s->end);
+
+	*buf = '\0';
+	if (q)
+		snprintf(buf, room,
+			 "; two L%u entries seem to have changed places,"
+			 " those for guest offset 0x%" PRIx64 " and 0x%" PRIx64
+			 ": exchanged, all agrees "
+			 "(\"check --guest --why\", "
+			 "\"repair --guest --guess\")",
+			 q->kind == QF_QUESTION_L1_SWAP ? 1u : 2u, q->guest_off,
+			 q->other_off);
+	return buf;
+}
+
 static void tell_stretch(struct looking *l, const struct qf_guest_stretch *s)
 {
 	uint32_t volume = s->at->volume;
 	char title[600] = "the disk", kinds[400], names[1400], moved[300];
+	char swap[300];
 	struct qf_finding *f = qf_pass_at(l->c, problem_of(l, volume),
 					  host_of(l, s->start),
 					  s->end - s->start);
@@ -164,12 +187,13 @@ static void tell_stretch(struct looking *l, const struct qf_guest_stretch *s)
 	else
 		qf_finding_say(f,
 			       "%s: from guest offset 0x%" PRIx64
-			       " to 0x%" PRIx64 ": %s%s%s%s",
+			       " to 0x%" PRIx64 ": %s%s%s%s%s",
 			       title, s->start, s->end,
 			       qf_guest_words_kinds(s, kinds, sizeof(kinds)),
 			       *names ? "; there lies " : "", names,
 			       qf_guest_words_moved(s, &l->faults, moved,
-						    sizeof(moved)));
+						    sizeof(moved)),
+			       swap_words(l, s, swap, sizeof(swap)));
 	qf_finding_owner(f, "%s", l->who);
 }
 
@@ -248,6 +272,24 @@ static void tell_limits(struct looking *l)
 		     "there is more that contradicts itself than is told");
 }
 
+static enum qf_err ask_swaps(struct looking *l)
+{
+	const struct qf_guest_moved m = { .img = l->c->img,
+					  .walk = &l->c->walk,
+					  .holder = l->holder,
+					  .disk = l->disk,
+					  .guest = l->guest,
+					  .faults = &l->faults,
+					  .questions = l->c->more };
+	enum qf_err err = qf_guest_swaps_ask(&m);
+
+	if (!err)
+		qf_question_judge(l->c->more);
+	return err ? qf_err_set(l->why, err, 0, QF_NOWHERE,
+				"no memory for what has changed places")
+		   : QF_OK;
+}
+
 /* --- each state --- */
 
 /* So that nothing is believed that is read where a table was lost. */
@@ -282,7 +324,9 @@ static enum qf_err find_faults(struct looking *l)
 	if (!l->faults.n)
 		return QF_OK;
 	ask_places(l);
-	err = ask_names(l);
+	err = ask_swaps(l);
+	if (!err)
+		err = ask_names(l);
 	for (i = 0; !err && i < l->faults.n; i += s.n) {
 		s = stretch_from(l, i);
 		tell_stretch(l, &s);

@@ -20,7 +20,8 @@ static void witnesses(FILE *out, const char *word, uint64_t set)
 
 static bool is_of_l1(const struct qf_question *q)
 {
-	return q->kind == QF_QUESTION_TABLE || q->kind == QF_QUESTION_SLOT;
+	return q->kind == QF_QUESTION_TABLE || q->kind == QF_QUESTION_SLOT ||
+	       q->kind == QF_QUESTION_L1_SWAP;
 }
 
 static void hypothesis(FILE *out, const struct qf_question *q,

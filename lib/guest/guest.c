@@ -371,8 +371,9 @@ bool qf_ask_table(const struct qf_guest *g, const struct qf_guest_range *asked,
 	return true;
 }
 
-enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
-			  struct qf_guest **out, struct qf_why *why)
+static enum qf_err open_guest(struct qf_disk *disk, bool uncaged,
+			      const struct qf_guest_patch *patch, size_t n,
+			      struct qf_guest **out, struct qf_why *why)
 {
 	struct qf_guest *g = qf_mem_zalloc(1, sizeof(*g));
 	enum qf_err err;
@@ -381,6 +382,7 @@ enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
 		return no_memory(why);
 	g->disk = disk;
 	g->uncaged = uncaged;
+	qf_guest_lay(g, patch, n);
 	err = list_volumes(g, why);
 	if (err) {
 		qf_guest_close(g);
@@ -393,6 +395,19 @@ enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
 			 "be known");
 	*out = g;
 	return QF_OK;
+}
+
+enum qf_err qf_guest_open(struct qf_disk *disk, bool uncaged,
+			  struct qf_guest **out, struct qf_why *why)
+{
+	return open_guest(disk, uncaged, NULL, 0, out, why);
+}
+
+enum qf_err qf_guest_open_laid(struct qf_disk *disk,
+			       const struct qf_guest_patch *patch, size_t n,
+			       struct qf_guest **out, struct qf_why *why)
+{
+	return open_guest(disk, false, patch, n, out, why);
 }
 
 void qf_guest_close(struct qf_guest *g)

@@ -159,6 +159,12 @@ void qf_guest_close(struct qf_guest *g);
 void qf_guest_lay(struct qf_guest *g, const struct qf_guest_patch *patch,
 		  size_t n);
 
+/* Both at once: also the volumes are looked for on a disk that holds the
+ * patches. Errors, and what belongs to whom: as both. */
+enum qf_err qf_guest_open_laid(struct qf_disk *disk,
+			       const struct qf_guest_patch *patch, size_t n,
+			       struct qf_guest **out, struct qf_why *why);
+
 /* "partition 2", "the whole disk", "vg/root", made harmless for a report.
  * Returns BUF. */
 char *qf_guest_name(const struct qf_guest *g, uint32_t volume, char *buf,

@@ -54,6 +54,7 @@ qf_fix_fn qf_fix_refcounts;
 qf_fix_fn qf_fix_copied;
 qf_fix_fn qf_fix_leaks;
 qf_fix_fn qf_fix_bits;
+qf_fix_fn qf_fix_swapped;
 
 /*
  * True if the cluster at OFF has two owners: an edit there would change what

@@ -39,30 +39,60 @@ static bool may_be_bent(const struct qf_fix_ctx *c)
 	       qf_fix_found(c, QF_P_REFBLOCK_SHARED);
 }
 
-/* One table, one empty entry: as the verdict has it. */
-static void take_only(struct qf_place *p)
+/* The table at OFF; NULL: there is none. */
+static struct qf_place_table *table_at(struct qf_place *p, uint64_t off)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->t[i].off == off)
+			return &p->t[i];
+	return NULL;
+}
+
+/* True if the guest's file systems speak for the answer; without them, one
+ * table and one empty entry must be all that is wrong. */
+static bool is_vouched(const struct qf_question *q)
+{
+	const uint64_t guest = qf_witness_bit(QF_WITNESS_SLOT_GUEST);
+	unsigned int i;
+
+	for (i = 0; i < q->n; i++)
+		if (q->h[i].said & guest)
+			return true;
+	return false;
+}
+
+/* Tables and empty entries, as the verdicts have them. */
+static void take_slots(struct qf_place *p)
 {
 	const struct qf_fix_ctx *c = p->c;
 	const struct qf_questions *l = &c->rep->questions;
 	const struct qf_question *q;
+	struct qf_place_table *t;
 	uint64_t value;
+	bool only = p->n == 1 && !qf_fix_found(c, QF_P_L2_ERASED) &&
+		    !qf_fix_found(c, QF_P_L2_ERASED_PART) &&
+		    !qf_fix_found(c, QF_P_L2_GARBAGE);
 	size_t i;
 
-	if (p->n != 1 || !p->all || p->t->how ||
-	    qf_fix_found(c, QF_P_L2_ERASED) ||
-	    qf_fix_found(c, QF_P_L2_ERASED_PART) ||
-	    qf_fix_found(c, QF_P_L2_GARBAGE) || may_be_bent(c))
+	if (!p->all || may_be_bent(c))
 		return;
 	for (i = 0; i < l->n; i++) {
 		q = &l->at[i];
-		if (q->kind != QF_QUESTION_SLOT ||
+		if (q->kind != QF_QUESTION_SLOT || (!only && !is_vouched(q)) ||
 		    qf_decide(c->plan, c->rep, q->kind, q->place_off, &value,
-			      NULL) != QF_DECIDE_VALUE ||
-		    value != p->t->off)
+			      NULL) != QF_DECIDE_VALUE)
 			continue;
-		p->t->index = (uint32_t)(q->guest_off / q->bytes);
-		p->t->how = "it is the only table without a name, and this the "
-			    "only empty entry";
+		t = table_at(p, value);
+		if (!t || t->how)
+			continue;
+		t->index = (uint32_t)(q->guest_off / q->bytes);
+		t->how = is_vouched(q)
+				 ? "what it maps is what the guest's file "
+				   "systems have there"
+				 : "it is the only table without a name, and "
+				   "this the only empty entry";
 	}
 }
 
@@ -181,7 +211,7 @@ static enum qf_err fix_orphans(struct qf_fix_ctx *c, struct qf_why *why)
 	size_t had = c->plan->n, i;
 
 	if (!err)
-		take_only(&p);
+		take_slots(&p);
 	for (i = 0; !err && i < p.n; i++) {
 		t = &p.t[i];
 		if (!t->how || t->doubt || !is_empty(c, t->index) ||

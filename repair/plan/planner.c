@@ -41,6 +41,7 @@ static qf_fix_fn *const fixes[] = {
 	qf_fix_refcounts, /* how many make use of each cluster */
 	qf_fix_copied,	  /* what follows from that */
 	qf_fix_leaks,	  /* what then is left over */
+	qf_fix_swapped,	  /* which of two the guest has where */
 	qf_fix_bits,	  /* whether all is well */
 };
 
@@ -364,6 +365,7 @@ static enum qf_err rounds(struct qf_planner *m,
 			  struct qf_why *why)
 {
 	struct qf_check_opts check = { .jobs = opts->jobs,
+				       .guest = opts->guest,
 				       .released = &m->plan->released };
 	struct qf_refcount_piece near = { 0 };
 	struct qf_fix_ctx c = { .plan = m->plan, .near = &near };

@@ -48,6 +48,7 @@ struct qf_planner_opts {
 	size_t n_choices;
 	const struct qf_choice *placed; /* see struct qf_plan */
 	size_t n_places;
+	bool guest; /* what check --guest finds as well */
 	unsigned int jobs;
 };
 

@@ -140,6 +140,7 @@ static enum qf_err make_plan(struct run *r, const struct qf_answers *a,
 					.n_spared = a ? a->n_spared : 0,
 					.leaks_only = r->o->leaks_only,
 					.guess = r->o->guess,
+					.guest = r->o->guest,
 					.choice = r->o->choice,
 					.n_choices = r->o->n_choices,
 					.placed = r->o->placed,
@@ -329,7 +330,8 @@ static enum qf_err carry_out(struct run *r, struct qf_why *why)
 /* Checks what is really in the file now. */
 static enum qf_err recheck(struct run *r, struct qf_why *why)
 {
-	struct qf_check_opts opts = { .jobs = r->o->jobs };
+	struct qf_check_opts opts = { .jobs = r->o->jobs,
+				      .guest = r->o->guest };
 	struct qf_io *io;
 	enum qf_err err = qf_io_file_open(r->name, &io, why);
 

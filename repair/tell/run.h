@@ -34,6 +34,7 @@ struct qf_run_opts {
 	bool *in_use; /* set if another program has it; or NULL */
 	bool leaks_only;
 	bool guess;  /* restore what the evidence does not prove */
+	bool guest;  /* what check --guest finds as well */
 	bool forget; /* nothing is missed of what was given up before */
 	bool trim;   /* punch out and cut off what is free */
 	/* the user's answers to open questions; the caller's */
