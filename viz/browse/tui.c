@@ -482,6 +482,7 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 		qf_err_next(why, "try it with TERM=xterm");
 		return QF_ERR_UNSUPPORTED;
 	}
+	a->fine = t.colours && t.many && !a->ascii;
 	prepare_undo();
 	set_handlers(true);
 	take_size(a);

@@ -87,9 +87,11 @@ bool qf_palette_is_shade(enum qf_tint t, uint32_t glyph)
 }
 
 /* The colour of a kind's area on a screen: the picture's is too near to a dark
- * ground for one. */
+ * ground for one. Of what is no kind, that of its ink. */
 static uint32_t area_of(enum qf_tint t)
 {
+	if ((int)t >= (int)QF_KINDS)
+		return qf_palette_paint(t).fg;
 	return (int)t == (int)QF_KIND_HEADER ? 0x64748b : looks[t].rgb;
 }
 
