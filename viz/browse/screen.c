@@ -17,11 +17,15 @@ static struct look look_of(const struct qf_cell *c)
 {
 	struct qf_paint p = qf_palette_solid((enum qf_tint)c->tint,
 					     (int)c->under - 1, c->ch);
-	struct look l = { p.fg == QF_PLAIN ? INK : p.fg,
-			  p.bg == QF_PLAIN ? PAPER : p.bg,
-			  p.mono & QF_MONO_BOLD };
-	uint32_t t = l.fg;
+	struct look l;
+	uint32_t t;
 
+	if (c->reverse && !c->under)
+		qf_palette_cursor((enum qf_tint)c->tint, &p);
+	l = (struct look){ p.fg == QF_PLAIN ? INK : p.fg,
+			   p.bg == QF_PLAIN ? PAPER : p.bg,
+			   p.mono & QF_MONO_BOLD };
+	t = l.fg;
 	if (c->reverse) {
 		l.fg = l.bg;
 		l.bg = t;

@@ -116,6 +116,15 @@ struct qf_paint qf_palette_solid(enum qf_tint t, int under, uint32_t glyph)
 	return p;
 }
 
+bool qf_palette_cursor(enum qf_tint t, struct qf_paint *p)
+{
+	if ((int)t < (int)QF_KIND_HEADER || (int)t >= (int)QF_KINDS ||
+	    p->bg == QF_PLAIN)
+		return false;
+	p->fg = QF_PLAIN;
+	return true;
+}
+
 char qf_palette_mark(enum qf_kind k)
 {
 	if (k < QF_KIND_HEADER || k >= QF_KINDS ||
@@ -136,25 +145,31 @@ static int apart(uint32_t rgb, int r, int g, int b)
 	       square((int)(rgb & 0xff) - b);
 }
 
+/* The level of the cube next to V; of two as near, the lower. */
+static int level_of(int v, const int *level)
+{
+	int i = 0;
+
+	while (i < 5 && square(level[i + 1] - v) < square(level[i] - v))
+		i++;
+	return i;
+}
+
 int qf_palette_256(uint32_t rgb)
 {
 	static const int level[] = { 0, 95, 135, 175, 215, 255 };
-	int best = 16, least = 1 << 30, i, d;
+	int r = level_of((int)(rgb >> 16 & 0xff), level);
+	int g = level_of((int)(rgb >> 8 & 0xff), level);
+	int b = level_of((int)(rgb & 0xff), level);
+	int least = apart(rgb, level[r], level[g], level[b]), grey;
 
-	/* 16 to 231 is a cube of 6 levels, 232 to 255 are greys */
-	for (i = 0; i < 216; i++) {
-		d = apart(rgb, level[i / 36], level[i / 6 % 6], level[i % 6]);
-		if (d < least) {
-			least = d;
-			best = 16 + i;
-		}
-	}
-	for (i = 0; i < 24; i++) {
-		d = apart(rgb, 8 + 10 * i, 8 + 10 * i, 8 + 10 * i);
-		if (d < least) {
-			least = d;
-			best = 232 + i;
-		}
-	}
-	return best;
+	/* 16 to 231 is a cube of 6 levels, 232 to 255 are greys, of which the
+	 * one is next that is next to the mean */
+	grey = ((int)(rgb >> 16 & 0xff) + (int)(rgb >> 8 & 0xff) +
+		(int)(rgb & 0xff) - 3 * 8 + 14) /
+	       (3 * 10);
+	grey = grey < 0 ? 0 : grey > 23 ? 23 : grey;
+	if (apart(rgb, 8 + 10 * grey, 8 + 10 * grey, 8 + 10 * grey) < least)
+		return 232 + grey;
+	return 16 + r * 36 + g * 6 + b;
 }
