@@ -411,15 +411,15 @@ uint64_t qf_grid_page(const struct qf_grid *g, const struct qf_scene *s,
 	return s->clusters ? s->clusters - 1 : 0;
 }
 
-bool qf_grid_at(const struct qf_grid *g, const struct qf_scene *s, int x, int y,
-		uint64_t *at)
+/* The number of the cell at the screen's X, Y; false: there is none. */
+static bool number_at(const struct qf_grid *g, int x, int y, bool lower,
+		      uint32_t *number)
 {
 	int col = 0, row, from, to;
-	uint32_t place;
 
 	x -= g->x;
 	y -= g->y;
-	row = g->halves ? 2 * y : g->lines ? y / g->lines : 0;
+	row = g->halves ? 2 * y + lower : g->lines ? y / g->lines : 0;
 	if (x < 0 || y < 0 || x >= g->w || !g->lines || row >= g->rows ||
 	    !g->order.number || g->order.w != g->cols || g->order.h != g->rows)
 		return false;
@@ -428,9 +428,35 @@ bool qf_grid_at(const struct qf_grid *g, const struct qf_scene *s, int x, int y,
 		if (x < to)
 			break;
 	}
-	place = (uint32_t)(row * g->cols + col);
-	*at = cell_start(g, g->order.number[place]);
+	*number = g->order.number[row * g->cols + col];
+	return true;
+}
+
+bool qf_grid_at(const struct qf_grid *g, const struct qf_scene *s, int x, int y,
+		uint64_t *at)
+{
+	uint32_t number;
+
+	if (!number_at(g, x, y, false, &number))
+		return false;
+	*at = cell_start(g, number);
 	return *at < s->clusters;
+}
+
+bool qf_grid_cell_at(const struct qf_grid *g, const struct qf_scene *s, int x,
+		     int y, bool lower, uint64_t *first, uint64_t *end,
+		     struct qf_scene_cell *cell)
+{
+	uint32_t number;
+
+	if ((lower && !g->halves) || !number_at(g, x, y, lower, &number) ||
+	    number >= g->n)
+		return false;
+	*first = cell_start(g, number);
+	*end = cell_start(g, number + 1);
+	*end = *end < s->clusters ? *end : s->clusters;
+	*cell = g->cell[number];
+	return *first < s->clusters;
 }
 
 bool qf_grid_zoom(struct qf_grid *g, const struct qf_scene *s, int by)

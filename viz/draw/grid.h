@@ -64,6 +64,12 @@ uint64_t qf_grid_page(const struct qf_grid *g, const struct qf_scene *s,
 bool qf_grid_at(const struct qf_grid *g, const struct qf_scene *s, int x, int y,
 		uint64_t *at);
 
+/* The same with what the cell shows and where it ends. LOWER: of two cells in
+ * the character that one. As drawn last. */
+bool qf_grid_cell_at(const struct qf_grid *g, const struct qf_scene *s, int x,
+		     int y, bool lower, uint64_t *first, uint64_t *end,
+		     struct qf_scene_cell *cell);
+
 /* Zooms in (BY 1) or out (-1), as far as there is something to see. True if
  * it did. */
 bool qf_grid_zoom(struct qf_grid *g, const struct qf_scene *s, int by);

@@ -134,8 +134,8 @@ static void take_diff(struct qf_app *a, int part, const char *said, int code)
 		n = strcspn(said, "\n");
 		snprintf(line, sizeof(line), "%.*s", (int)n, said);
 		again = starts(line, "  Next: ") ? again
-						: starts(line, "qfsck:") &&
-							  qf_page_has(a, line);
+						 : starts(line, "qfsck:") &&
+							   qf_page_has(a, line);
 		if (!again)
 			qf_page_add(a, n ? line : "\n");
 	}
