@@ -53,12 +53,21 @@ const struct qf_kind_look *qf_palette_kind(enum qf_kind k)
 	return &looks[k < QF_KINDS ? k : QF_KIND_UNKNOWN];
 }
 
+/* The light of a part of a colour, 0 to 1, very nearly as sRGB has it. */
+static double light_of(uint32_t part)
+{
+	double v = (double)(part & 0xff) / 255;
+
+	return v * (v * (v * .305306 + .682171) + .012523);
+}
+
 uint32_t qf_palette_letter(uint32_t rgb)
 {
-	uint32_t light = (rgb >> 16 & 0xff) * 299 + (rgb >> 8 & 0xff) * 587 +
-			 (rgb & 0xff) * 114;
+	double light = .2126 * light_of(rgb >> 16) +
+		       .7152 * light_of(rgb >> 8) + .0722 * light_of(rgb);
 
-	return light > 130 * 1000 ? 0x000000 : 0xffffff;
+	/* where both stand out alike, as WCAG reckons it */
+	return light > .1791 ? 0x000000 : 0xffffff;
 }
 
 struct qf_paint qf_palette_paint(enum qf_tint t)

@@ -87,7 +87,7 @@ bool qf_palette_is_shade(enum qf_tint t, uint32_t glyph);
  */
 bool qf_palette_cursor(enum qf_tint t, struct qf_paint *p);
 
-/* Black or white: what can be read on RGB. */
+/* Black or white, whichever stands out more from RGB. */
 uint32_t qf_palette_letter(uint32_t rgb);
 
 /* The number of the colour next to RGB in xterm's palette of 256. */
