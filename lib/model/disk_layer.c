@@ -243,6 +243,36 @@ static void one(struct qf_layer *l, uint64_t off, struct qf_disk_extent *e)
 	e->bytes = step - (in_cluster & (step - 1));
 }
 
+/*
+ * How many entries behind the one at INDEX, which is ENTRY and not bad, run on
+ * from it with the same flags: alike in all that one() tells. Most tables are
+ * such runs, and this takes a tenth of the time.
+ */
+static uint64_t run_on(const struct qf_layer *l, uint64_t index, uint64_t entry)
+{
+	const struct qf_image *img = l->node->img;
+	const struct qf_geometry *g = &img->geo;
+	uint64_t host = entry & QF_ENTRY_OFFSET_MASK, n, whole;
+	uint64_t most = g->l2_entries - 1 - index;
+	struct qf_be64 w;
+
+	if (g->extl2 || g->data_file || entry & QF_ENTRY_COMPRESSED)
+		return 0;
+	/* what reaches past the end of the file is bad: one() says so */
+	whole = img->io->size > host ? (img->io->size - host) >> g->cluster_bits
+				     : 0;
+	if (host && whole <= most)
+		most = whole ? whole - 1 : 0;
+	for (n = 0; n < most; n++) {
+		entry += host ? g->cluster_bytes : 0;
+		memcpy(&w, l->l2 + (index + n + 1) * g->l2_entry_bytes,
+		       sizeof(w));
+		if (qf_be_get64(w) != entry)
+			break;
+	}
+	return n;
+}
+
 /* True if B goes on where A ends: only alike in what the layer tells. */
 static bool goes_on(const struct qf_disk_extent *a,
 		    const struct qf_disk_extent *b)
@@ -337,13 +367,38 @@ static enum qf_err find_table(struct qf_layer *l, uint64_t off, bool *found,
 	return QF_OK;
 }
 
+/* The stretch at OFF that is alike, not beyond the table that is loaded. */
+static void run_at(struct qf_layer *l, uint64_t off, uint64_t limit,
+		   struct qf_disk_extent *e)
+{
+	const struct qf_geometry *g = &l->node->img->geo;
+	uint64_t end = (off | ((g->cluster_bytes << g->l2_bits) - 1)) + 1;
+	uint64_t entry, index, n;
+	struct qf_disk_extent next;
+
+	one(l, off, e);
+	entry = e->entry;
+	while (e->bytes < limit && off + e->bytes < end) {
+		index = (off + e->bytes - 1) >> g->cluster_bits &
+			(g->l2_entries - 1);
+		n = e->bad ? 0 : run_on(l, index, entry);
+		e->bytes += n << g->cluster_bits;
+		if (n && entry & QF_ENTRY_OFFSET_MASK)
+			entry += n << g->cluster_bits;
+		if (off + e->bytes >= end)
+			break;
+		one(l, off + e->bytes, &next);
+		if (!goes_on(e, &next))
+			break;
+		e->bytes += next.bytes;
+		entry = next.entry;
+	}
+}
+
 enum qf_err qf_layer_at(struct qf_layer *l, uint64_t off, uint64_t limit,
 			struct qf_disk_extent *e, struct qf_why *why)
 {
-	const struct qf_geometry *g;
-	struct qf_disk_extent next;
 	enum qf_err err = QF_OK;
-	uint64_t end;
 	bool found;
 
 	if (limit > l->disk_bytes - off)
@@ -356,18 +411,8 @@ enum qf_err qf_layer_at(struct qf_layer *l, uint64_t off, uint64_t limit,
 	err = find_table(l, off, &found, e, why);
 	if (err)
 		return err;
-	if (found) {
-		g = &l->node->img->geo;
-		/* not beyond this table */
-		end = (off | ((g->cluster_bytes << g->l2_bits) - 1)) + 1;
-		one(l, off, e);
-		while (e->bytes < limit && off + e->bytes < end) {
-			one(l, off + e->bytes, &next);
-			if (!goes_on(e, &next))
-				break;
-			e->bytes += next.bytes;
-		}
-	}
+	if (found)
+		run_at(l, off, limit, e);
 	clip(l, limit, e);
 	return QF_OK;
 }

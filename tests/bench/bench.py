@@ -3,6 +3,7 @@
 
     tests/bench/bench.py [--quick] [--shape NAME]... [--cold] [--curves]
                          [--repair] [--many] [--reads] [--contents]
+                         [--browse]
 
 Prints for each shape the median wall time, CPU time and peak memory of both
 programs, their ratios, and the floor: a plain loop that reads the same tables
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 
+import browse
 import contents
 import curves
 import many
@@ -185,6 +187,8 @@ def parse():
                    help="what repairs take, on copies, beside a check")
     p.add_argument("--many", action="store_true",
                    help="ten thousand small images in one run")
+    p.add_argument("--browse", action="store_true",
+                   help="the browser on 8 TiB: first screen, keys, memory")
     p.add_argument("--reads", action="store_true",
                    help="ways to read cold tables (root)")
     p.add_argument("--contents", action="store_true",
@@ -218,6 +222,8 @@ def main():
         return bench_reads(store, args)
     if args.repair:
         return repairs.bench(store, args, sys.modules[__name__], print_table)
+    if args.browse:
+        return browse.bench(store, args, sys.modules[__name__], print_table)
     if args.many:
         return many.bench(store, sys.modules[__name__], print_table)
     if args.contents:

@@ -63,31 +63,124 @@ CONTRAST = """(function() {
 LABELS = """(function() {
     var bad = [], last = 0, ids = {};
     function all(s) { return Array.from(document.querySelectorAll(s)) }
-    if (!document.documentElement.lang) bad.push('no language');
-    if (!document.title) bad.push('no title');
-    if (all('main').length !== 1) bad.push('not one main');
-    if (all('h1').length !== 1) bad.push('not one h1');
+    function name(e) {
+        return (e.getAttribute('aria-label') || e.textContent).trim()
+    }
+    function no(test, what, e) {
+        if (!test) bad.push(what + ': ' + (e ? e.outerHTML.slice(0, 80) : ''))
+    }
+    no(/^[a-z]{2}/.test(document.documentElement.lang), 'no language');
+    no(document.title.trim(), 'no title');
+    no(all('main').length === 1, 'not one main');
+    no(all('h1').length === 1, 'not one h1');
+    no(all('meta[name=viewport]').length === 1
+       && !/user-scalable|maximum-scale/.test(
+           document.querySelector('meta[name=viewport]').content),
+       'it cannot be made larger');
     all('h1,h2,h3,h4').forEach(function(h) {
         var n = +h.tagName[1];
-        if (n > last + 1) bad.push('a level is left out: ' + h.textContent);
+        no(n <= last + 1, 'a level is left out', h);
+        no(name(h), 'an empty heading', h);
         last = n
     });
+    all('body > *').forEach(function(e) {
+        no(/^(MAIN|HEADER|FOOTER|NAV|SCRIPT|STYLE)$/.test(e.tagName),
+           'outside the landmarks', e)
+    });
     all('[id]').forEach(function(e) {
-        if (ids[e.id]) bad.push('twice: ' + e.id);
+        no(!ids[e.id], 'twice the id', e);
         ids[e.id] = 1
     });
-    all('a[href^="#"]').forEach(function(a) {
-        if (!document.getElementById(a.getAttribute('href').slice(1)))
-            bad.push('leads nowhere: ' + a.getAttribute('href'))
+    all('a').forEach(function(a) {
+        var to = a.getAttribute('href');
+        no(name(a), 'a link without words', a);
+        no(to && (to[0] !== '#' || document.getElementById(to.slice(1))),
+           'leads nowhere', a);
+        no(/underline/.test(getComputedStyle(a).textDecorationLine)
+           || a.closest('nav'), 'told by its colour alone', a)
     });
     all('svg').forEach(function(e) {
-        if (e.getAttribute('aria-hidden') !== 'true'
-            && !e.getAttribute('aria-label')) bad.push('a picture, no name')
+        no(e.getAttribute('aria-hidden') === 'true'
+           || (e.getAttribute('role') === 'img'
+               && e.getAttribute('aria-label')), 'a picture, no name', e)
     });
-    all('th').forEach(function(e) { if (!e.scope) bad.push('th, no scope') });
-    all('[tabindex="0"]').forEach(function(e) {
-        if (!e.getAttribute('aria-label')) bad.push('focus, no name')
+    all('img').forEach(function(e) { no(e.alt, 'a picture, no alt', e) });
+    all('table').forEach(function(t) {
+        no(t.querySelector('th'), 'a table without headings', t);
+        t.querySelectorAll('tr').forEach(function(r) {
+            var n = 0;
+            Array.from(r.cells).forEach(function(c) { n += c.colSpan });
+            no(n === t.rows[0].cells.length, 'a row of another width', r)
+        })
     });
+    all('th').forEach(function(e) {
+        no(/^(col|row)(group)?$/.test(e.scope), 'th, no scope', e);
+        no(name(e), 'th, no words', e)
+    });
+    all('ul,ol').forEach(function(l) {
+        Array.from(l.children).forEach(function(e) {
+            no(e.tagName === 'LI', 'a list of other things', e)
+        })
+    });
+    all('li').forEach(function(e) {
+        no(/^[UO]L$/.test(e.parentNode.tagName), 'li without a list', e)
+    });
+    all('dl').forEach(function(l) {
+        var before = '';
+        Array.from(l.children).forEach(function(e) {
+            no(/^D[TD]$/.test(e.tagName) && (before || e.tagName === 'DT'),
+               'a dl of other things', e);
+            before = e.tagName
+        });
+        no(before === 'DD', 'a dl without its end', l)
+    });
+    all('details').forEach(function(d) {
+        no(d.firstElementChild.tagName === 'SUMMARY'
+           && name(d.firstElementChild), 'details, no summary', d)
+    });
+    all('[tabindex]').forEach(function(e) {
+        no(+e.getAttribute('tabindex') <= 0, 'an order of its own', e);
+        no(e.getAttribute('tabindex') === '-1'
+           || (e.getAttribute('role') && e.getAttribute('aria-label')),
+           'focus, no name or role', e)
+    });
+    all('[aria-labelledby],[aria-describedby],[aria-controls]').forEach(
+        function(e) {
+            ['labelledby', 'describedby', 'controls'].forEach(function(a) {
+                (e.getAttribute('aria-' + a) || '').split(' ').forEach(
+                    function(i) {
+                        no(!i || document.getElementById(i),
+                           'told by what is not there', e)
+                    })
+            })
+        });
+    return bad
+})()"""
+FOCUS = """(function() {
+    var e = document.activeElement, s = getComputedStyle(e);
+    if (e === document.body) return null;
+    window.seen = window.seen || [];
+    var late = window.seen.every(function(p) {
+        return p.compareDocumentPosition(e) & 4
+    }), again = window.seen.indexOf(e) >= 0;
+    window.seen.push(e);
+    return [late, again, s.outlineStyle !== 'none'
+            && parseFloat(s.outlineWidth) >= 2, e.outerHTML.slice(0, 60)]
+})()"""
+# Short words of tables that are broken within: they have two boxes.
+BROKEN = """(function() {
+    var bad = [];
+    document.querySelectorAll('tr.has td:first-child, td.d, td.n').forEach(
+        function(e) {
+            var t = e.firstChild, range = document.createRange(), m,
+                word = /[^\\s-]{1,10}/g;
+            while (t && t.nodeType === 3 && (m = word.exec(t.data))) {
+                range.setStart(t, m.index);
+                range.setEnd(t, m.index + m[0].length);
+                if (range.getClientRects().length > 1)
+                    bad.push('broken: ' + m[0])
+            }
+        });
     return bad
 })()"""
 WIDE = ("document.documentElement.scrollWidth"
@@ -99,7 +192,8 @@ def check_looks(tap, web, case, url):
         for dark in (False, True):
             page = web.open(url, width=width, dark=dark)
             wrong = page.complaints() + page.requests() \
-                + page.ask(CONTRAST) + page.ask(LABELS)
+                + page.ask(CONTRAST) + page.ask(LABELS) \
+                + page.ask(BROKEN)
             over = page.ask(WIDE)
             ground = page.ask("getComputedStyle(document.body)"
                               ".backgroundColor")
@@ -108,6 +202,26 @@ def check_looks(tap, web, case, url):
                        f"{case}: {width} px, {'dark' if dark else 'light'}: "
                        "no error, no request, all can be read",
                        [*map(str, wrong[:8]), f"{over} px over", ground])
+
+
+def check_focus(tap, page):
+    """Tab goes through all that can be used, in the order of the page, and
+    what has the focus is seen."""
+    want = page.ask("Array.from(document.querySelectorAll("
+                    "'a[href],summary,[tabindex=\"0\"]')).filter("
+                    "e => e.getClientRects().length).length")
+    steps, bad = 0, []
+    while steps <= want + 2:
+        page.tab()
+        at = page.ask(FOCUS)
+        if not at or at[1]:
+            break
+        steps += 1
+        if not at[0] or not at[2]:
+            bad.append(str(at))
+    tap.result(not bad and steps == want,
+               f"Tab goes through all {want} in order, and is seen",
+               [f"{steps} of {want}", *bad[:5]])
 
 
 def hover(page, m, i):
@@ -256,6 +370,7 @@ def main():
     with browser.Browser() as web:
         for case in CASES:
             check_looks(tap, web, case, urls[case])
+        check_focus(tap, web.open(urls["lost-l2-zeroed"]))
         page = web.open(urls["lost-l2-zeroed"])
         check_cells(tap, page)
         check_findings(tap, page)

@@ -146,6 +146,12 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyDown", key=name)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=name)
 
+    def tab(self):
+        """The Tab key, which moves the focus only with its number."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key="Tab",
+                      code="Tab", windowsVirtualKeyCode=9)
+
     def requests(self):
         """The addresses that were asked for, besides the page's own."""
         return [e["request"]["url"]

@@ -59,6 +59,13 @@ static void test_filled(void **unused)
 		for (full = 0, k = 0; k < 200 * 50; k++)
 			full += c.at[k].tint == QF_KIND_ACTIVE;
 		assert_true(full >= 9000);
+		g.fine = true;
+		assert_true(place(&g, &s, 200, 50, 0, &c));
+		assert_true(g.halves == (sizes[i] > 10000));
+		for (full = 0, k = 0; k < 200 * 50; k++)
+			full += c.at[k].tint == QF_KIND_ACTIVE;
+		assert_true(full >= 8999); /* the cursor */
+		g.fine = false;
 		qf_scene_free(&s);
 	}
 	qf_grid_free(&g);
@@ -80,11 +87,81 @@ static unsigned int worst_of(const struct qf_scene *s, uint64_t first,
 	return worst;
 }
 
+static bool is_metadata(int k)
+{
+	return k >= (int)QF_KIND_HEADER && k < (int)QF_KIND_ACTIVE;
+}
+
+static bool has_metadata(const struct qf_scene *s, uint64_t first, uint64_t end)
+{
+	uint32_t set;
+
+	for (; first < end; first++)
+		if (is_metadata((int)qf_scene_at(s, first, &set)))
+			return true;
+	return false;
+}
+
+/* The cell below the one that begins at FOUND, where both have the character
+ * in line Y; false: there is none. */
+static bool below(const struct qf_grid *g, const struct qf_scene *s, int y,
+		  uint64_t found, uint64_t *first, uint64_t *end)
+{
+	uint64_t at;
+
+	if (!g->halves || 2 * y + 1 >= g->rows)
+		return false;
+	at = qf_grid_step(g, s, found, 0, 1);
+	if (at == found)
+		return false;
+	qf_grid_cell(g, s, at, first, end);
+	return true;
+}
+
+/* The character shows what is worst in its one or two cells. */
+static void look_at(const struct qf_grid *g, const struct qf_scene *s, int x,
+		    int y, uint64_t cursor, const struct qf_cell *c)
+{
+	uint64_t found, first, end, to;
+	unsigned int worst, low;
+	bool meta, here;
+
+	if (!qf_grid_at(g, s, x, y, &found))
+		return;
+	qf_grid_cell(g, s, found, &first, &end);
+	assert_int_equal(first, found);
+	worst = worst_of(s, first, end);
+	meta = has_metadata(s, first, end);
+	here = cursor >= first && cursor < end;
+	if (below(g, s, y, found, &first, &to)) {
+		low = worst_of(s, first, to);
+		worst = worst == QF_KINDS || (low < QF_KINDS && low > worst)
+				? low
+				: worst;
+		meta |= has_metadata(s, first, to);
+		here |= cursor >= first && cursor < to;
+	}
+	if (worst < QF_KINDS) {
+		assert_int_equal(c->tint, worst);
+		assert_int_equal(c->under, 0);
+		assert_int_equal(c->ch, qf_palette_kind(worst)->glyph);
+	} else {
+		assert_true(c->tint < QF_KIND_LEAKED ||
+			    (here && g->halves && c->tint == QF_TINT_TEXT));
+		/* metadata do not vanish either */
+		if (meta && !here)
+			assert_true(is_metadata(c->tint) ||
+				    is_metadata((int)c->under - 1));
+	}
+	if (here)
+		assert_true(c->reverse || c->tint == QF_TINT_TEXT);
+}
+
 /* All pages of a zoom: every cluster once, nothing wrong is hidden. */
 static void look_through(struct qf_grid *g, const struct qf_scene *s, int w,
 			 int h, struct qf_cells *c)
 {
-	uint64_t at = 0, first, end, found, page;
+	uint64_t at = 0, first, end, page;
 	int x, y;
 
 	while (at < s->clusters) {
@@ -93,22 +170,10 @@ static void look_through(struct qf_grid *g, const struct qf_scene *s, int w,
 		qf_grid_cell(g, s, at, &first, &end);
 		assert_true(first <= at && at < end);
 		for (y = 0; y < h; y++)
-			for (x = 0; x < w; x++) {
-				unsigned int worst;
-
-				if (!qf_grid_at(g, s, x, y, &found))
-					continue;
-				qf_grid_cell(g, s, found, &first, &end);
-				assert_int_equal(first, found);
-				worst = worst_of(s, first, end);
-				if (worst < QF_KINDS)
-					assert_int_equal(
-						c->at[y * c->w + x].tint,
-						worst);
-				else
-					assert_true(c->at[y * c->w + x].tint <
-						    QF_KIND_LEAKED);
-			}
+			for (x = 0; x < w; x++)
+				if (g->lines == 1 && g->cols == w)
+					look_at(g, s, x, y, at,
+						&c->at[y * c->w + x]);
 		/* the page's cells follow each other */
 		for (at = page, end = page;
 		     at < s->clusters &&
@@ -135,10 +200,11 @@ static void test_every_zoom(void **unused)
 
 	(void)unused;
 	assert_true(qf_cells_resize(&c, 150, 40));
-	for (i = 0; i < 32; i++) {
+	for (i = 0; i < 64; i++) {
 		make(&s, sizes[i % 4], i + 1);
 		k = i / 4 % 4;
-		g.hilbert = i >= 16;
+		g.hilbert = i / 16 % 2;
+		g.fine = i >= 32;
 		g.zoom = 0;
 		do {
 			look_through(&g, &s, windows[k][0], windows[k][1], &c);

@@ -6,6 +6,7 @@
 #include "viz/show/outbuf.h"
 
 #include <locale.h>
+#include <math.h>
 
 /* Without colours the glyphs alone must tell the kinds, also in ASCII. */
 static void test_glyphs_differ(void **unused)
@@ -44,6 +45,49 @@ static void test_colours(void **unused)
 		/* a colour of its own in one palette has one in the other */
 		assert_int_equal(p.fg == QF_PLAIN, p.fg16 < 0);
 		assert_int_equal(p.bg == QF_PLAIN, p.bg16 < 0);
+	}
+}
+
+/* The light of a colour, as WCAG 2 has it. */
+static double light(uint32_t rgb)
+{
+	static const double weight[] = { .0722, .7152, .2126 };
+	double sum = 0, v;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		v = (double)(rgb >> 8 * i & 0xff) / 255;
+		sum += weight[i] *
+		       (v <= .03928 ? v / 12.92 : pow((v + .055) / 1.055, 2.4));
+	}
+	return sum;
+}
+
+static double contrast(uint32_t x, uint32_t y)
+{
+	double a = light(x), b = light(y);
+
+	return a > b ? (a + .05) / (b + .05) : (b + .05) / (a + .05);
+}
+
+/* Letters on areas can be read: 4.5 to 1, in pictures and on a terminal. */
+static void test_contrast(void **unused)
+{
+	int k;
+
+	(void)unused;
+	for (k = QF_KIND_HEADER; k < QF_KINDS; k++) {
+		enum qf_tint t = (enum qf_tint)k;
+		uint32_t area = qf_palette_kind((enum qf_kind)k)->rgb;
+		struct qf_paint p = qf_palette_solid(t, -1, 'x');
+
+		assert_true(contrast(qf_palette_letter(area), area) >= 4.5);
+		if (p.bg != QF_PLAIN)
+			assert_true(contrast(p.fg, p.bg) >= 4.5);
+		/* the cursor is a block of the terminal's ink there */
+		assert_int_equal(qf_palette_cursor(t, &p), p.bg != QF_PLAIN);
+		if (p.bg != QF_PLAIN)
+			assert_int_equal(p.fg, QF_PLAIN);
 	}
 }
 
@@ -127,6 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_glyphs_differ),
 		cmocka_unit_test(test_colours),
+		cmocka_unit_test(test_contrast),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_cells),
 		cmocka_unit_test(test_xml),

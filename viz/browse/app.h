@@ -178,6 +178,7 @@ struct qf_app {
 	struct qf_image *img; /* owned */
 	char name[256];
 	bool ascii, shared;
+	bool fine;   /* there are colours enough for two in a character */
 	bool locked; /* no writer may begin, as long as it is being read */
 	struct qf_watch watch;
 	enum qf_watch_state file; /* what became of it since */

@@ -29,7 +29,7 @@ static const char help[] =
 	"      --hilbert          draw the map along a Hilbert curve\n"
 	"      --ascii            only plain characters\n"
 	"      --colour=MODE      auto (the default; heeds NO_COLOR), 256, 16\n"
-	"                         or mono\n"
+	"                         or mono; with 256 a large map has two rows a line\n"
 	"      --script=FILE      no terminal: press the keys that FILE lists\n"
 	"                         and save screens (size WxH, key NAME..., type\n"
 	"                         TEXT, click X Y, wait, save FILE)\n"
@@ -85,6 +85,7 @@ static enum qf_err browse(const struct args *a, struct qf_image *img,
 	app.program = "/proc/self/exe";
 	app.ascii = a->ascii ||
 		    (!a->script && strcmp(nl_langinfo(CODESET), "UTF-8"));
+	app.fine = a->script && colours == QF_COLOURS_256 && !app.ascii;
 	if (!err)
 		err = a->script ? qf_script_run(&app, a->script, why)
 				: qf_tui_run(&app, colours, why);

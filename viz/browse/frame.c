@@ -130,13 +130,22 @@ static char *last_gap(char *text)
 	return found;
 }
 
+/* Whether n goes to damage in this view; the findings' own hint has it. */
+static bool leads_to_damage(const struct qf_app *a)
+{
+	return a->model->checked && a->model->report.findings.n &&
+	       a->model->report.verdict != QF_VERDICT_CLEAN && !a->pattern[0] &&
+	       qf_views[a->view]->damage && a->view != QF_VIEW_FINDINGS;
+}
+
 /* The keys of the view, as far as there is room for whole ones. */
 static void draw_hint(struct qf_app *a, int y)
 {
 	struct qf_cells *c = &a->screen;
 	char text[200], *cut;
 
-	snprintf(text, sizeof(text), "? help  q quit  %s  : go to  Tab views",
+	snprintf(text, sizeof(text), "? help  q quit  %s%s  : go to  Tab views",
+		 leads_to_damage(a) ? "n damage  " : "",
 		 qf_views[a->view]->hint);
 	while ((int)strlen(text) > c->w && (cut = last_gap(text)) != NULL)
 		*cut = '\0';

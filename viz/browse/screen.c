@@ -17,11 +17,15 @@ static struct look look_of(const struct qf_cell *c)
 {
 	struct qf_paint p = qf_palette_solid((enum qf_tint)c->tint,
 					     (int)c->under - 1, c->ch);
-	struct look l = { p.fg == QF_PLAIN ? INK : p.fg,
-			  p.bg == QF_PLAIN ? PAPER : p.bg,
-			  p.mono & QF_MONO_BOLD };
-	uint32_t t = l.fg;
+	struct look l;
+	uint32_t t;
 
+	if (c->reverse && !c->under)
+		qf_palette_cursor((enum qf_tint)c->tint, &p);
+	l = (struct look){ p.fg == QF_PLAIN ? INK : p.fg,
+			   p.bg == QF_PLAIN ? PAPER : p.bg,
+			   p.mono & QF_MONO_BOLD };
+	t = l.fg;
 	if (c->reverse) {
 		l.fg = l.bg;
 		l.bg = t;
@@ -46,6 +50,39 @@ static int run_of(const struct qf_cells *c, int x, int y)
 	return n;
 }
 
+/* The quarters of a block: 1 upper left, 2 upper right, 4 lower left, 8 lower
+ * right; 0: it is no block of quarters. */
+static unsigned int quarters_of(uint32_t ch)
+{
+	static const uint8_t low[] = { 4, 8, 1, 13, 9, 7, 11, 2, 6, 14 };
+
+	if (ch == 0x2580)
+		return 3;
+	if (ch == 0x2590)
+		return 10;
+	return ch >= 0x2596 && ch <= 0x259f ? low[ch - 0x2596] : 0;
+}
+
+static void draw_quarters(unsigned int quarters, int x, int y, struct look l,
+			  struct qf_outbuf *out)
+{
+	static const int high[] = { (CELL_H + 1) / 2, CELL_H / 2 };
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		unsigned int q = quarters >> (2 * i) & 3;
+
+		if (q)
+			qf_outbuf_printf(out,
+					 "<rect x=\"%d\" y=\"%d\" width=\"%d\" "
+					 "height=\"%d\" fill=\"#%06x\"/>\n",
+					 x * CELL_W + (q == 2 ? CELL_W / 2 : 0),
+					 y * CELL_H + i * high[0],
+					 q == 3 ? CELL_W : CELL_W / 2, high[i],
+					 l.fg);
+	}
+}
+
 /* Blocks are drawn as areas: no font fills its cell exactly. */
 static bool draw_block(const struct qf_cell *cell, int x, int y, struct look l,
 		       struct qf_outbuf *out)
@@ -54,9 +91,14 @@ static bool draw_block(const struct qf_cell *cell, int x, int y, struct look l,
 	uint32_t ch = cell->ch;
 	int eighths = 8, top = 0;
 
-	if (ch < 0x2581 || ch > 0x2593 ||
-	    (!cell->under && qf_palette_is_shade((enum qf_tint)cell->tint, ch)))
+	if (!cell->under && qf_palette_is_shade((enum qf_tint)cell->tint, ch))
 		return false; /* the ground is the block */
+	if (quarters_of(ch)) {
+		draw_quarters(quarters_of(ch), x, y, l, out);
+		return true;
+	}
+	if (ch < 0x2581 || ch > 0x2593)
+		return false;
 	if (ch < 0x2588)
 		top = CELL_H - CELL_H * (int)(ch - 0x2580) / 8;
 	else if (ch > 0x2588 && ch < 0x2590)
@@ -75,7 +117,7 @@ static bool draw_block(const struct qf_cell *cell, int x, int y, struct look l,
 /* Drawn as an area, or by its ground. */
 static bool is_block(const struct qf_cell *c)
 {
-	return (c->ch >= 0x2581 && c->ch <= 0x2593) ||
+	return (c->ch >= 0x2581 && c->ch <= 0x2593) || quarters_of(c->ch) ||
 	       qf_palette_is_shade((enum qf_tint)c->tint, c->ch);
 }
 

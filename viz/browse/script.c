@@ -143,6 +143,43 @@ static enum qf_err do_save(struct qf_app *a, char *arg, struct qf_why *why)
 	return err;
 }
 
+/* "X Y HALF FROM END KIND BESIDE" for each cell of the map that is shown, in
+ * bytes of the disk or the file; of a wide or high cell where it begins. */
+static enum qf_err do_cells(struct qf_app *a, char *arg, struct qf_why *why)
+{
+	bool guest = a->view == QF_VIEW_GUEST;
+	const struct qf_grid *g = guest ? &a->guest.grid : &a->map.grid;
+	const struct qf_scene *s = &a->model->scene;
+	uint64_t first, end, seen[2] = { UINT64_MAX, UINT64_MAX };
+	struct qf_outbuf out = { 0 };
+	struct qf_scene_cell cell;
+	enum qf_err err;
+	int i;
+
+	qf_frame_draw(a);
+	if (guest && a->guest.map)
+		s = &a->guest.map->scene;
+	for (i = 0; i < 2 * a->screen.w * a->screen.h; i++) {
+		int x = i / 2 % a->screen.w, y = i / 2 / a->screen.w;
+
+		if (!qf_grid_cell_at(g, s, x, y, i % 2, &first, &end, &cell) ||
+		    first == seen[i % 2] || (y - g->y) % g->lines)
+			continue;
+		seen[i % 2] = first;
+		qf_outbuf_printf(
+			&out, "%d %d %d %llu %llu %s %s\n", x, y, i % 2,
+			(unsigned long long)first << s->cluster_bits,
+			(unsigned long long)end << s->cluster_bits,
+			qf_palette_kind((enum qf_kind)cell.kind)->key,
+			qf_palette_kind((enum qf_kind)cell.minor)->key);
+	}
+	err = out.failed ? qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				      "no memory for the cells")
+			 : qf_outfile_write(arg, out.at, out.n, why);
+	qf_outbuf_free(&out);
+	return err;
+}
+
 /* xorshift: the same keys from the same seed, everywhere. */
 static uint64_t next(uint64_t *state)
 {
@@ -218,6 +255,7 @@ static const struct {
 	{ "drag", do_drag },
 	{ "wait", do_wait },
 	{ "save", do_save },
+	{ "cells", do_cells },
 	{ "random", do_random },
 	{ "storm", do_storm },
 };

@@ -27,6 +27,7 @@
 /* Two clicks within that time are a double one. */
 #define TWICE_MS 400
 
+#define GREY 8	 /* of 16 colours; with 8 it is the terminal's own, dim */
 #define MADE 512 /* pairs of colours for cells */
 
 static struct {
@@ -104,6 +105,8 @@ static short colour_number(uint32_t rgb, int8_t of16)
 		return -1;
 	if (t.many)
 		return (short)qf_palette_256(rgb);
+	if (!t.bright && of16 == GREY)
+		return -1; /* bold black is black on many a terminal */
 	return (short)(t.bright ? of16 : of16 % 8);
 }
 
@@ -157,9 +160,12 @@ static bool solid(const struct qf_cell *c, wchar_t *ch, short *pair)
 	short made;
 
 	if (!t.colours || !t.many ||
-	    (!c->under && c->tint >= (int)QF_KIND_LEAKED))
+	    (!c->under && c->tint >= (int)QF_KIND_LEAKED &&
+	     (!c->reverse || c->tint >= (int)QF_KINDS)))
 		return false;
 	p = qf_palette_solid((enum qf_tint)c->tint, (int)c->under - 1, c->ch);
+	if (c->reverse && !c->under)
+		qf_palette_cursor((enum qf_tint)c->tint, &p);
 	made = pair_of(colour_number(p.fg, 0), colour_number(p.bg, 0));
 	if (!made)
 		return false;
@@ -191,8 +197,10 @@ static attr_t attributes(const struct qf_cell *c, short *pair)
 	*pair = 0;
 	if (t.colours) {
 		*pair = (short)(c->tint + 1);
-		if (p.mono & QF_MONO_BOLD ||
-		    (!t.many && !t.bright && p.fg16 >= 8))
+		if (!t.many && !t.bright && p.fg16 == GREY)
+			a |= A_DIM;
+		else if (p.mono & QF_MONO_BOLD ||
+			 (!t.many && !t.bright && p.fg16 > GREY))
 			a |= A_BOLD;
 	} else {
 		if (p.mono & QF_MONO_BOLD)
@@ -482,6 +490,7 @@ enum qf_err qf_tui_run(struct qf_app *a, enum qf_tui_colours colours,
 		qf_err_next(why, "try it with TERM=xterm");
 		return QF_ERR_UNSUPPORTED;
 	}
+	a->fine = t.colours && t.many && !a->ascii;
 	prepare_undo();
 	set_handlers(true);
 	take_size(a);

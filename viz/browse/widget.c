@@ -22,6 +22,9 @@ int qf_widget_wrap_from(struct qf_app *a, int x, int y, int w, int skip,
 			for (n = (size_t)w; n && text[n] != ' '; n--)
 				;
 			n = n ? n : (size_t)w;
+			/* not within a character */
+			while (n > 1 && ((unsigned char)text[n] & 0xc0) == 0x80)
+				n--;
 		}
 		memcpy(line, text, n);
 		line[n] = '\0';

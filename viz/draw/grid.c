@@ -83,10 +83,17 @@ static uint64_t fit_row(uint64_t all, int w, int h)
 	return best;
 }
 
+/* More than a character each would show, and halves of them can be drawn. */
+static bool wants_halves(const struct qf_grid *g, uint64_t all)
+{
+	return g->fine && all > (uint64_t)g->w * (uint64_t)g->h;
+}
+
 static uint64_t zoomed_row(const struct qf_grid *g, uint64_t all,
 			   unsigned int zoom)
 {
-	uint64_t fit = fit_row(all, g->w, g->h), row;
+	int h = wants_halves(g, all) ? 2 * g->h : g->h;
+	uint64_t fit = fit_row(all, g->w, h), row;
 
 	if (!zoom)
 		return fit;
@@ -98,26 +105,38 @@ static uint64_t zoomed_row(const struct qf_grid *g, uint64_t all,
 	return row < fit ? row : fit;
 }
 
+/* The first of the ROWS that a page of H begins with, so that HERE is on it:
+ * as near to FIRST as can be, and even where STEP is 2. */
+static uint64_t first_row(uint64_t first, uint64_t here, uint64_t rows,
+			  uint64_t h, uint64_t step)
+{
+	uint64_t last = rows > h ? rows - h : 0;
+
+	if (here < first)
+		first = here - here % step;
+	if (here >= first + h)
+		first = qf_mem_div_up(here - h + 1, step) * step;
+	last = qf_mem_div_up(last, step) * step;
+	return first < last ? first : last;
+}
+
 static void place_rows(struct qf_grid *g, uint64_t all, uint64_t at)
 {
-	uint64_t rows, here, last;
+	uint64_t rows, h = (uint64_t)g->h;
 
 	g->row = zoomed_row(g, all, g->zoom);
+	/* what has a row's width for itself shows its letter */
+	g->halves = wants_halves(g, all) &&
+		    (!g->zoom || g->row > (uint64_t)g->w);
+	h *= g->halves ? 2 : 1;
 	g->cols = g->row < (uint64_t)g->w ? (int)g->row : g->w;
 	rows = qf_mem_div_up(all, g->row);
 	rows = rows ? rows : 1;
-	g->lines = rows < (uint64_t)g->h ? g->h / (int)rows : 1;
-	g->rows = rows < (uint64_t)g->h ? (int)rows : g->h;
-	here = at / g->row;
-	last = rows - (uint64_t)g->rows;
-	g->first /= g->row;
-	if (here < g->first)
-		g->first = here;
-	if (here >= g->first + (uint64_t)g->rows)
-		g->first = here - (uint64_t)g->rows + 1;
-	if (g->first > last)
-		g->first = last;
-	g->first *= g->row;
+	g->rows = (int)(rows < h ? rows : h);
+	g->lines = rows < h ? (int)(h / rows) : 1;
+	g->first = first_row(g->first / g->row, at / g->row, rows,
+			     (uint64_t)g->rows, g->halves ? 2 : 1) *
+		   g->row;
 }
 
 /* Cells of the curve are as large as lets all clusters of a page have one. */
@@ -137,6 +156,9 @@ static void place_curve(struct qf_grid *g, uint64_t all, uint64_t at)
 		  : w / (2 * lines) ? w / (2 * lines)
 				    : 1;
 	g->rows = h / lines;
+	g->halves = g->fine && page > (uint64_t)w * (uint64_t)h;
+	if (g->halves)
+		g->rows = 2 * h;
 	cells = (uint64_t)g->cols * (uint64_t)g->rows;
 	g->row = page > cells ? page : cells;
 	g->first = at / g->row * g->row;
@@ -161,7 +183,7 @@ void qf_grid_place(struct qf_grid *g, const struct qf_scene *s, uint64_t at)
 
 int qf_grid_height(const struct qf_grid *g)
 {
-	return g->rows * g->lines;
+	return g->halves ? (g->rows + 1) / 2 : g->rows * g->lines;
 }
 
 /* The first cluster of the page's cell number I. */
@@ -216,44 +238,6 @@ static bool load(struct qf_grid *g, const struct qf_scene *s, unsigned int age)
 	return true;
 }
 
-/* What a cell looks like: a character on two tints. */
-struct face {
-	enum qf_tint tint;
-	int under; /* enum qf_tint of the upper half, or -1 */
-	uint32_t ch;
-};
-
-static struct face face_of(struct qf_scene_cell c, struct qf_grid_look look)
-{
-	/* where there is no half of a cell, what is in an empty one shows */
-	bool whole = look.ascii && c.kind < QF_KIND_HEADER && !look.marked;
-	enum qf_kind kind = (enum qf_kind)(whole ? c.minor : c.kind);
-	const struct qf_kind_look *k = qf_palette_kind(kind);
-	struct face f = { (enum qf_tint)kind, -1, k->glyph };
-
-	f.ch = look.ascii ? (unsigned char)k->ascii : k->glyph;
-	if (!look.marked || c.kind > QF_KIND_LEAKED) {
-		if (c.minor != c.kind && !look.ascii) {
-			f.ch = 0x2584;
-			f.tint = (enum qf_tint)c.minor;
-			f.under = c.kind;
-		}
-		return f;
-	}
-	f.tint = c.mark == QF_MARK_EXCLUSIVE ? QF_TINT_MARK
-		 : c.mark == QF_MARK_SHARED  ? QF_TINT_SHARE
-					     : QF_TINT_DIM;
-	if (c.mark == QF_MARK_EXCLUSIVE)
-		f.ch = look.ascii ? (c.mostly ? '*' : 'x')
-		       : c.mostly ? 0x2588
-				  : 0x25aa;
-	else if (c.mark == QF_MARK_SHARED)
-		f.ch = look.ascii ? '+' : 0x2592;
-	else if (c.kind >= QF_KIND_ACTIVE && c.kind <= QF_KIND_LEAKED)
-		f.ch = look.ascii ? '.' : 0xb7;
-	return f;
-}
-
 /* The columns of the window that column COL of the grid takes. */
 static void columns(const struct qf_grid *g, int col, int *from, int *to)
 {
@@ -261,30 +245,72 @@ static void columns(const struct qf_grid *g, int col, int *from, int *to)
 	*to = (col + 1) * g->w / g->cols;
 }
 
+static void put(struct qf_cells *c, int x, int y, struct qf_face f)
+{
+	qf_cells_set(c, x, y, f.tint, f.ch);
+	if (f.under >= 0)
+		qf_cells_under(c, x, y, (enum qf_tint)f.under);
+	if (f.reverse)
+		qf_cells_reverse(c, x, y, 1);
+}
+
 static void draw_cell(const struct qf_grid *g, struct qf_scene_cell cell,
 		      uint64_t place, bool here, struct qf_grid_look look,
 		      struct qf_cells *c)
 {
-	struct face f = face_of(cell, look);
-	bool letter = !look.ascii && f.ch < 0x80;
+	struct qf_face f = qf_face_one(cell, look), blank;
 	int from, to, x, line, y;
 
-	/* a letter stands once in a cell, however wide that is */
 	if (cell.kind >= QF_KINDS)
 		return; /* past the end */
+	f.reverse = here;
+	/* a letter stands once in a cell, however wide that is */
+	blank = f;
+	if (!look.ascii && f.ch < 0x80)
+		blank.ch = ' ';
 	columns(g, (int)(place % (uint64_t)g->cols), &from, &to);
 	y = g->y + (int)(place / (uint64_t)g->cols) * g->lines;
 	for (line = 0; line < g->lines; line++)
-		for (x = from; x < to; x++) {
-			bool blank = letter && (x > from || line);
+		for (x = from; x < to; x++)
+			put(c, g->x + x, y + line,
+			    x > from || line ? blank : f);
+}
 
-			qf_cells_set(c, g->x + x, y + line, f.tint,
-				     blank ? ' ' : f.ch);
-			if (f.under >= 0)
-				qf_cells_under(c, g->x + x, y + line,
-					       (enum qf_tint)f.under);
-			if (here)
-				qf_cells_reverse(c, g->x + x, y + line, 1);
+/* The cell at a place of the page; past its end none is there. */
+static struct qf_scene_cell cell_at(const struct qf_grid *g, int col, int row)
+{
+	static const struct qf_scene_cell none = { QF_KINDS, QF_KINDS, 0,
+						   false };
+
+	return row < g->rows ? g->cell[g->order.number[row * g->cols + col]]
+			     : none;
+}
+
+/* Two rows of cells a line. HERE: the cursor's cell. */
+static void draw_halves(const struct qf_grid *g, uint64_t here,
+			struct qf_grid_look look, struct qf_cells *c)
+{
+	int x, from, to, row, col, at = -1;
+	struct qf_scene_cell upper, lower;
+	enum qf_face_here half;
+	struct qf_face f;
+
+	if (here < g->n)
+		at = (int)g->order.place[here];
+	for (row = 0; row < g->rows; row += 2)
+		for (col = 0; col < g->cols; col++) {
+			upper = cell_at(g, col, row);
+			lower = cell_at(g, col, row + 1);
+			if (upper.kind >= QF_KINDS && lower.kind >= QF_KINDS)
+				continue;
+			half = at == row * g->cols + col ? QF_FACE_UPPER
+			       : at == (row + 1) * g->cols + col
+				       ? QF_FACE_LOWER
+				       : QF_FACE_NOT_HERE;
+			f = qf_face_two(upper, lower, look, half);
+			columns(g, col, &from, &to);
+			for (x = from; x < to; x++)
+				put(c, g->x + x, g->y + row / 2, f);
 		}
 }
 
@@ -301,8 +327,12 @@ bool qf_grid_draw(struct qf_grid *g, const struct qf_scene *s, uint64_t at,
 	    !load(g, s, age))
 		return false;
 	here = on_page(g, at) ? cell_of(g, at) : UINT64_MAX;
-	for (i = 0; i < g->n; i++)
-		draw_cell(g, g->cell[i], g->order.place[i], i == here, look, c);
+	if (g->halves)
+		draw_halves(g, here, look, c);
+	else
+		for (i = 0; i < g->n; i++)
+			draw_cell(g, g->cell[i], g->order.place[i], i == here,
+				  look, c);
 	return true;
 }
 
@@ -381,26 +411,52 @@ uint64_t qf_grid_page(const struct qf_grid *g, const struct qf_scene *s,
 	return s->clusters ? s->clusters - 1 : 0;
 }
 
-bool qf_grid_at(const struct qf_grid *g, const struct qf_scene *s, int x, int y,
-		uint64_t *at)
+/* The number of the cell at the screen's X, Y; false: there is none. */
+static bool number_at(const struct qf_grid *g, int x, int y, bool lower,
+		      uint32_t *number)
 {
-	int col = 0, from, to;
-	uint32_t place;
+	int col = 0, row, from, to;
 
 	x -= g->x;
 	y -= g->y;
-	if (x < 0 || y < 0 || x >= g->w || !g->lines ||
-	    y / g->lines >= g->rows || !g->order.number ||
-	    g->order.w != g->cols || g->order.h != g->rows)
+	row = g->halves ? 2 * y + lower : g->lines ? y / g->lines : 0;
+	if (x < 0 || y < 0 || x >= g->w || !g->lines || row >= g->rows ||
+	    !g->order.number || g->order.w != g->cols || g->order.h != g->rows)
 		return false;
 	for (col = 0; col < g->cols - 1; col++) {
 		columns(g, col, &from, &to);
 		if (x < to)
 			break;
 	}
-	place = (uint32_t)(y / g->lines * g->cols + col);
-	*at = cell_start(g, g->order.number[place]);
+	*number = g->order.number[row * g->cols + col];
+	return true;
+}
+
+bool qf_grid_at(const struct qf_grid *g, const struct qf_scene *s, int x, int y,
+		uint64_t *at)
+{
+	uint32_t number;
+
+	if (!number_at(g, x, y, false, &number))
+		return false;
+	*at = cell_start(g, number);
 	return *at < s->clusters;
+}
+
+bool qf_grid_cell_at(const struct qf_grid *g, const struct qf_scene *s, int x,
+		     int y, bool lower, uint64_t *first, uint64_t *end,
+		     struct qf_scene_cell *cell)
+{
+	uint32_t number;
+
+	if ((lower && !g->halves) || !number_at(g, x, y, lower, &number) ||
+	    number >= g->n)
+		return false;
+	*first = cell_start(g, number);
+	*end = cell_start(g, number + 1);
+	*end = *end < s->clusters ? *end : s->clusters;
+	*cell = g->cell[number];
+	return *first < s->clusters;
 }
 
 bool qf_grid_zoom(struct qf_grid *g, const struct qf_scene *s, int by)

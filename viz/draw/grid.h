@@ -9,16 +9,20 @@
 #define QF_GRID_H
 
 #include "viz/draw/cells.h"
-#include "viz/draw/scene.h"
+#include "viz/draw/face.h"
 
 struct qf_grid {
 	bool hilbert;
+	bool fine; /* cells may be half a line high: there are blocks and
+			    * colours for it */
 	unsigned int zoom; /* 0: all of it is seen; then by twos */
 	/* the window: set by the caller before qf_grid_place */
 	int x, y, w, h;
 	/* as placed last: */
 	uint64_t row;	 /* clusters of a row; along the curve, of the page */
 	int cols, lines; /* cells of a row, lines of the screen of a cell */
+	bool halves;	 /* two rows of cells have a line: more are there than
+			  * a character each would show */
 	int rows;	 /* rows of cells on the page */
 	uint64_t first;	 /* the first cluster of the page */
 	/* kept from one drawing to the next; private */
@@ -28,12 +32,6 @@ struct qf_grid {
 	uint64_t cell_first, cell_row;
 	int cell_cols, cell_rows;
 	unsigned int cell_age;
-};
-
-/* How cells are drawn. */
-struct qf_grid_look {
-	bool ascii;
-	bool marked; /* holders are marked: show whose the clusters are */
 };
 
 void qf_grid_free(struct qf_grid *g);
@@ -62,9 +60,15 @@ uint64_t qf_grid_step(const struct qf_grid *g, const struct qf_scene *s,
 uint64_t qf_grid_page(const struct qf_grid *g, const struct qf_scene *s,
 		      uint64_t at, int pages);
 
-/* The first cluster of the cell at the screen's X, Y; false: there is none. */
+/* The first cluster of the cell at the screen's X, Y, of two the upper; false: there is none. */
 bool qf_grid_at(const struct qf_grid *g, const struct qf_scene *s, int x, int y,
 		uint64_t *at);
+
+/* The same with what the cell shows and where it ends. LOWER: of two cells in
+ * the character that one. As drawn last. */
+bool qf_grid_cell_at(const struct qf_grid *g, const struct qf_scene *s, int x,
+		     int y, bool lower, uint64_t *first, uint64_t *end,
+		     struct qf_scene_cell *cell);
 
 /* Zooms in (BY 1) or out (-1), as far as there is something to see. True if
  * it did. */

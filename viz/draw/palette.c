@@ -53,12 +53,21 @@ const struct qf_kind_look *qf_palette_kind(enum qf_kind k)
 	return &looks[k < QF_KINDS ? k : QF_KIND_UNKNOWN];
 }
 
+/* The light of a part of a colour, 0 to 1, very nearly as sRGB has it. */
+static double light_of(uint32_t part)
+{
+	double v = (double)(part & 0xff) / 255;
+
+	return v * (v * (v * .305306 + .682171) + .012523);
+}
+
 uint32_t qf_palette_letter(uint32_t rgb)
 {
-	uint32_t light = (rgb >> 16 & 0xff) * 299 + (rgb >> 8 & 0xff) * 587 +
-			 (rgb & 0xff) * 114;
+	double light = .2126 * light_of(rgb >> 16) +
+		       .7152 * light_of(rgb >> 8) + .0722 * light_of(rgb);
 
-	return light > 130 * 1000 ? 0x000000 : 0xffffff;
+	/* where both stand out alike, as WCAG reckons it */
+	return light > .1791 ? 0x000000 : 0xffffff;
 }
 
 struct qf_paint qf_palette_paint(enum qf_tint t)
@@ -87,9 +96,11 @@ bool qf_palette_is_shade(enum qf_tint t, uint32_t glyph)
 }
 
 /* The colour of a kind's area on a screen: the picture's is too near to a dark
- * ground for one. */
+ * ground for one. Of what is no kind, that of its ink. */
 static uint32_t area_of(enum qf_tint t)
 {
+	if ((int)t >= (int)QF_KINDS)
+		return qf_palette_paint(t).fg;
 	return (int)t == (int)QF_KIND_HEADER ? 0x64748b : looks[t].rgb;
 }
 
@@ -114,6 +125,15 @@ struct qf_paint qf_palette_solid(enum qf_tint t, int under, uint32_t glyph)
 	return p;
 }
 
+bool qf_palette_cursor(enum qf_tint t, struct qf_paint *p)
+{
+	if ((int)t < (int)QF_KIND_HEADER || (int)t >= (int)QF_KINDS ||
+	    p->bg == QF_PLAIN)
+		return false;
+	p->fg = QF_PLAIN;
+	return true;
+}
+
 char qf_palette_mark(enum qf_kind k)
 {
 	if (k < QF_KIND_HEADER || k >= QF_KINDS ||
@@ -134,25 +154,31 @@ static int apart(uint32_t rgb, int r, int g, int b)
 	       square((int)(rgb & 0xff) - b);
 }
 
+/* The level of the cube next to V; of two as near, the lower. */
+static int level_of(int v, const int *level)
+{
+	int i = 0;
+
+	while (i < 5 && square(level[i + 1] - v) < square(level[i] - v))
+		i++;
+	return i;
+}
+
 int qf_palette_256(uint32_t rgb)
 {
 	static const int level[] = { 0, 95, 135, 175, 215, 255 };
-	int best = 16, least = 1 << 30, i, d;
+	int r = level_of((int)(rgb >> 16 & 0xff), level);
+	int g = level_of((int)(rgb >> 8 & 0xff), level);
+	int b = level_of((int)(rgb & 0xff), level);
+	int least = apart(rgb, level[r], level[g], level[b]), grey;
 
-	/* 16 to 231 is a cube of 6 levels, 232 to 255 are greys */
-	for (i = 0; i < 216; i++) {
-		d = apart(rgb, level[i / 36], level[i / 6 % 6], level[i % 6]);
-		if (d < least) {
-			least = d;
-			best = 16 + i;
-		}
-	}
-	for (i = 0; i < 24; i++) {
-		d = apart(rgb, 8 + 10 * i, 8 + 10 * i, 8 + 10 * i);
-		if (d < least) {
-			least = d;
-			best = 232 + i;
-		}
-	}
-	return best;
+	/* 16 to 231 is a cube of 6 levels, 232 to 255 are greys, of which the
+	 * one is next that is next to the mean */
+	grey = ((int)(rgb >> 16 & 0xff) + (int)(rgb >> 8 & 0xff) +
+		(int)(rgb & 0xff) - 3 * 8 + 14) /
+	       (3 * 10);
+	grey = grey < 0 ? 0 : grey > 23 ? 23 : grey;
+	if (apart(rgb, 8 + 10 * grey, 8 + 10 * grey, 8 + 10 * grey) < least)
+		return 232 + grey;
+	return 16 + r * 36 + g * 6 + b;
 }

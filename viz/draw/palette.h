@@ -81,7 +81,13 @@ struct qf_paint qf_palette_paint(enum qf_tint t);
 struct qf_paint qf_palette_solid(enum qf_tint t, int under, uint32_t glyph);
 bool qf_palette_is_shade(enum qf_tint t, uint32_t glyph);
 
-/* Black or white: what can be read on RGB. */
+/*
+ * The cursor on a kind's area: P reversed is then a block of the terminal's own
+ * ink, which no kind has. False: it has no area, and P is as it was.
+ */
+bool qf_palette_cursor(enum qf_tint t, struct qf_paint *p);
+
+/* Black or white, whichever stands out more from RGB. */
 uint32_t qf_palette_letter(uint32_t rgb);
 
 /* The number of the colour next to RGB in xterm's palette of 256. */

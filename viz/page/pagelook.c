@@ -19,8 +19,8 @@ static const char *const style[] = {
 	"table{border-collapse:collapse;width:100%}",
 	"td,th{text-align:left;padding:.25em .5em;vertical-align:top;"
 	"border-bottom:1px solid var(--line);overflow-wrap:anywhere}",
-	".n{text-align:right}td.n{white-space:nowrap}tr.bar td{padding-top:0}tr.has td,tr.has th"
-	"{border-bottom:0}",
+	".d{overflow-wrap:normal}.n{text-align:right}td.n{white-space:nowrap}tr.bar td{padding-top:0}tr.has td,tr.has th"
+	"{border-bottom:0}tr.has>:first-child{min-width:4em}",
 	"dl{display:grid;grid-template-columns:minmax(7em,13em) 1fr;gap:.2em 1em;"
 	"margin:.5em 0}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}",
 	"code{font:.93em ui-monospace,monospace;overflow-wrap:anywhere}",
@@ -191,21 +191,10 @@ static void put_lines(struct qf_outbuf *o, const char *const *line, size_t n)
 
 #define PUT(o, lines) put_lines(o, lines, sizeof(lines) / sizeof(lines[0]))
 
-/* Black or white, whichever stands out more from RGB: its light, about as
- * WCAG has it, against where both are alike. */
-static uint32_t letter_on(uint32_t rgb)
-{
-	uint32_t r = rgb >> 16 & 0xff, g = rgb >> 8 & 0xff, b = rgb & 0xff;
-
-	return 213 * r * r + 715 * g * g + 72 * b * b > 179 * 255 * 255
-		       ? 0x000000
-		       : 0xffffff;
-}
-
 static void put_kind(struct qf_outbuf *o, enum qf_kind k, uint32_t rgb)
 {
 	qf_outbuf_printf(o, ".k%d{--c:#%06" PRIx32 ";--t:#%06" PRIx32 "}",
-			 (int)k, rgb, letter_on(rgb));
+			 (int)k, rgb, qf_palette_letter(rgb));
 }
 
 static void put_kinds(struct qf_outbuf *o)

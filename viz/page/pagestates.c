@@ -70,7 +70,7 @@ static void put_state(struct qf_outbuf *o, const struct qf_scene *s, uint32_t i,
 	qf_outbuf_xml(o, h->id);
 	qf_outbuf_printf(o, "</td><td>");
 	qf_outbuf_xml(o, h->name);
-	qf_outbuf_printf(o, "</td><td>%s</td>", date);
+	qf_outbuf_printf(o, "</td><td class='d'>%s</td>", date);
 	qf_pagewords_size(o, h->referenced << s->cluster_bits);
 	qf_pagewords_size(o, h->exclusive << s->cluster_bits);
 	qf_outbuf_printf(o, "</tr>\n");

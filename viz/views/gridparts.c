@@ -11,14 +11,15 @@ void qf_gridparts_offsets(struct qf_app *a, const struct qf_grid *g,
 {
 	uint64_t cluster;
 	char text[32];
-	int row;
+	int row, line;
 
-	for (row = 0; row < g->rows; row++) {
+	for (row = 0; row < g->rows; row += g->halves ? 2 : 1) {
+		line = g->halves ? row / 2 : row * g->lines;
 		cluster = g->first + (uint64_t)row * g->row;
 		if (cluster >= s->clusters)
 			break;
 		qf_text_bytes(cluster << s->cluster_bits, text, sizeof(text));
-		qf_cells_printf(&a->screen, 0, g->y + row * g->lines, g->x - 1,
+		qf_cells_printf(&a->screen, 0, g->y + line, g->x - 1,
 				QF_TINT_DIM, "%10s", text);
 	}
 }
@@ -76,7 +77,10 @@ int qf_gridparts_legend(struct qf_app *a, const struct qf_scene *s, int y,
 		add_legend(a, &l, QF_TINT_MARK, a->ascii ? '*' : 0x2588,
 			   "only in the marked");
 		if (a->map.grid.row > (uint64_t)a->map.grid.cols)
-			add_legend(a, &l, QF_TINT_MARK, a->ascii ? 'x' : 0x25aa,
+			add_legend(a, &l, QF_TINT_MARK,
+				   a->ascii		? 'x'
+				   : a->map.grid.halves ? 0x2590
+							: 0x25aa,
 				   "partly");
 		add_legend(a, &l, QF_TINT_SHARE, a->ascii ? '+' : 0x2592,
 			   "shared with others");

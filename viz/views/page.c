@@ -58,6 +58,17 @@ void qf_page_add(struct qf_app *a, const char *text)
 		cut_lines(st, from);
 }
 
+bool qf_page_has(struct qf_app *a, const char *line)
+{
+	const struct qf_page_state *st = state_of(a, a->child_for);
+	size_t i;
+
+	for (i = 0; i < st->n; i++)
+		if (!strcmp(st->text.at + st->line[i], line))
+			return true;
+	return false;
+}
+
 void qf_page_printf(struct qf_app *a, const char *fmt, ...)
 {
 	char text[2048];
@@ -246,14 +257,92 @@ static void draw_status(struct qf_app *a, int y, const struct qf_page *page)
 	qf_cells_text(&a->screen, 1, y, a->screen.w - 1, QF_TINT_STATUS, text);
 }
 
+/* So many bytes of TEXT go into W columns, cut between words where it can be. */
+static size_t fit(const char *text, int w)
+{
+	const char *p = text, *gap = NULL;
+	size_t blanks = strspn(text, " ");
+	int i;
+
+	for (i = 0; i < w && *p; i++) {
+		if (*p == ' ' && p >= text + blanks)
+			gap = p;
+		qf_cells_next(&p);
+	}
+	if (!*p)
+		return (size_t)(p - text);
+	return (size_t)((gap ? gap : p) - text);
+}
+
+/* A line over as many rows as it takes, what goes on a little to the right; Y
+ * negative: only to count. Returns the rows. */
+static int put_line(struct qf_app *a, int y, int end, enum qf_tint tint,
+		    const char *line)
+{
+	int indent = (int)strspn(line, " ") + 2, rows = 0, x = 1;
+	char text[1024];
+	size_t n;
+
+	indent = indent < a->screen.w / 3 ? indent : a->screen.w / 3;
+	do {
+		n = fit(line, a->screen.w - x > 1 ? a->screen.w - x : 1);
+		snprintf(text, sizeof(text), "%.*s", (int)n, line);
+		if (y >= 0 && y + rows < end)
+			qf_cells_text(&a->screen, x, y + rows, a->screen.w - x,
+				      tint, text);
+		rows++;
+		line += n;
+		line += strspn(line, " ");
+		x = 1 + indent;
+	} while (*line);
+	return rows;
+}
+
+/* The lines from the top to the cursor's have room in ROWS. */
+static void keep_seen(struct qf_app *a, struct qf_page_state *st, int rows)
+{
+	int used = 0;
+	size_t i;
+
+	for (i = st->n ? st->list.at + 1 : 0; i > st->list.top; i--) {
+		used += put_line(a, -1, 0, QF_TINT_TEXT,
+				 st->text.at + st->line[i - 1]);
+		if (used > rows && i <= st->list.at) {
+			st->list.top = i;
+			return;
+		}
+	}
+}
+
+static void draw_lines(struct qf_app *a, const struct qf_page *page, int y,
+		       int rows)
+{
+	struct qf_page_state *st = state_of(a, a->view);
+	int end = y + rows, n, k;
+	const char *line;
+	size_t i;
+
+	qf_list_show(&st->list, st->n, y, rows);
+	keep_seen(a, st, rows);
+	for (i = st->list.top; i < st->n && y < end; i++, y += n) {
+		line = st->text.at + st->line[i];
+		n = put_line(a, y, end,
+			     page->tint ? page->tint(line) : QF_TINT_TEXT,
+			     line);
+		for (k = y; k < y + n && k < end; k++) {
+			if (i == st->list.at)
+				qf_cells_reverse(&a->screen, 0, k, a->screen.w);
+			qf_widget_mark(a, k);
+		}
+	}
+}
+
 void qf_page_draw(struct qf_app *a, struct qf_area area,
 		  const struct qf_page *page)
 {
 	struct qf_page_state *st = state_of(a, a->view);
 	struct qf_cells *c = &a->screen;
 	int y = area.y, rows = area.h, used;
-	const char *line;
-	size_t i;
 
 	if (rows >= 4) {
 		draw_title(a, y++, page);
@@ -267,16 +356,7 @@ void qf_page_draw(struct qf_app *a, struct qf_area area,
 	}
 	if (!st->n)
 		qf_cells_text(c, 1, y, c->w - 1, QF_TINT_DIM, waiting(a, page));
-	qf_list_show(&st->list, st->n, y, rows);
-	for (i = 0; i < (size_t)rows && st->list.top + i < st->n; i++) {
-		line = st->text.at + st->line[st->list.top + i];
-		qf_cells_text(c, 1, y + (int)i, c->w - 1,
-			      page->tint ? page->tint(line) : QF_TINT_TEXT,
-			      line);
-		if (st->list.top + i == st->list.at)
-			qf_cells_reverse(c, 0, y + (int)i, c->w);
-		qf_widget_mark(a, y + (int)i);
-	}
+	draw_lines(a, page, y, rows);
 }
 
 bool qf_page_act(struct qf_app *a, enum qf_action act)
@@ -305,6 +385,18 @@ bool qf_page_find(struct qf_app *a, bool back)
 bool qf_page_click(struct qf_app *a, int y)
 {
 	struct qf_page_state *st = state_of(a, a->view);
+	int row = st->list.y;
+	size_t i;
 
-	return qf_list_click(&st->list, st->n, y);
+	if (y < row || (size_t)(y - row) >= st->list.rows)
+		return false;
+	for (i = st->list.top; i < st->n; i++) {
+		row += put_line(a, -1, 0, QF_TINT_TEXT,
+				st->text.at + st->line[i]);
+		if (y < row) {
+			st->list.at = i;
+			return true;
+		}
+	}
+	return false;
 }

@@ -47,6 +47,8 @@ const char *qf_page_line(struct qf_app *a);
 /* The first "0x..." of a line; false if it has none. */
 bool qf_page_offset(const char *line, uint64_t *off);
 
+/* Whether the page that is being filled has that line already. */
+bool qf_page_has(struct qf_app *a, const char *line);
 void qf_page_add(struct qf_app *a, const char *text);
 void qf_page_printf(struct qf_app *a, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -114,6 +114,7 @@ static void draw_map(struct qf_app *a, struct qf_guestmap *map, int y, int h)
 	const struct qf_grid_look look = { a->ascii, false };
 	struct qf_grid *g = &a->guest.grid;
 
+	g->fine = a->fine;
 	g->x = a->screen.w >= 50 && !g->hilbert ? QF_GRIDPARTS_MARGIN : 0;
 	g->y = y;
 	g->w = a->screen.w - g->x;

@@ -168,6 +168,7 @@ static void draw(struct qf_app *a, struct qf_area area)
 		if ((uint32_t)bars > s->n_holders)
 			bars = (int)s->n_holders;
 	}
+	g->fine = a->fine;
 	g->x = area.w >= 50 && !g->hilbert ? QF_GRIDPARTS_MARGIN : 0;
 	g->y = area.y;
 	g->w = area.w - g->x;

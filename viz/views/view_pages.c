@@ -121,6 +121,26 @@ static void ask_diff(const struct qf_app *a, int part, struct qf_page_ask *ask)
 		ask->arg[ask->n++] = "--files";
 }
 
+/* What both commands complain of, and what they say to do, is told once. */
+static void take_diff(struct qf_app *a, int part, const char *said, int code)
+{
+	char line[1024];
+	bool again = false;
+	size_t n;
+
+	(void)part;
+	(void)code;
+	for (; *said; said += n + (said[n] == '\n')) {
+		n = strcspn(said, "\n");
+		snprintf(line, sizeof(line), "%.*s", (int)n, said);
+		again = starts(line, "  Next: ") ? again
+						 : starts(line, "qfsck:") &&
+							   qf_page_has(a, line);
+		if (!again)
+			qf_page_add(a, n ? line : "\n");
+	}
+}
+
 static enum qf_tint tint_diff(const char *line)
 {
 	return starts(line, "qfsck:")			? QF_TINT_BAD
@@ -170,6 +190,7 @@ static int head_diff(struct qf_app *a, int y, int rows)
 static const struct qf_page diff = {
 	.parts = 2,
 	.ask = ask_diff,
+	.take = take_diff,
 	.head = head_diff,
 	.tint = tint_diff,
 	.status = status_diff,

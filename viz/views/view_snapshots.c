@@ -167,6 +167,19 @@ static void draw_head(struct qf_app *a, int y, const struct columns *p)
 	}
 }
 
+/* The row under the cursor; a bar reversed would show the rest of it. */
+static void reverse_words(struct qf_cells *c, int y, const struct columns *p)
+{
+	if (!p->bar_w) {
+		qf_cells_reverse(c, 0, y, c->w);
+		return;
+	}
+	qf_cells_reverse(c, 0, y, p->ref_bar - 1);
+	qf_cells_reverse(c, p->excl, y, p->excl_bar - p->excl - 1);
+	if (p->fresh)
+		qf_cells_reverse(c, p->fresh, y, c->w - p->fresh);
+}
+
 static void draw_row(struct qf_app *a, int y, uint32_t i, bool here,
 		     const struct columns *p)
 {
@@ -199,7 +212,7 @@ static void draw_row(struct qf_app *a, int y, uint32_t i, bool here,
 	qf_widget_bar(a, p->excl_bar, y, p->bar_w, (double)h->exclusive / all,
 		      QF_TINT_MARK);
 	if (here)
-		qf_cells_reverse(c, 0, y, c->w);
+		reverse_words(c, y, p);
 }
 
 static uint32_t current(struct qf_app *a)
