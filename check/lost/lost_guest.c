@@ -155,6 +155,41 @@ static void decide(struct asking *a, const struct qf_guest_runs *runs)
 	}
 }
 
+/* Where the map itself is lost, or does not say: what files, and the file
+ * system itself, have there. */
+static enum qf_err ask_names(struct asking *a, struct qf_why *why)
+{
+	const uint64_t cluster = a->s->img->geo.cluster_bytes;
+	struct qf_guest_names names = { 0 };
+	struct qf_guest_run piece;
+	struct qf_guest_runs runs = { .at = &piece, .n = 1 };
+	uint64_t used;
+	size_t i, k;
+	enum qf_err err;
+
+	for (i = 0; i < a->n_asked; i++)
+		if (a->out[a->table[i]] == QF_LOST_UNKNOWN)
+			break;
+	if (i == a->n_asked)
+		return QF_OK;
+	err = qf_guest_names(a->guest, a->asked, a->n_asked, &names, why);
+	for (i = 0; !err && i < a->n_asked; i++) {
+		used = 0;
+		for (k = 0; k < names.pieces; k++) {
+			piece = (struct qf_guest_run){ names.piece[k].start,
+						       names.piece[k].bytes,
+						       QF_GUEST_USED };
+			used += count(&runs, &a->asked[i], QF_GUEST_USED,
+				      a->bare);
+		}
+		if (a->out[a->table[i]] == QF_LOST_UNKNOWN && used &&
+		    used / cluster <= a->leaks * QF_WITNESS_USE_SHARE)
+			a->out[a->table[i]] = QF_LOST_USED;
+	}
+	qf_guest_names_free(&names);
+	return err;
+}
+
 /* What does not work out is not known. */
 static enum qf_err look(struct asking *a, struct qf_chain *chain,
 			struct qf_disk **disk)
@@ -173,8 +208,10 @@ static enum qf_err look(struct asking *a, struct qf_chain *chain,
 		err = qf_guest_open(*disk, false, &a->guest, &why);
 	if (!err)
 		err = qf_guest_use(a->guest, a->asked, a->n_asked, &runs, &why);
-	if (!err)
+	if (!err) {
 		decide(a, &runs);
+		err = ask_names(a, &why);
+	}
 	qf_guest_runs_free(&runs);
 	return err;
 }
