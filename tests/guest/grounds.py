@@ -158,6 +158,14 @@ class Ground:
     def files(self):
         return find_files(self.disk, Ground.made[self.disk])
 
+    @functools.cached_property
+    def known(self):
+        """Paths of which all bytes were found: zeros lie anywhere."""
+        size = {path: os.path.getsize(local) for path, local in
+                Ground.made[self.disk].items()}
+        return {path for path, at in self.files.items() if at and
+                sum(b - a for a, b in at) >= size[path] // BLOCK * BLOCK}
+
     def plain(self):
         pass
 
