@@ -266,6 +266,10 @@ calibrate: all ## measure the judge's witnesses on N images whose truth is known
 	$(Q)QFSCK=$(abspath $(QFSCK)) tests/mutate/calibrate --count $(N) \
 		--seed $(or $(SEED),1) $(ARGS) </dev/null
 
+guest-sweep: all ## measure on real file systems what the guest tells of damage (N, SEED)
+	$(Q)QFSCK=$(abspath $(QFSCK)) tests/guest/sweep --count $(N) \
+		--seed $(or $(SEED),1) $(ARGS) </dev/null
+
 causes: all ## measure how often a named cause was the true one, on N images (SEED)
 	$(Q)QFSCK=$(abspath $(QFSCK)) tests/mutate/causes --count $(N) \
 		--seed $(or $(SEED),1) $(ARGS) </dev/null
@@ -451,7 +455,8 @@ help: ## this list
 
 FORCE:
 .PHONY: all tests check test check-built lint bless check-later \
-	check-powercut check-failures mutate calibrate causes demo .san .fuzz \
+	check-powercut check-failures mutate calibrate causes guest-sweep demo .san \
+	.fuzz \
 	check-m32 check-s390x asan ubsan tsan valgrind fuzz bench pictures fmt deps install uninstall clean \
 	dist deb check-deb check-abi help FORCE
 

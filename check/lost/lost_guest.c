@@ -145,7 +145,8 @@ static void decide(struct asking *a, const struct qf_guest_runs *runs)
 	size_t i;
 
 	for (i = 0; i < a->n_asked; i++, r++) {
-		used = count(runs, r, QF_GUEST_USED, a->bare);
+		used = count(runs, r, QF_GUEST_USED,
+			     a->s->img->backing_name ? a->bare : NULL);
 		if (used && used / cluster <= a->leaks * QF_WITNESS_USE_SHARE)
 			a->out[a->table[i]] = QF_LOST_USED;
 		else if (!count(runs, r, QF_GUEST_USED, NULL) &&
@@ -153,6 +154,83 @@ static void decide(struct asking *a, const struct qf_guest_runs *runs)
 			 qf_lost_all_clean(a->guest, r))
 			a->out[a->table[i]] = QF_LOST_FREE;
 	}
+}
+
+static bool any_unknown(const struct asking *a)
+{
+	size_t i;
+
+	for (i = 0; i < a->n_asked; i++)
+		if (a->out[a->table[i]] == QF_LOST_UNKNOWN)
+			return true;
+	return false;
+}
+
+/* A block that reads as zeros, though its own tree says what must stand there:
+ * the table mapped it. */
+static bool see_block(void *ctx, uint32_t volume,
+		      const struct qf_guest_block *b)
+{
+	struct asking *a = ctx;
+	size_t i;
+
+	if (volume == QF_GUEST_NO_VOLUME || b->state != QF_GUEST_FAILS ||
+	    qf_lost_bare(a->bare, b->start, b->start + b->bytes) != b->bytes)
+		return true;
+	for (i = 0; i < a->n_asked; i++)
+		if (b->start - a->asked[i].start < a->asked[i].bytes &&
+		    a->out[a->table[i]] == QF_LOST_UNKNOWN)
+			a->out[a->table[i]] = QF_LOST_USED;
+	return true;
+}
+
+static enum qf_err ask_blocks(struct asking *a, struct qf_why *why)
+{
+	struct qf_guest *guest = NULL;
+	enum qf_err err;
+
+	if (!any_unknown(a))
+		return QF_OK;
+	err = qf_guest_open(a->bare, false, &guest, why);
+	if (!err && guest->n) {
+		guest->metadata_only = guest->faults_only = true;
+		err = qf_guest_blocks(guest, a->asked, a->n_asked, see_block, a,
+				      why);
+	}
+	qf_guest_close(guest);
+	return err;
+}
+
+/* Where the map itself is lost, or does not say: what files, and the file
+ * system itself, have there. */
+static enum qf_err ask_names(struct asking *a, struct qf_why *why)
+{
+	const uint64_t cluster = a->s->img->geo.cluster_bytes;
+	struct qf_guest_names names = { 0 };
+	struct qf_guest_run piece;
+	struct qf_guest_runs runs = { .at = &piece, .n = 1 };
+	uint64_t used;
+	size_t i, k;
+	enum qf_err err;
+
+	if (!any_unknown(a))
+		return QF_OK;
+	err = qf_guest_names(a->guest, a->asked, a->n_asked, &names, why);
+	for (i = 0; !err && i < a->n_asked; i++) {
+		used = 0;
+		for (k = 0; k < names.pieces; k++) {
+			piece = (struct qf_guest_run){ names.piece[k].start,
+						       names.piece[k].bytes,
+						       QF_GUEST_USED };
+			used += count(&runs, &a->asked[i], QF_GUEST_USED,
+				      a->s->img->backing_name ? a->bare : NULL);
+		}
+		if (a->out[a->table[i]] == QF_LOST_UNKNOWN && used &&
+		    used / cluster <= a->leaks * QF_WITNESS_USE_SHARE)
+			a->out[a->table[i]] = QF_LOST_USED;
+	}
+	qf_guest_names_free(&names);
+	return err;
 }
 
 /* What does not work out is not known. */
@@ -165,7 +243,7 @@ static enum qf_err look(struct asking *a, struct qf_chain *chain,
 
 	if (!err)
 		err = qf_disk_open(chain, a->holder, disk, &why);
-	if (!err && a->s->img->backing_name)
+	if (!err)
 		err = qf_disk_open(chain, a->holder, &a->bare, &why);
 	if (!err && (!collect(a, qf_disk_bytes(*disk)) || !lose(a, *disk)))
 		err = QF_ERR_NOMEM;
@@ -173,8 +251,12 @@ static enum qf_err look(struct asking *a, struct qf_chain *chain,
 		err = qf_guest_open(*disk, false, &a->guest, &why);
 	if (!err)
 		err = qf_guest_use(a->guest, a->asked, a->n_asked, &runs, &why);
-	if (!err)
+	if (!err) {
 		decide(a, &runs);
+		err = ask_names(a, &why);
+	}
+	if (!err)
+		err = ask_blocks(a, &why);
 	qf_guest_runs_free(&runs);
 	return err;
 }

@@ -6,11 +6,13 @@
 #include <string.h>
 
 /* So many exchanges are tried, and so much is laid at each side of one. */
-#define MAX_PAIRS 16u
+#define MAX_PAIRS 128u
 #define MAX_LAID (16ull << 20)
 /* So much of the disk is asked where it belongs, so much at once. */
 #define MAX_ASKED (256ull << 20)
 #define BATCH (8ull << 20)
+/* So many blocks elsewhere must bear out what is taken for a disk's head. */
+#define ELSEWHERE 3u
 
 /* Two ranges of the disk, of BYTES each, that may have changed places. */
 struct pair {
@@ -31,7 +33,9 @@ struct swaps {
 	struct qf_guest_patch *patch;
 	struct qf_guest_range *asked;
 	size_t n_patches;
-	uint64_t holds, differs;
+	uint64_t holds, differs, elsewhere;
+	const struct pair *now;
+	bool headless; /* no file system is known: its head has moved */
 	/* places of the disk that are asked where they belong */
 	uint64_t *place;
 	struct qf_guest_loose *piece;
@@ -192,7 +196,26 @@ static void look_around(struct swaps *s)
 	ask_batch(s, n);
 }
 
-static void find_pairs(struct swaps *s)
+/* Where no block says where it belongs, each two tables may have changed
+ * places; without a head, it is that of the head. */
+static void try_each(struct swaps *s)
+{
+	uint64_t a, b, entry, leads;
+
+	for (a = 0; a < s->disk && !s->cut; a += s->span) {
+		if (!find_l1(s, a, &entry, &leads))
+			continue;
+		for (b = a + s->span; b < s->disk && !s->cut; b += s->span)
+			add_pair(s, a, b, s->span);
+		if (s->headless)
+			break;
+	}
+	/* one of many is none that can be told from the others */
+	if (s->cut)
+		s->n = 0;
+}
+
+static void look_at_faults(struct swaps *s)
 {
 	const struct qf_guest_fault *f = s->m->faults->at;
 	size_t i;
@@ -200,8 +223,6 @@ static void find_pairs(struct swaps *s)
 	for (i = 0; i < s->m->faults->n; i++, f++)
 		if (!f->free && f->belongs != QF_NOWHERE)
 			add_move(s, f->start, f->belongs);
-	if (!s->n)
-		look_around(s);
 }
 
 /* --- whether all agrees then --- */
@@ -250,6 +271,11 @@ static void lay_side(struct swaps *s, uint64_t from, uint64_t to,
 	}
 }
 
+static bool is_in(const struct pair *p, uint64_t at)
+{
+	return at - p->a < p->bytes || at - p->b < p->bytes;
+}
+
 static bool see_block(void *ctx, uint32_t volume,
 		      const struct qf_guest_block *b)
 {
@@ -258,27 +284,68 @@ static bool see_block(void *ctx, uint32_t volume,
 	(void)volume;
 	s->holds += b->state == QF_GUEST_HOLDS;
 	s->differs += b->state == QF_GUEST_FAILS;
+	s->elsewhere += b->state == QF_GUEST_HOLDS && !is_in(s->now, b->start);
 	return true;
+}
+
+static bool is_of_maps(const struct qf_guest_faults *f)
+{
+	size_t i;
+
+	for (i = 0; i < f->n; i++)
+		if (!f->at[i].free)
+			return false;
+	return true;
+}
+
+/* True if the whole disk has fewer faults then, and none where the two are;
+ * and that not because nothing is left that could contradict: a block there is
+ * what belongs there, or all was a map's fault that calls free what is not. */
+static bool has_fewer(const struct swaps *s, struct qf_guest *guest,
+		      const struct pair *p)
+{
+	struct qf_guest_faults left = { 0 };
+	struct qf_why why = { 0 };
+	bool fewer;
+	size_t i;
+
+	if (qf_guest_is_headless(guest))
+		return false;
+	guest->faults_only = true;
+	fewer = !qf_guest_faults_find(guest, s->disk, &left, &why) &&
+		(s->headless ? !left.n : left.n < s->m->faults->n) && !left.cut;
+	for (i = 0; fewer && i < left.n; i++)
+		fewer = !is_in(p, left.at[i].start);
+	fewer = fewer && (s->holds || (!left.n && is_of_maps(s->m->faults)));
+	qf_guest_faults_free(&left);
+	return fewer;
 }
 
 static void try_pair(struct swaps *s, struct pair *p)
 {
+	const struct qf_guest_range whole = { 0, s->disk };
 	struct qf_guest *guest = NULL;
 	struct qf_why why = { 0 };
 	enum qf_err err;
 
-	s->n_patches = s->holds = s->differs = 0;
+	s->now = p;
+	s->n_patches = s->holds = s->differs = s->elsewhere = 0;
 	lay_side(s, p->b, p->a, p->bytes);
 	lay_side(s, p->a, p->b, p->bytes);
 	err = qf_guest_open_laid(s->m->disk, s->patch, s->n_patches, &guest,
 				 &why);
 	if (!err) {
-		guest->metadata_only = true;
-		err = qf_guest_blocks(guest, s->asked, s->n_patches, see_block,
-				      s, &why);
+		guest->metadata_only = !s->m->data;
+		err = s->headless
+			      ? qf_guest_blocks(guest, &whole, 1, see_block, s,
+						&why)
+			      : qf_guest_blocks(guest, s->asked, s->n_patches,
+						see_block, s, &why);
 	}
+	p->fits = !err && !s->differs &&
+		  (!s->headless || s->elsewhere >= ELSEWHERE) &&
+		  has_fewer(s, guest, p);
 	qf_guest_close(guest);
-	p->fits = !err && s->holds && !s->differs;
 	if (err == QF_ERR_NOMEM)
 		s->err = err;
 }
@@ -341,27 +408,46 @@ static bool prepare(struct swaps *s)
 	return s->data && s->patch && s->asked && s->place && s->piece;
 }
 
-/* The tables first: if two of them explain it, no entry of theirs has moved. */
-static void try_all(struct swaps *s)
+/* True if two tables that fit explain what P would. */
+static bool is_told(const struct swaps *s, const struct pair *p)
 {
-	unsigned int i, k, pass;
-	struct pair *p;
-	bool told;
+	unsigned int i;
 
+	for (i = 0; i < s->n; i++)
+		if (s->pair[i].fits && s->pair[i].bytes == s->span &&
+		    p->bytes != s->span && touch(&s->pair[i], p))
+			return true;
+	return false;
+}
+
+/* Tries what LOOK finds, tables first; true if one of them fits. */
+static bool try_those(struct swaps *s, void (*look)(struct swaps *s))
+{
+	unsigned int i, pass;
+	bool fits = false;
+
+	s->n = 0;
+	s->cut = false;
+	look(s);
 	for (pass = 0; pass < 2; pass++)
-		for (i = 0; i < s->n && !s->err; i++) {
-			p = &s->pair[i];
-			told = (p->bytes == s->span) == (pass == 1);
-			for (k = 0; k < s->n && !told; k++)
-				told = pass && s->pair[k].fits &&
-				       s->pair[k].bytes == s->span &&
-				       touch(&s->pair[k], p);
-			if (!told)
-				try_pair(s, p);
-		}
-	for (i = 0; i < s->n && !s->err; i++)
-		if (s->pair[i].fits && is_only(s, &s->pair[i]))
-			ask(s, &s->pair[i]);
+		for (i = 0; i < s->n && !s->err; i++)
+			if ((s->pair[i].bytes == s->span) == !pass &&
+			    !is_told(s, &s->pair[i])) {
+				try_pair(s, &s->pair[i]);
+				fits |= s->pair[i].fits;
+			}
+	return fits;
+}
+
+bool qf_guest_is_headless(const struct qf_guest *g)
+{
+	uint32_t i;
+
+	for (i = 0; i < g->n; i++)
+		if (*g->volume[i].fs.kind && !g->volume[i].fs.opaque &&
+		    !*g->volume[i].trouble)
+			return false;
+	return true;
 }
 
 enum qf_err qf_guest_swaps_ask(const struct qf_guest_moved *m)
@@ -370,13 +456,20 @@ enum qf_err qf_guest_swaps_ask(const struct qf_guest_moved *m)
 	struct swaps s = { .m = m,
 			   .cluster = g->cluster_bytes,
 			   .span = g->cluster_bytes << g->l2_bits,
-			   .disk = qf_disk_bytes(m->disk) };
+			   .disk = qf_disk_bytes(m->disk),
+			   .headless = qf_guest_is_headless(m->guest) };
+
+	unsigned int i;
 
 	if (!prepare(&s)) {
 		s.err = QF_ERR_NOMEM;
 	} else {
-		find_pairs(&s);
-		try_all(&s);
+		if (s.headless || (!try_those(&s, look_at_faults) &&
+				   !try_those(&s, look_around)))
+			try_those(&s, try_each);
+		for (i = 0; i < s.n && !s.err; i++)
+			if (s.pair[i].fits && is_only(&s, &s.pair[i]))
+				ask(&s, &s.pair[i]);
 	}
 	free(s.data);
 	free(s.patch);

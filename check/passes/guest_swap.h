@@ -18,8 +18,12 @@ struct qf_guest_moved {
 	struct qf_disk *disk;
 	struct qf_guest *guest;
 	const struct qf_guest_faults *faults;
+	bool data; /* what files hold was looked at as well */
 	struct qf_questions *questions; /* more of them, judged with the rest */
 };
+
+/* True if no volume holds anything that can be looked into. */
+bool qf_guest_is_headless(const struct qf_guest *g);
 
 /* Errors: QF_ERR_NOMEM. */
 enum qf_err qf_guest_swaps_ask(const struct qf_guest_moved *m);

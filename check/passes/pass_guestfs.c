@@ -167,9 +167,13 @@ static void tell_stretch(struct looking *l, const struct qf_guest_stretch *s)
 	uint32_t volume = s->at->volume;
 	char title[600] = "the disk", kinds[400], names[1400], moved[300];
 	char swap[300];
-	struct qf_finding *f = qf_pass_at(l->c, problem_of(l, volume),
-					  host_of(l, s->start),
-					  s->end - s->start);
+	/* what is torn does not agree when two entries are exchanged */
+	bool swapped =
+		qf_guest_swap_of(l->c->more, l->holder, s->start, s->end) &&
+		!l->c->opts->shared;
+	struct qf_finding *f = qf_pass_at(
+		l->c, swapped ? QF_P_GUEST_METADATA : problem_of(l, volume),
+		host_of(l, s->start), s->end - s->start);
 
 	qf_finding_unseen(f);
 	f->guest_off = s->start;
@@ -280,6 +284,7 @@ static enum qf_err ask_swaps(struct looking *l)
 					  .disk = l->disk,
 					  .guest = l->guest,
 					  .faults = &l->faults,
+					  .data = l->c->opts->data,
 					  .questions = l->c->more };
 	enum qf_err err = qf_guest_swaps_ask(&m);
 
@@ -310,6 +315,34 @@ static enum qf_err lose(const struct looking *l)
 	return QF_OK;
 }
 
+/* A disk on which nothing is known, but for two entries that have changed
+ * places. */
+static enum qf_err find_head(struct looking *l)
+{
+	const struct qf_question *q;
+	struct qf_finding *f;
+	enum qf_err err = ask_swaps(l);
+
+	q = err ? NULL : qf_guest_swap_of(l->c->more, l->holder, 0, 1);
+	if (!q)
+		return err;
+	f = qf_pass_at(l->c,
+		       l->c->opts->shared ? QF_P_GUEST_UNCLEAN
+					  : QF_P_GUEST_METADATA,
+		       q->place_off, 8);
+	qf_finding_unseen(f);
+	f->guest_off = q->guest_off;
+	qf_finding_say(f,
+		       "no file system is found on the disk, and with two L1 "
+		       "entries exchanged there is one, and all of it agrees: "
+		       "those for guest offset 0x%" PRIx64 " and 0x%" PRIx64
+		       " (\"check --guest --why\", \"repair --guest "
+		       "--guess\")",
+		       q->guest_off, q->other_off);
+	qf_finding_owner(f, "%s", l->who);
+	return QF_OK;
+}
+
 static enum qf_err find_faults(struct looking *l)
 {
 	struct qf_guest_stretch s;
@@ -322,7 +355,7 @@ static enum qf_err find_faults(struct looking *l)
 		return err;
 	tell_limits(l);
 	if (!l->faults.n)
-		return QF_OK;
+		return qf_guest_is_headless(l->guest) ? find_head(l) : QF_OK;
 	ask_places(l);
 	err = ask_swaps(l);
 	if (!err)

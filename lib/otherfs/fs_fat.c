@@ -150,7 +150,7 @@ static void use(void *fs, qf_reader_use *tell, void *ctx)
 	struct qf_fat *f = fs;
 	const struct qf_fatchain *c = &f->chain;
 	enum qf_guest_use now, last = QF_GUEST_UNKNOWN;
-	uint64_t n, first = 2;
+	uint64_t n, first = 2, end;
 	uint32_t entry;
 
 	if (!tell(ctx, QF_GUEST_USED, 0, c->data_at))
@@ -167,8 +167,13 @@ static void use(void *fs, qf_reader_use *tell, void *ctx)
 		last = now;
 		first = n;
 	}
-	tell(ctx, last, qf_fatchain_place(c, first),
-	     (n - first) * c->cluster_bytes);
+	if (!tell(ctx, last, qf_fatchain_place(c, first),
+		  (n - first) * c->cluster_bytes))
+		return;
+	/* less than a cluster, or without an entry in the table */
+	end = qf_fatchain_place(c, n);
+	if (end < f->bytes)
+		tell(ctx, QF_GUEST_FREE, end, f->bytes - end);
 }
 
 static void areas(void *fs, qf_reader_area *tell, void *ctx)

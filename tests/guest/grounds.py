@@ -5,10 +5,12 @@ Every file holds random bytes, so its place on the disk is found by content,
 and no reader of file systems has a say in what is true.
 """
 
+import functools
 import os
 import random
 
 import guestdisks as disks
+from guestclaims import metadata_of
 from guests import (image, merged, put, qemu_img, quiet, raw, tree, volumes)
 from qcow2 import OFFSET_MASK, Image
 
@@ -142,8 +144,8 @@ class Ground:
         if not os.path.exists(disk):
             Ground.made[disk] = MAKERS[kind](disk, root, SIZES[cluster])
         self.cluster, self.disk, self.rng = cluster, disk, rng
-        self.files = find_files(disk, Ground.made[disk])
         self.path = image(disk, cluster)
+        self.metadata = metadata_of(self.path, cluster)
         self.used = merged(
             (r["start"], r["start"] + r["length"]) for v in
             volumes(self.path, "--ranges") for r in v["ranges"]
@@ -151,6 +153,18 @@ class Ground:
         getattr(self, how)()
 
     made = {}
+
+    @functools.cached_property
+    def files(self):
+        return find_files(self.disk, Ground.made[self.disk])
+
+    @functools.cached_property
+    def known(self):
+        """Paths of which all bytes were found: zeros lie anywhere."""
+        size = {path: os.path.getsize(local) for path, local in
+                Ground.made[self.disk].items()}
+        return {path for path, at in self.files.items() if at and
+                sum(b - a for a, b in at) >= size[path] // BLOCK * BLOCK}
 
     def plain(self):
         pass

@@ -211,8 +211,7 @@ class Figures:
         truth = {path for path, at in trial.ground.files.items()
                  if inside(at, lost)}
         told = {f["path"] for r in report["lost"] for f in r.get("files", ())
-                if f.get("path") in trial.ground.files and
-                trial.ground.files[f["path"]]}
+                if f.get("path") in trial.ground.known}
         if told - truth:
             self.wrong.append("%s, %s: names %s" % (
                 trial.ground.name, trial.what, sorted(told - truth)[:4]))
