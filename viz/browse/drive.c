@@ -107,6 +107,12 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 	case QF_ACT_BACK:
 		qf_app_back(a);
 		break;
+	case QF_ACT_BOOKMARK:
+		qf_app_bookmark(a);
+		break;
+	case QF_ACT_NEXT_BOOKMARK:
+		qf_app_next_bookmark(a);
+		break;
 	case QF_ACT_UNMARK:
 		unmark(a);
 		break;

@@ -2,6 +2,7 @@
 /* Info, Diff and Space: what the showing commands say of the image. */
 #include "viz/views/gridparts.h"
 #include "viz/views/page.h"
+#include "lib/base/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -312,13 +313,18 @@ static void ask_space(const struct qf_app *a, int part, struct qf_page_ask *ask)
 /* Of what repair says, what it says of the trim. */
 static void take_space(struct qf_app *a, int part, const char *said, int code)
 {
+	const struct qf_io *io = a->img->io;
+	char text[600], disk[32], file[32];
 	const char *line = said;
-	char text[600];
 	size_t n;
 
 	(void)code;
 	if (!part) {
 		qf_page_add(a, said);
+		qf_page_printf(a, "\nOn the disk the file takes %s of its %s.",
+			       qf_text_bytes(io->disk_bytes, disk,
+					     sizeof(disk)),
+			       qf_text_bytes(io->size, file, sizeof(file)));
 		return;
 	}
 	qf_page_add(a, "\n");
