@@ -8,12 +8,12 @@
 
 #include "viz/draw/cells.h"
 #include "viz/draw/grid.h"
-#include "viz/views/hex.h"
-#include "viz/browse/beside.h"
+#include "viz/hex/hex.h"
+#include "viz/beside/beside.h"
 #include "viz/browse/list.h"
 #include "viz/draw/model.h"
-#include "viz/browse/watch.h"
-#include "viz/browse/child.h"
+#include "viz/beside/watch.h"
+#include "viz/beside/child.h"
 #include "viz/show/outbuf.h"
 
 struct qf_page;

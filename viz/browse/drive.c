@@ -4,7 +4,7 @@
 #include "lib/io/lock.h"
 #include "viz/browse/frame.h"
 #include "viz/browse/prompt.h"
-#include "viz/views/hex_search.h"
+#include "viz/hex/hex_search.h"
 #include "viz/views/page.h"
 #include "viz/views/views.h"
 

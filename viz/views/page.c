@@ -2,7 +2,7 @@
 #include "viz/views/page.h"
 #include "lib/base/mem.h"
 #include "lib/model/open.h"
-#include "viz/browse/child.h"
+#include "viz/beside/child.h"
 #include "viz/browse/widget.h"
 
 #include <ctype.h>

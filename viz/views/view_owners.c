@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Everyone who owns the cluster under the cursor, and where it is said. */
-#include "viz/views/damage.h"
+#include "viz/findings/damage.h"
 #include "viz/views/views.h"
 
 #include <inttypes.h>
