@@ -5,6 +5,7 @@
 #include "lib/base/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool starts(const char *line, const char *with)
@@ -125,20 +126,22 @@ static void ask_diff(const struct qf_app *a, int part, struct qf_page_ask *ask)
 /* What both commands complain of, and what they say to do, is told once. */
 static void take_diff(struct qf_app *a, int part, const char *said, int code)
 {
-	char line[1024];
 	bool again = false;
+	char *line;
 	size_t n;
 
 	(void)part;
 	(void)code;
 	for (; *said; said += n + (said[n] == '\n')) {
 		n = strcspn(said, "\n");
-		snprintf(line, sizeof(line), "%.*s", (int)n, said);
-		again = starts(line, "  Next: ") ? again
-						 : starts(line, "qfsck:") &&
-							   qf_page_has(a, line);
+		line = strndup(said, n);
+		if (!line)
+			return;
+		if (!starts(line, "  Next: "))
+			again = starts(line, "qfsck:") && qf_page_has(a, line);
 		if (!again)
 			qf_page_add(a, n ? line : "\n");
+		free(line);
 	}
 }
 
