@@ -79,7 +79,7 @@ with open(sys.argv[1], "r+b") as image:
     image.write(bytes(2048))
 END
 
-"$QFSCK" viz --script - guest.qcow2 <<END
+"$QFSCK" viz --colour=256 --script - guest.qcow2 <<END
 size 100x28
 wait
 key :
@@ -107,7 +107,7 @@ with browser.Browser() as web:
         file.write(base64.b64decode(
             page.call("Page.captureScreenshot", format="png")["data"]))
 END
-"$QFSCK" viz --script - server.qcow2 <<END
+"$QFSCK" viz --colour=256 --script - server.qcow2 <<END
 size 100x28
 wait
 key 3 j j Space j Space
@@ -116,7 +116,7 @@ key 2 ]
 key ]
 save $out/browser-map.svg
 END
-"$QFSCK" viz --script - damaged.qcow2 <<END
+"$QFSCK" viz --colour=256 --script - damaged.qcow2 <<END
 size 100x28
 wait
 key 4 j j

@@ -107,6 +107,24 @@ def check_incident(tap, disk):
     tap.result(digest(disk) == before, "and the image keeps every byte")
 
 
+def check_bookmarks(tap, image):
+    """M sets them in any view, ' goes round, M on one takes it away."""
+    none, one, first, second, third, gone, left = screens(
+        image, ["key '", "save -", "key :", "type g64k", "key Enter M",
+                "save -", "key 2 :", "type c7", "key Enter M 4 '", "save -",
+                "key '", "save -", "key 9 '", "save -", "key M", "save -",
+                "key 3 '", "save -"], size="80x24")
+    wants = ((none, "no bookmark yet"), (one, "bookmark 1: "),
+             (first, "bookmark 1 of 2"), (first, " 0x10000: "),
+             (first, "1Guest "), (second, "bookmark 2 of 2"),
+             (second, "2File "), (second, " cluster 7:"),
+             (third, "bookmark 1 of 2"), (third, " 0x10000: "),
+             (gone, "the bookmark is gone: 1 left"),
+             (left, "bookmark 1 of 1"), (left, " cluster 7:"))
+    missing = [f"no {w!r} in: {s}" for s, w in wants if w not in s]
+    tap.result(not missing, "bookmarks in any view, and round", missing[:2])
+
+
 def words(text):
     return re.sub(r"\W+", "", text)
 
@@ -133,6 +151,7 @@ def main():
     for case in CASES:
         check_pairs(tap, case, images[case])
     check_incident(tap, make_guest())
+    check_bookmarks(tap, images["clean-snapshots"])
     check_wrapped(tap, images["l2-entry-beyond"])
     return tap.finish()
 

@@ -2,7 +2,7 @@
 /* Every structure's fields, as the format names them. */
 #include "tests/unit/mini.h"
 #include "tests/unit/unit.h"
-#include "viz/views/hex.h"
+#include "viz/hex/hex.h"
 
 #define CLUSTER 4096ull
 

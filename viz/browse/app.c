@@ -104,23 +104,27 @@ void qf_app_marks_changed(struct qf_app *a)
 	a->age++;
 }
 
+static struct qf_spot here(const struct qf_app *a)
+{
+	return (struct qf_spot){
+		.view = a->view,
+		.at = a->at,
+		.guest_at = a->guest.at,
+		.guest_bytes = a->hex.guest,
+		.holder = a->guest.holder,
+		.row = a->owners.list.at,
+	};
+}
+
 /* Remembers where it is. */
 static void push_spot(struct qf_app *a)
 {
-	struct qf_spot *b;
-
 	if (a->n_back == QF_APP_BACK) {
 		memmove(a->back, a->back + 1,
 			(QF_APP_BACK - 1) * sizeof(*a->back));
 		a->n_back--;
 	}
-	b = &a->back[a->n_back++];
-	b->view = a->view;
-	b->at = a->at;
-	b->guest_at = a->guest.at;
-	b->guest_bytes = a->hex.guest;
-	b->holder = a->guest.holder;
-	b->row = a->owners.list.at;
+	a->back[a->n_back++] = here(a);
 }
 
 void qf_app_go(struct qf_app *a, enum qf_view_id view, uint64_t at)
@@ -153,15 +157,8 @@ void qf_app_go_guest(struct qf_app *a, uint32_t holder, uint64_t at)
 	a->guest.at = at;
 }
 
-void qf_app_back(struct qf_app *a)
+static void go_to_spot(struct qf_app *a, const struct qf_spot *b)
 {
-	const struct qf_spot *b;
-
-	if (!a->n_back) {
-		qf_app_say(a, QF_TINT_DIM, "nowhere to go back to");
-		return;
-	}
-	b = &a->back[--a->n_back];
 	a->view = b->view;
 	a->at = b->at;
 	a->guest.at = b->guest_at;
@@ -169,6 +166,62 @@ void qf_app_back(struct qf_app *a)
 	qf_app_set_holder(a, b->holder);
 	a->owners.list.at = b->row;
 	keep_inside(a);
+}
+
+void qf_app_back(struct qf_app *a)
+{
+	if (a->n_back)
+		go_to_spot(a, &a->back[--a->n_back]);
+	else
+		qf_app_say(a, QF_TINT_DIM, "nowhere to go back to");
+}
+
+static bool same_spot(const struct qf_spot *a, const struct qf_spot *b)
+{
+	return a->view == b->view && a->at == b->at &&
+	       a->guest_at == b->guest_at && a->guest_bytes == b->guest_bytes &&
+	       a->holder == b->holder && a->row == b->row;
+}
+
+void qf_app_bookmark(struct qf_app *a)
+{
+	struct qf_spot now = here(a);
+	size_t i;
+
+	for (i = 0; i < a->n_bookmarks; i++) {
+		if (!same_spot(&a->bookmark[i], &now))
+			continue;
+		a->n_bookmarks--;
+		memmove(a->bookmark + i, a->bookmark + i + 1,
+			(a->n_bookmarks - i) * sizeof(*a->bookmark));
+		qf_app_say(a, QF_TINT_NOTE, "the bookmark is gone: %zu left",
+			   a->n_bookmarks);
+		return;
+	}
+	if (a->n_bookmarks == QF_APP_BOOKMARKS) {
+		qf_app_say(a, QF_TINT_WARN,
+			   "no more than %d bookmarks: M on "
+			   "one takes it away",
+			   QF_APP_BOOKMARKS);
+		return;
+	}
+	a->bookmark_at = a->n_bookmarks;
+	a->bookmark[a->n_bookmarks++] = now;
+	qf_app_say(a, QF_TINT_NOTE, "bookmark %zu: ' goes from one to the next",
+		   a->n_bookmarks);
+}
+
+void qf_app_next_bookmark(struct qf_app *a)
+{
+	if (!a->n_bookmarks) {
+		qf_app_say(a, QF_TINT_WARN, "no bookmark yet: M sets one");
+		return;
+	}
+	a->bookmark_at = (a->bookmark_at + 1) % a->n_bookmarks;
+	push_spot(a);
+	go_to_spot(a, &a->bookmark[a->bookmark_at]);
+	qf_app_say(a, QF_TINT_NOTE, "bookmark %zu of %zu", a->bookmark_at + 1,
+		   a->n_bookmarks);
 }
 
 /* The marks of the snapshots that are still there. */

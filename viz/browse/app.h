@@ -8,12 +8,12 @@
 
 #include "viz/draw/cells.h"
 #include "viz/draw/grid.h"
-#include "viz/views/hex.h"
-#include "viz/browse/beside.h"
+#include "viz/hex/hex.h"
+#include "viz/beside/beside.h"
 #include "viz/browse/list.h"
 #include "viz/draw/model.h"
-#include "viz/browse/watch.h"
-#include "viz/browse/child.h"
+#include "viz/beside/watch.h"
+#include "viz/beside/child.h"
 #include "viz/show/outbuf.h"
 
 struct qf_page;
@@ -172,6 +172,7 @@ struct qf_spot {
 };
 
 #define QF_APP_BACK 64
+#define QF_APP_BOOKMARKS 32
 #define QF_APP_PAST 16
 
 struct qf_app {
@@ -193,6 +194,9 @@ struct qf_app {
 	uint64_t at; /* host offset under the cursor */
 	struct qf_spot back[QF_APP_BACK];
 	size_t n_back;
+	/* as long as the browser runs; kept nowhere */
+	struct qf_spot bookmark[QF_APP_BOOKMARKS];
+	size_t n_bookmarks, bookmark_at; /* which one was gone to last */
 
 	enum qf_ask ask;
 	char typed[128];
@@ -254,6 +258,11 @@ void qf_app_set_cluster(struct qf_app *a, uint64_t cluster);
 void qf_app_marks_changed(struct qf_app *a);
 /* Where it was before it last went somewhere. */
 void qf_app_back(struct qf_app *a);
+
+/* Sets a bookmark at the place at hand, or takes away the one that is there;
+ * goes to the one after that gone to last. Both say so. */
+void qf_app_bookmark(struct qf_app *a);
+void qf_app_next_bookmark(struct qf_app *a);
 
 /* True if PATTERN stands in TEXT, whatever the case of its letters. */
 bool qf_app_matches(const char *text, const char *pattern);

@@ -4,7 +4,7 @@
 #include "lib/io/lock.h"
 #include "viz/browse/frame.h"
 #include "viz/browse/prompt.h"
-#include "viz/views/hex_search.h"
+#include "viz/hex/hex_search.h"
 #include "viz/views/page.h"
 #include "viz/views/views.h"
 
@@ -106,6 +106,12 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 		break;
 	case QF_ACT_BACK:
 		qf_app_back(a);
+		break;
+	case QF_ACT_BOOKMARK:
+		qf_app_bookmark(a);
+		break;
+	case QF_ACT_NEXT_BOOKMARK:
+		qf_app_next_bookmark(a);
 		break;
 	case QF_ACT_UNMARK:
 		unmark(a);

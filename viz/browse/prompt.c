@@ -3,7 +3,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "viz/browse/keys.h"
-#include "viz/views/hex_bytes.h"
+#include "viz/hex/hex_bytes.h"
 #include "viz/views/views.h"
 
 #include <ctype.h>

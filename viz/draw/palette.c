@@ -39,7 +39,7 @@ static const struct qf_paint paints[QF_TINTS - QF_KINDS] = {
 	[QF_TINT_BAD - QF_KINDS] = { 0xff6b6b, QF_PLAIN, 9, -1, QF_MONO_BOLD },
 	[QF_TINT_BAR - QF_KINDS] = { 0x58a6ff, QF_PLAIN, 12, -1, 0 },
 	[QF_TINT_MARK -
-		QF_KINDS] = { 0xff7bf5, QF_PLAIN, 13, -1, QF_MONO_BOLD },
+		QF_KINDS] = { 0xb794f6, QF_PLAIN, 13, -1, QF_MONO_BOLD },
 	[QF_TINT_SHARE - QF_KINDS] = { 0x56d4dd, QF_PLAIN, 14, -1, 0 },
 	[QF_TINT_PANEL - QF_KINDS] = { 0xd0d7de, 0x21262d, 7, 0, 0 },
 	[QF_TINT_PANEL_KEY -

@@ -2,7 +2,7 @@
 #include "viz/views/page.h"
 #include "lib/base/mem.h"
 #include "lib/model/open.h"
-#include "viz/browse/child.h"
+#include "viz/beside/child.h"
 #include "viz/browse/widget.h"
 
 #include <ctype.h>
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #define WAIT_MS 100
 
@@ -262,15 +263,19 @@ static size_t fit(const char *text, int w)
 {
 	const char *p = text, *gap = NULL;
 	size_t blanks = strspn(text, " ");
-	int i;
+	const char *next = text;
+	int used = 0, cols;
 
-	for (i = 0; i < w && *p; i++) {
+	for (; *p; p = next) {
 		if (*p == ' ' && p >= text + blanks)
 			gap = p;
-		qf_cells_next(&p);
+		cols = wcwidth((wchar_t)qf_cells_next(&next));
+		used += cols < 0 ? 1 : cols;
+		if (used > w)
+			break;
 	}
-	if (!*p)
-		return (size_t)(p - text);
+	if (!*p || p == text) /* one at least, however narrow it is */
+		return (size_t)(next - text);
 	return (size_t)((gap ? gap : p) - text);
 }
 
@@ -280,7 +285,7 @@ static int put_line(struct qf_app *a, int y, int end, enum qf_tint tint,
 		    const char *line)
 {
 	int indent = (int)strspn(line, " ") + 2, rows = 0, x = 1;
-	char text[1024];
+	char text[4 * QF_CELLS_MAX + 1];
 	size_t n;
 
 	indent = indent < a->screen.w / 3 ? indent : a->screen.w / 3;

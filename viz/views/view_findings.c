@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The report as a tree: severity, problem, place. */
-#include "viz/views/finding_text.h"
-#include "viz/views/findings_rows.h"
+#include "viz/findings/finding_text.h"
+#include "viz/findings/findings_rows.h"
 #include "viz/views/views.h"
 #include "viz/browse/widget.h"
 #include "lib/walk/describe.h"

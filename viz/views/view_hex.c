@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A cluster's bytes, and what they mean. */
-#include "viz/views/damage.h"
-#include "viz/views/hex_bytes.h"
-#include "viz/views/hex_search.h"
+#include "viz/findings/damage.h"
+#include "viz/hex/hex_bytes.h"
+#include "viz/hex/hex_search.h"
 #include "viz/views/map_search.h"
 #include "viz/views/views.h"
 #include "viz/browse/widget.h"

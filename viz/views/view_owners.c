@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Everyone who owns the cluster under the cursor, and where it is said. */
-#include "viz/views/damage.h"
+#include "viz/findings/damage.h"
 #include "viz/views/views.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static bool known(const struct qf_app *a)
 {
@@ -25,50 +26,74 @@ static const char *state(const struct qf_app *a)
 	return "it has no owner";
 }
 
+static void draw_row(struct qf_app *a, int y, const struct qf_model_owner *o,
+		     bool here, int column)
+{
+	struct qf_cells *c = &a->screen;
+	int x = qf_cells_printf(c, 0, y, c->w, QF_TINT_TEXT, "%c %s",
+				here ? '>' : ' ', o->text);
+
+	x = x + 2 > column ? x + 2 : column;
+	if (o->pointer_off != QF_NOWHERE)
+		qf_cells_printf(c, x, y, c->w - x,
+				here ? QF_TINT_TEXT : QF_TINT_DIM,
+				"pointer at 0x%" PRIx64, o->pointer_off);
+	if (here)
+		qf_cells_reverse(c, 0, y, c->w);
+}
+
+/* The pointers stand in a column, if the screen is wide enough. */
+static void draw_rows(struct qf_app *a, int y, int rows, size_t n)
+{
+	struct qf_owners_state *st = &a->owners;
+	int column = 0, long_one;
+	size_t i;
+
+	qf_list_show(&st->list, n, y, rows);
+	for (i = st->list.top; i < n && i < st->list.top + (size_t)rows; i++) {
+		long_one = (int)strlen(st->owner[i].text) + 4;
+		column = long_one > column ? long_one : column;
+	}
+	if (column + 24 > a->screen.w)
+		column = 0;
+	for (i = st->list.top; i < n && i < st->list.top + (size_t)rows; i++)
+		draw_row(a, y + (int)(i - st->list.top), &st->owner[i],
+			 i == st->list.at, column);
+}
+
 static void draw(struct qf_app *a, struct qf_area area)
 {
 	struct qf_owners_state *st = &a->owners;
 	struct qf_cells *c = &a->screen;
 	uint64_t cluster = qf_app_cluster(a);
 	int y = area.y, rows = area.h;
+	size_t n = rows_of(a);
 	char what[300];
-	size_t i, n = rows_of(a);
 
 	if (rows >= 3) {
 		qf_cells_printf(c, 0, y++, c->w, QF_TINT_STRONG,
-				"0x%" PRIx64 " cluster %" PRIu64 ": %s",
+				" 0x%" PRIx64 " cluster %" PRIu64 ": %s",
 				cluster << a->img->geo.cluster_bits, cluster,
 				qf_scene_describe(&a->model->scene, cluster,
 						  what, sizeof(what)));
 		rows--;
 	}
 	if (!n) {
-		qf_cells_text(c, 0, y, c->w, QF_TINT_DIM, state(a));
+		qf_cells_text(c, 1, y, c->w - 1, QF_TINT_DIM, state(a));
 		return;
 	}
 	if (rows >= 3) {
-		qf_cells_printf(c, 0, area.y + area.h - 1, c->w, QF_TINT_DIM,
+		qf_cells_wipe(c, 0, area.y + area.h - 1, c->w, 1,
+			      QF_TINT_STATUS);
+		qf_cells_printf(c, 1, area.y + area.h - 1, c->w - 1,
+				QF_TINT_STATUS,
 				"%" PRIu64 " owner%s%s   Enter goes to the "
 				"pointer",
 				st->total, st->total == 1 ? "" : "s",
 				st->total > n ? ", not all listed" : "");
 		rows--;
 	}
-	qf_list_show(&st->list, n, y, rows);
-	for (i = 0; i < (size_t)rows && st->list.top + i < n; i++) {
-		const struct qf_model_owner *o = &st->owner[st->list.top + i];
-		bool here = st->list.top + i == st->list.at;
-		int x;
-
-		x = qf_cells_printf(c, 0, y + (int)i, c->w, QF_TINT_TEXT,
-				    "%c %s", here ? '>' : ' ', o->text);
-		if (o->pointer_off != QF_NOWHERE)
-			qf_cells_printf(c, x + 2, y + (int)i, c->w - x - 2,
-					QF_TINT_DIM, "pointer at 0x%" PRIx64,
-					o->pointer_off);
-		if (here)
-			qf_cells_reverse(c, 0, y + (int)i, c->w);
-	}
+	draw_rows(a, y, rows, n);
 }
 
 static bool act(struct qf_app *a, enum qf_action act)

@@ -2,8 +2,10 @@
 /* Info, Diff and Space: what the showing commands say of the image. */
 #include "viz/views/gridparts.h"
 #include "viz/views/page.h"
+#include "lib/base/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool starts(const char *line, const char *with)
@@ -124,20 +126,22 @@ static void ask_diff(const struct qf_app *a, int part, struct qf_page_ask *ask)
 /* What both commands complain of, and what they say to do, is told once. */
 static void take_diff(struct qf_app *a, int part, const char *said, int code)
 {
-	char line[1024];
 	bool again = false;
+	char *line;
 	size_t n;
 
 	(void)part;
 	(void)code;
 	for (; *said; said += n + (said[n] == '\n')) {
 		n = strcspn(said, "\n");
-		snprintf(line, sizeof(line), "%.*s", (int)n, said);
-		again = starts(line, "  Next: ") ? again
-						 : starts(line, "qfsck:") &&
-							   qf_page_has(a, line);
+		line = strndup(said, n);
+		if (!line)
+			return;
+		if (!starts(line, "  Next: "))
+			again = starts(line, "qfsck:") && qf_page_has(a, line);
 		if (!again)
 			qf_page_add(a, n ? line : "\n");
+		free(line);
 	}
 }
 
@@ -312,13 +316,18 @@ static void ask_space(const struct qf_app *a, int part, struct qf_page_ask *ask)
 /* Of what repair says, what it says of the trim. */
 static void take_space(struct qf_app *a, int part, const char *said, int code)
 {
+	const struct qf_io *io = a->img->io;
+	char text[600], disk[32], file[32];
 	const char *line = said;
-	char text[600];
 	size_t n;
 
 	(void)code;
 	if (!part) {
 		qf_page_add(a, said);
+		qf_page_printf(a, "\nOn the disk the file takes %s of its %s.",
+			       qf_text_bytes(io->disk_bytes, disk,
+					     sizeof(disk)),
+			       qf_text_bytes(io->size, file, sizeof(file)));
 		return;
 	}
 	qf_page_add(a, "\n");

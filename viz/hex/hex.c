@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/views/hex.h"
+#include "viz/hex/hex.h"
 #include "lib/walk/describe.h"
 #include "lib/format/entry.h"
 #include "lib/base/mem.h"

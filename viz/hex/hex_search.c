@@ -3,9 +3,9 @@
  * The search for bytes in the file: a slice at a time, so that keys are
  * heard in between.
  */
-#include "viz/views/hex_search.h"
+#include "viz/hex/hex_search.h"
 #include "lib/base/text.h"
-#include "viz/views/hex_bytes.h"
+#include "viz/hex/hex_bytes.h"
 
 #include <ctype.h>
 #include <inttypes.h>

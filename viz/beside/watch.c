@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/browse/watch.h"
+#include "viz/beside/watch.h"
 
 #include <errno.h>
 #include <string.h>

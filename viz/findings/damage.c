@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/views/damage.h"
+#include "viz/findings/damage.h"
 
 static bool is_damage(const struct qf_finding *f)
 {

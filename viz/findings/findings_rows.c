@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/views/findings_rows.h"
+#include "viz/findings/findings_rows.h"
 #include "lib/base/mem.h"
-#include "viz/views/finding_text.h"
+#include "viz/findings/finding_text.h"
 
 #include <stdlib.h>
 

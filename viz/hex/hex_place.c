@@ -2,7 +2,7 @@
 /* Which structure a cluster holds, and which part of it. */
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
-#include "viz/views/hex.h"
+#include "viz/hex/hex.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/browse/beside.h"
+#include "viz/beside/beside.h"
 #include "lib/walk/describe.h"
 #include "lib/base/mem.h"
 #include "lib/walk/owners.h"

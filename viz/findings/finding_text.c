@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/views/finding_text.h"
+#include "viz/findings/finding_text.h"
 #include "lib/base/text.h"
 #include "lib/walk/describe.h"
 #include "viz/browse/widget.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/views/hex_bytes.h"
+#include "viz/hex/hex_bytes.h"
 #include "lib/base/text.h"
 #include "viz/draw/outfile.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "viz/browse/child.h"
+#include "viz/beside/child.h"
 #include "lib/base/mem.h"
 #include "viz/show/outbuf.h"
 
