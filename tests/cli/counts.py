@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """One count an image: check, repair -n and the browser tell the same number of
-errors. Of the corpus every fifth case; with --all each of them."""
+errors. Of the corpus every seventh case; with --all each of them."""
 import concurrent.futures
 import os
 import re
@@ -48,14 +48,17 @@ def main():
     tap = Tap()
     names = []
     for name in sorted(os.listdir(corpus.CORPUS)):
+        case = corpus.Case(name)
         # where a file beside it is missing, there is no count but "unchecked"
-        if corpus.Case(name).text("verdict").strip() == "corrupt" and (
-                "--all" in sys.argv or zlib.crc32(name.encode()) % 5 == 0):
+        if case.text("verdict").strip() == "corrupt" and \
+                not case.text("options") and (
+                    "--all" in sys.argv or
+                    zlib.crc32(name.encode()) % 7 == 0):
             names.append(name)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, told in zip(names, pool.map(counts, names)):
             tap.result(len(set(told)) == 1 and told[0], name, [str(told)])
-    tap.result(len(names) > 10, "cases were looked at", names)
+    tap.result(len(names) > 8, "cases were looked at", names)
     return tap.finish()
 
 
