@@ -385,7 +385,7 @@ void qf_left_print(FILE *out, const struct qf_planner *m,
 			"Keep the file as it is. \"qfsck extract %s%s OUT\" "
 			"writes what can be read, and lists\nwhat cannot.\n",
 			m->plan->base->believed ? "-f qcow2 " : "",
-			qf_text_shell(name, word, sizeof(word)));
+			qf_text_file(name, word, sizeof(word)));
 }
 
 json_t *qf_left_json(const struct qf_planner *m, const struct qf_report *rep)
