@@ -324,13 +324,13 @@ FUZZ_CC = $(call once,FUZZ_CC,$(shell \
 	'{ return 0; }' | clang -fopenmp -fsanitize=fuzzer -x c - -o /dev/null \
 	2>/dev/null && echo clang || echo $(CC)))
 FUZZ_SAN = address,undefined$(if $(filter clang,$(FUZZ_CC)),$(,)fuzzer-no-link)
-fuzz: ## run each fuzzer for FUZZ_SECONDS (FUZZ= those whose name holds it)
+fuzz: ## run each fuzzer for FUZZ_SECONDS (FUZZ=check: that one alone)
 	+$(Q)$(MAKE) --no-print-directory $(JOBS) O=$(O)/fuzz CC=$(FUZZ_CC) \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(FUZZ_SAN) \
 		-fno-sanitize-recover=all" .fuzz
 .fuzz: $(FUZZ_BIN)
 	$(Q)tests/fuzz/seeds.py $(O)/seeds
-	$(Q)for f in $(foreach f,$(FUZZ_BIN),$(if $(findstring $(FUZZ),$(f)),$(f))); do \
+	$(Q)for f in $(if $(FUZZ),$(filter $(O)/fuzz_$(FUZZ),$(FUZZ_BIN)),$(FUZZ_BIN)); do \
 		mkdir -p $$f.corpus; \
 		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=60 \
 			-max_len=1200000 -artifact_prefix=$$f. \

@@ -106,8 +106,7 @@ static bool judge(struct qf_recount *t, struct qf_blocks *b, uint64_t block,
 enum qf_err qf_blocks_judge(struct qf_recount *t, struct qf_blocks *b,
 			    struct qf_why *why)
 {
-	struct qf_trouble *tr = t->trouble, *from;
-	struct qf_trouble *end = tr + t->n_troubles;
+	struct qf_trouble *tr = t->trouble, *from, *end;
 	uint32_t bits = t->walk->img->geo.refblock_bits;
 	unsigned char *buf;
 	bool ok = true;
@@ -115,6 +114,7 @@ enum qf_err qf_blocks_judge(struct qf_recount *t, struct qf_blocks *b,
 	memset(b, 0, sizeof(*b));
 	if (!t->n_troubles)
 		return QF_OK;
+	end = tr + t->n_troubles;
 	buf = qf_mem_zalloc(1, t->walk->img->geo.cluster_bytes);
 	ok = buf != NULL;
 	while (ok && tr < end) {

@@ -174,7 +174,7 @@ static void say_unchanged(const struct qf_checkone *c, const char *name,
 					   : "\n  Its report: qfsck check ",
 		r->kind == QF_RESULT_CLEAN
 			? ""
-			: qf_text_shell(name, word, sizeof(word)));
+			: qf_text_file(name, word, sizeof(word)));
 }
 
 /* False: it has to be checked. */

@@ -90,7 +90,7 @@ static void in_use(struct qf_pass_ctx *c, uint32_t i)
 	struct qf_finding *f =
 		qf_pass_at(c, QF_P_BITMAP_IN_USE, bm->entry_off + 12, 4);
 
-	qf_text_shell(c->img->io->name, image, sizeof(image));
+	qf_text_file(c->img->io->name, image, sizeof(image));
 	qf_text_shell(bm->name, name, sizeof(name));
 	qf_finding_say(f,
 		       "every incremental backup that relies on it fails from "

@@ -108,7 +108,7 @@ static void verdict_corrupt(FILE *out, const char *name,
 		"then \"qfsck repair -n %s%s\"\n"
 		"  shows what a repair would do.\n",
 		start_wrong ? "-f qcow2 " : "",
-		qf_text_shell(name, word, sizeof(word)));
+		qf_text_file(name, word, sizeof(word)));
 }
 
 static void verdict_leaks(FILE *out, const struct qf_image *img,
@@ -119,7 +119,7 @@ static void verdict_leaks(FILE *out, const struct qf_image *img,
 
 	qf_text_bytes(rep->leaks << img->geo.cluster_bits, bytes,
 		      sizeof(bytes));
-	qf_text_shell(name, word, sizeof(word));
+	qf_text_file(name, word, sizeof(word));
 	fprintf(out, "%s: %sleaks%s: ", name, paint(st, "\033[36m"),
 		paint(st, "\033[0m"));
 	if (has(rep, QF_P_GUEST_UNCLEAN))

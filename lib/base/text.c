@@ -87,6 +87,16 @@ char *qf_text_shell(const char *s, char *buf, size_t room)
 	return buf;
 }
 
+char *qf_text_file(const char *name, char *buf, size_t room)
+{
+	char apart[1200];
+
+	if (*name != '-')
+		return qf_text_shell(name, buf, room);
+	snprintf(apart, sizeof(apart), "./%s", name);
+	return qf_text_shell(apart, buf, room);
+}
+
 char *qf_text_bytes(uint64_t bytes, char *buf, size_t room)
 {
 	static const char *const units[] = { "B",   "KiB", "MiB", "GiB",

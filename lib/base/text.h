@@ -20,10 +20,14 @@ char *qf_text_safe(const char *s, char *buf, size_t room);
  */
 char *qf_text_shell(const char *s, char *buf, size_t room);
 
-/* The same in a buffer of the block that says it, for a name in a command. */
+/* The same for a file's name, which must not be taken for an option: one that
+ * begins with a dash is "./-x". */
+char *qf_text_file(const char *name, char *buf, size_t room);
+
+/* That in a buffer of the block that says it. */
 #define QF_TEXT_WORD_ROOM 1300
 #define QF_TEXT_WORD(s) \
-	qf_text_shell(s, (char[QF_TEXT_WORD_ROOM]){ 0 }, QF_TEXT_WORD_ROOM)
+	qf_text_file(s, (char[QF_TEXT_WORD_ROOM]){ 0 }, QF_TEXT_WORD_ROOM)
 
 /* An offset in hex and words, "0xc0100000 (3 GiB + 1 MiB)"; in hex alone below
  * 1 KiB. What stands behind the second unit is left out: "(about 3 GiB + 1

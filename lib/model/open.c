@@ -42,7 +42,7 @@ static const char *in_command(const char *name, char buf[static WORD_ROOM])
 	for (p = (const unsigned char *)name; *p; p++)
 		if (*p < 0x20 || *p == 0x7f)
 			return "IMAGE";
-	if (strlen(qf_text_shell(name, word, sizeof(word))) >= WORD_ROOM)
+	if (strlen(qf_text_file(name, word, sizeof(word))) >= WORD_ROOM)
 		return "IMAGE";
 	return strcpy(buf, word);
 }

@@ -51,9 +51,8 @@ static uint32_t absurd(const struct qf_fatchain *c, const unsigned char *b)
 	uint32_t i, n = 0, v;
 
 	for (i = 0; c->bits != 12 && i < SECTOR; i += bytes) {
-		v = qf_le_get32(b, i) & c->mask;
-		if (bytes == 2)
-			v = qf_le_get16(b, i);
+		v = bytes == 2 ? qf_le_get16(b, i)
+			       : qf_le_get32(b, i) & c->mask;
 		n += v == 1 || (v > c->clusters + 1 && v < c->mask - 8);
 	}
 	return n;
@@ -113,8 +112,9 @@ static void see_mark(struct seeing *s, uint32_t copy)
 	bool read = qf_volume_read(c->v, b, SECTOR, at);
 
 	tell(s, "file allocation table", at, 0, read,
-	     b[0] == s->f->media && (qf_le_get32(b, 0) & c->mask & ~0xffu) ==
-					    (c->mask & ~0xffu));
+	     read && b[0] == s->f->media &&
+		     (qf_le_get32(b, 0) & c->mask & ~0xffu) ==
+			     (c->mask & ~0xffu));
 }
 
 static void see_tables(struct seeing *s)

@@ -36,6 +36,7 @@ uint64_t qf_recount_touched(const struct qf_image *img, uint64_t off,
 	const struct qf_geometry *g = &img->geo;
 	uint64_t end;
 
+	*first = 0;
 	if (!bytes || __builtin_add_overflow(off, bytes, &end))
 		return 0;
 	if (qf_entry_past_end(g, img->io->size, off, bytes))

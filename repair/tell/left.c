@@ -320,6 +320,18 @@ static void say_why(FILE *out, const char *why, const char *next)
 	free(s);
 }
 
+/* A finding's owner and text, with their places in words, too. */
+static void say_place(FILE *out, const struct qf_finding *f)
+{
+	char *owner = qf_text_places(f->owner ? f->owner : "");
+	char *text = qf_text_places(f->text ? f->text : "");
+
+	fprintf(out, "      %s%s%s\n", owner ? owner : "",
+		f->owner && f->text ? ": " : "", text ? text : "");
+	free(owner);
+	free(text);
+}
+
 /* The findings of one problem, which stand together: how many there are. */
 static size_t one_problem(FILE *out, const struct qf_planner *m,
 			  const struct qf_report *rep,
@@ -336,9 +348,7 @@ static size_t one_problem(FILE *out, const struct qf_planner *m,
 	for (n = 0; n < shown; n++, f++) {
 		why = next;
 		next = n + 1 < shown ? qf_left_why(m, rep, f + 1) : NULL;
-		fprintf(out, "      %s%s%s\n", f->owner ? f->owner : "",
-			f->owner && f->text ? ": " : "",
-			f->text ? f->text : "");
+		say_place(out, f);
 		say_why(out, why, next);
 		free(why);
 	}
@@ -375,7 +385,7 @@ void qf_left_print(FILE *out, const struct qf_planner *m,
 			"Keep the file as it is. \"qfsck extract %s%s OUT\" "
 			"writes what can be read, and lists\nwhat cannot.\n",
 			m->plan->base->believed ? "-f qcow2 " : "",
-			qf_text_shell(name, word, sizeof(word)));
+			qf_text_file(name, word, sizeof(word)));
 }
 
 json_t *qf_left_json(const struct qf_planner *m, const struct qf_report *rep)

@@ -250,7 +250,7 @@ def check_cells(tap, page):
     held = page.ask(READ % "file")
     page.ask("document.querySelector('#file-read a').click()")
     here = page.ask("document.querySelector('.here').textContent")
-    tap.result(held == damaged and "0x4000 holds nothing but zeros" in here,
+    tap.result(held == damaged and "0x4000 (16 KiB) holds nothing" in here,
                "a click holds the cell, and its finding is a link",
                [held, here])
 

@@ -19,7 +19,7 @@ import qimg                                                 # noqa: E402
 import tools                                                # noqa: E402
 from tap import Tap                                         # noqa: E402
 
-NEEDS = '%d repair%s need%s --risk=%s: qfsck repair -y "%s"'
+NEEDS = '%d repair%s need%s --risk=%s: qfsck repair -y %s'
 
 
 def killed(path):

@@ -76,6 +76,15 @@ def of_case(case, asked):
     return set(good)
 
 
+def dashed():
+    """A name that looks like an option."""
+    folder("data-on-reftable")
+    os.rename(NAME, "-y.qcow2")
+    said = run("check", "--", "-y.qcow2")
+    tap.result('"qfsck repair -n ./-y.qcow2"' in said, "a name with a dash",
+               said.splitlines())
+
+
 def typed():
     """What stands behind Next: is typed as it stands."""
     folder("bad-vmdk")
@@ -98,4 +107,5 @@ for name, asked in ALL.items():
     seen |= of_case(name, asked)
 tap.result(len(seen) >= 30, "commands are looked at", sorted(seen))
 typed()
+dashed()
 sys.exit(tap.finish())

@@ -442,7 +442,9 @@ static void touched_clusters(void **state)
 	(void)state;
 	mini_make(&m, &o);
 	img = mini_open(&m);
+	first = 7;
 	assert_int_equal(qf_recount_touched(img, 0, 0, &first), 0);
+	assert_int_equal(first, 0);
 	assert_int_equal(qf_recount_touched(img, 511, 1, &first), 1);
 	assert_int_equal(first, 0);
 	assert_int_equal(qf_recount_touched(img, 511, 2, &first), 2);

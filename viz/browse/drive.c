@@ -531,8 +531,8 @@ bool qf_drive_tick(struct qf_app *a, bool *changed)
 	*changed |= a->job != NULL;
 	if (!a->job || qf_beside_kind(a->job) > QF_BESIDE_GUEST)
 		release_lock(a);
-	*changed |= qf_page_tick(a, qf_views[a->view]->page, false) |
-		    look_at_file(a);
+	*changed |= qf_page_tick(a, qf_views[a->view]->page, false);
+	*changed |= look_at_file(a);
 	if (!a->hex.searching)
 		return false;
 	qf_hex_search_step(a);

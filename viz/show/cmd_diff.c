@@ -286,7 +286,7 @@ static int tell_missed(const struct qf_missed *m, const char *image)
 		"--files=0x%" PRIx64 "+%" PRIu64 " %s tells which files the "
 		"first of them belong to\n",
 		m->first, m->first_bytes,
-		qf_text_shell(image, shell, sizeof(shell)));
+		qf_text_file(image, shell, sizeof(shell)));
 	return QF_EXIT_CORRUPT;
 }
 
