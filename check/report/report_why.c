@@ -26,7 +26,22 @@ static void hypothesis(FILE *out, const struct qf_question *q,
 		       const struct qf_hypothesis *h)
 {
 	switch (h->kind) {
+	case QF_HYPO_UP:
+	case QF_HYPO_DOWN:
+		fprintf(out,
+			"      the header's fields from 0x%" PRIx64
+			" on stand one place too %s",
+			h->pointer_off, h->kind == QF_HYPO_UP ? "high" : "low");
+		break;
 	case QF_HYPO_VALUE:
+		if (q->kind == QF_QUESTION_MIXUP) {
+			fprintf(out,
+				"      what stands at 0x%" PRIx64
+				" and at 0x%" PRIx64 " belongs to the other's "
+				"place",
+				h->pointer_off, h->value);
+			break;
+		}
 		fprintf(out, "      it led to the %s at 0x%" PRIx64,
 			is_of_l1(q) ? "table" : "cluster", h->value);
 		break;
@@ -51,11 +66,14 @@ static void question(FILE *out, const struct qf_question *q)
 {
 	unsigned int i;
 
-	fprintf(out,
-		"    the L%c entry at 0x%" PRIx64 ", guest offset 0x%" PRIx64
-		": %s\n      verdict: %s\n",
-		is_of_l1(q) ? '1' : '2', q->place_off, q->guest_off,
-		qf_question_kind_words(q->kind),
+	if (q->kind == QF_QUESTION_MIXUP)
+		fprintf(out, "    the file as a whole: ");
+	else
+		fprintf(out,
+			"    the L%c entry at 0x%" PRIx64
+			", guest offset 0x%" PRIx64 ": ",
+			is_of_l1(q) ? '1' : '2', q->place_off, q->guest_off);
+	fprintf(out, "%s\n      verdict: %s\n", qf_question_kind_words(q->kind),
 		qf_question_grade_name(q->grade));
 	for (i = 1; i < q->n; i++)
 		hypothesis(out, q, &q->h[i]);
