@@ -459,7 +459,8 @@ enum qf_err qf_ask_mixups(const struct qf_facts *f, struct qf_questions *l)
 	struct search s = { .f = f, .l = l };
 
 	s.wrong = qf_mended_wrong(f->img, f->walk, f->recount);
-	if (f->no_mixup || !s.wrong)
+	/* so little may as well be damaged where it stands */
+	if (f->no_mixup || s.wrong < QF_WITNESS_MIXUP_FEWEST)
 		return QF_OK;
 	s.parts = qf_mended_parts(f->img);
 	s.least = s.wrong - 1;
