@@ -455,9 +455,8 @@ help: ## this list
 
 FORCE:
 .PHONY: all tests check test check-built lint bless check-later \
-	check-powercut check-failures mutate calibrate causes guest-sweep demo .san \
-	.fuzz \
-	check-m32 check-s390x asan ubsan tsan valgrind fuzz bench pictures fmt deps install uninstall clean \
+	check-powercut check-failures mutate calibrate causes guest-sweep demo \
+	.san .fuzz check-m32 check-s390x asan ubsan tsan valgrind fuzz bench pictures fmt deps install uninstall clean \
 	dist deb check-deb check-abi help FORCE
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(PROG_OBJ) $(MAIN_OBJ) \

@@ -16,6 +16,8 @@ struct qf_check_opts {
 	bool data;	     /* look into compressed clusters as well */
 	bool shared;	     /* the image may be written meanwhile (-U) */
 	bool no_guest;	     /* do not look into the guest's disk */
+	bool no_mixup;	     /* nor ask whether tables have changed places */
+	bool whole_mixups;   /* tell of it only if then nothing is wrong */
 	bool share_in_use;   /* the same where another program has it */
 	bool guest; /* hold the guest's file systems against their places */
 	const char *guest_state; /* of this state alone: an id, a name or
@@ -184,6 +186,9 @@ void qf_progress_step(uint64_t done, uint64_t n, const char *unit);
 /* Clusters tried at places of the guest's disk, for the folders that enter
  * here. */
 #include "check/judge/guesttry.h"
+
+/* What has changed places, for the folders that enter here. */
+#include "check/judge/mixup.h"
 
 /* What stands in a cluster, for the folders that enter here. */
 #include "check/detail/whatis.h"

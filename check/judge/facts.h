@@ -33,7 +33,9 @@ struct qf_facts {
 	unsigned int jobs;
 	/* clusters that a plan has let go of: no pointer lost them; or NULL */
 	const struct qf_ranges *released;
-	bool no_guest; /* what lies on the guest's disk is not looked at */
+	bool no_mixup;	   /* nor tables that may have changed places */
+	bool whole_mixups; /* ... where something would still be wrong */
+	bool no_guest;	   /* what lies on the guest's disk is not looked at */
 	/* host offsets, ascending: L2 tables that hold something else, and
 	 * L2 tables that no L1 entry names */
 	const uint64_t *garbage, *nameless;

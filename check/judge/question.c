@@ -24,6 +24,9 @@ static const struct {
 	[QF_QUESTION_L2_SWAP] = { "l2-swap",
 				  "the guest's blocks contradict their places: "
 				  "has it changed places with another entry?" },
+	[QF_QUESTION_MIXUP] = { "changed-places",
+				"the image's tables contradict each other: do "
+				"two clusters stand in each other's place?" },
 };
 
 struct qf_question *qf_question_add(struct qf_questions *l,
@@ -93,6 +96,13 @@ struct qf_hypothesis *qf_question_other(struct qf_question *q,
 					enum qf_hypo_kind kind)
 {
 	return find(q, kind, 0, 0);
+}
+
+struct qf_hypothesis *qf_question_moved(struct qf_question *q,
+					enum qf_hypo_kind kind,
+					uint64_t pointer_off, uint64_t value)
+{
+	return find(q, kind, pointer_off, value);
 }
 
 void qf_question_for(struct qf_hypothesis *h, enum qf_witness w)
@@ -224,7 +234,8 @@ static void drop_contested(struct qf_questions *l)
 		return;
 	}
 	for (i = 0; i < l->n; i++)
-		if (l->at[i].grade > QF_GRADE_OPEN &&
+		if (l->at[i].kind != QF_QUESTION_MIXUP &&
+		    l->at[i].grade > QF_GRADE_OPEN &&
 		    l->at[i].h[l->at[i].best].kind == QF_HYPO_VALUE)
 			q[n++] = &l->at[i];
 	if (n)
@@ -291,8 +302,9 @@ const char *qf_question_grade_name(enum qf_grade g)
 
 const char *qf_question_hypo_name(enum qf_hypo_kind k)
 {
-	static const char *const names[] = { "unknown", "as-it-stands", "gone",
-					     "value" };
+	static const char *const names[] = { "unknown",	 "as-it-stands",
+					     "gone",	 "value",
+					     "moved-up", "moved-down" };
 
 	return names[k];
 }

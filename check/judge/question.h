@@ -15,6 +15,7 @@
 
 /* What is asked. */
 enum qf_question_kind {
+	QF_QUESTION_MIXUP, /* tables contradict: have two changed places? */
 	QF_QUESTION_ENTRY, /* an L2 entry leads nowhere: what did it say? */
 	QF_QUESTION_CLAIM, /* others claim its cluster: was it bent? */
 	QF_QUESTION_TABLE, /* its table has an owner too many: was it bent? */
@@ -37,7 +38,11 @@ enum qf_hypo_kind {
 	QF_HYPO_AS_IS,	 /* it is right; what it leads to may be cut off */
 	QF_HYPO_GONE,	 /* there is nothing in the file that it could be
 			  * given back */
-	QF_HYPO_VALUE,	 /* POINTER_OFF led to the host offset VALUE */
+	QF_HYPO_VALUE,	 /* POINTER_OFF led to the host offset VALUE; of
+			  * changed places: it stands at VALUE */
+	QF_HYPO_UP,	 /* the header's fields from POINTER_OFF on stand a
+			  * place too high */
+	QF_HYPO_DOWN,	 /* or too low; what fell out is VALUE */
 };
 
 struct qf_hypothesis {
@@ -80,6 +85,7 @@ struct qf_questions {
 	struct qf_question *at; /* by what is asked, and place */
 	size_t n, room;
 	uint64_t left_out;
+	bool mixups; /* there was something that could have changed places */
 	bool failed; /* no memory */
 };
 
@@ -101,6 +107,11 @@ struct qf_hypothesis *qf_question_value(struct qf_question *q,
 /* The same for a hypothesis without a value. */
 struct qf_hypothesis *qf_question_other(struct qf_question *q,
 					enum qf_hypo_kind kind);
+
+/* The same for one of another kind that has one. */
+struct qf_hypothesis *qf_question_moved(struct qf_question *q,
+					enum qf_hypo_kind kind,
+					uint64_t pointer_off, uint64_t value);
 
 /* W speaks for H; or against it, which excludes it if W may exclude. */
 void qf_question_for(struct qf_hypothesis *h, enum qf_witness w);

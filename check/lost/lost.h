@@ -77,6 +77,10 @@ void qf_lost_free(struct qf_lost *l);
 void qf_lost_shared(struct qf_pass_ctx *c);
 void qf_lost_unnamed(struct qf_pass_ctx *c);
 
+/* Reports what may have changed places, and what that costs each disk. Errors:
+ * QF_ERR_NOMEM. */
+enum qf_err qf_lost_mixups(struct qf_pass_ctx *c);
+
 /* The same for what the file's last cluster lacks, if the file ends within it.
  * Errors: QF_ERR_NOMEM. */
 enum qf_err qf_lost_cut(struct qf_pass_ctx *c);

@@ -344,6 +344,8 @@ enum qf_err qf_pass_lost(struct qf_pass_ctx *c, struct qf_why *why)
 	lost_claims(c);
 	lost_disks(c);
 	err = qf_lost_cut(c);
+	if (!err)
+		err = qf_lost_mixups(c);
 	/* the leaks that speak for an erased part are those of a table, or of
 	 * a snapshot, that is known to be lost */
 	if (c->lost_ranges->n || c->withhold ||

@@ -158,7 +158,7 @@ static json_t *hypothesis(const struct qf_hypothesis *h)
 	json_t *o = json_object();
 
 	qf_json_text(o, "what", qf_question_hypo_name(h->kind));
-	if (h->kind == QF_HYPO_VALUE) {
+	if (h->kind >= QF_HYPO_VALUE) {
 		qf_json_int(o, "pointer-offset", h->pointer_off);
 		qf_json_int(o, "value", h->value);
 	}
@@ -198,7 +198,7 @@ static json_t *questions(const struct qf_questions *l)
 			     q->grade
 				     ? qf_question_hypo_name(q->h[q->best].kind)
 				     : "open");
-		if (q->grade && q->h[q->best].kind == QF_HYPO_VALUE) {
+		if (q->grade && q->h[q->best].kind >= QF_HYPO_VALUE) {
 			qf_json_int(o, "pointer-offset",
 				    q->h[q->best].pointer_off);
 			qf_json_int(o, "value", q->h[q->best].value);

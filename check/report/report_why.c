@@ -27,10 +27,26 @@ static bool is_of_l1(const struct qf_question *q)
 static void hypothesis(FILE *out, const struct qf_question *q,
 		       const struct qf_hypothesis *h)
 {
-	char at[80];
+	char at[80], other[80];
 
 	switch (h->kind) {
+	case QF_HYPO_UP:
+	case QF_HYPO_DOWN:
+		fprintf(out,
+			"      the header's fields from %s on stand one place "
+			"too %s",
+			qf_text_place(h->pointer_off, at, sizeof(at)),
+			h->kind == QF_HYPO_UP ? "high" : "low");
+		break;
 	case QF_HYPO_VALUE:
+		if (q->kind == QF_QUESTION_MIXUP) {
+			fprintf(out,
+				"      what stands at %s and at %s belongs to "
+				"the other's place",
+				qf_text_place(h->pointer_off, at, sizeof(at)),
+				qf_text_place(h->value, other, sizeof(other)));
+			break;
+		}
 		fprintf(out, "      it led to the %s at %s",
 			is_of_l1(q) ? "table" : "cluster",
 			qf_text_place(h->value, at, sizeof(at)));
@@ -57,13 +73,14 @@ static void question(FILE *out, const struct qf_question *q)
 	char at[80], guest[80];
 	unsigned int i;
 
-	fprintf(out,
-		"    the L%c entry at %s, guest offset %s: %s\n"
-		"      verdict: %s\n",
-		is_of_l1(q) ? '1' : '2',
-		qf_text_place(q->place_off, at, sizeof(at)),
-		qf_text_place(q->guest_off, guest, sizeof(guest)),
-		qf_question_kind_words(q->kind),
+	if (q->kind == QF_QUESTION_MIXUP)
+		fprintf(out, "    the file as a whole: ");
+	else
+		fprintf(out, "    the L%c entry at %s, guest offset %s: ",
+			is_of_l1(q) ? '1' : '2',
+			qf_text_place(q->place_off, at, sizeof(at)),
+			qf_text_place(q->guest_off, guest, sizeof(guest)));
+	fprintf(out, "%s\n      verdict: %s\n", qf_question_kind_words(q->kind),
 		qf_question_grade_name(q->grade));
 	for (i = 1; i < q->n; i++)
 		hypothesis(out, q, &q->h[i]);

@@ -32,6 +32,7 @@ static inline enum qf_err qf_fix_refcount(const struct qf_fix_ctx *c,
 
 typedef enum qf_err qf_fix_fn(struct qf_fix_ctx *c, struct qf_why *why);
 
+qf_fix_fn qf_fix_mixup;
 qf_fix_fn qf_fix_geometry;
 qf_fix_fn qf_fix_start;
 qf_fix_fn qf_fix_header;
@@ -55,6 +56,10 @@ qf_fix_fn qf_fix_copied;
 qf_fix_fn qf_fix_leaks;
 qf_fix_fn qf_fix_bits;
 qf_fix_fn qf_fix_swapped;
+
+/* True if parts of the file have changed places, and which is open: all that
+ * the tables say may be of other places, and nothing can be repaired. */
+bool qf_fix_mixup_is_open(const struct qf_fix_ctx *c);
 
 /*
  * True if the cluster at OFF has two owners: an edit there would change what

@@ -82,7 +82,15 @@ static unsigned int suits(const struct work *w, const struct qf_claimant *g)
 	return 1 + (g->at->holder == QF_HOLDER_ACTIVE);
 }
 
-/* Sets all pointers of a claimant to VALUE. */
+/* True if the entry of O reads as zeros, whatever stands in its cluster. */
+static bool is_zero(const struct qf_fix_ctx *c, const struct qf_owner *o)
+{
+	return o->kind == QF_REF_DATA && o->pointer & QF_ENTRY_ZERO &&
+	       !c->img->geo.extl2;
+}
+
+/* Sets all pointers of a claimant to VALUE, but for entries that read as zeros:
+ * they need no cluster. The states of a disk may differ in that. */
 static enum qf_err point_to(struct qf_fix_ctx *c, const struct qf_claimant *g,
 			    enum qf_problem p, uint64_t value, const char *what,
 			    struct qf_why *why)
@@ -92,8 +100,13 @@ static enum qf_err point_to(struct qf_fix_ctx *c, const struct qf_claimant *g,
 
 	for (i = 0; !err && i < g->n; i++) {
 		/* COPIED follows from the refcounts, once they are set */
-		err = qf_plan_put64(c->plan, p, g->at[i].pointer_off, value,
-				    why, what);
+		if (is_zero(c, &g->at[i]))
+			err = qf_plan_put64(c->plan, p, g->at[i].pointer_off,
+					    QF_ENTRY_ZERO, why,
+					    "let go of the shared cluster");
+		else
+			err = qf_plan_put64(c->plan, p, g->at[i].pointer_off,
+					    value, why, what);
 	}
 	return err;
 }
@@ -266,10 +279,12 @@ static enum qf_err copy_data(struct qf_fix_ctx *c, const struct qf_claimant *g,
 static enum qf_err part_data(struct qf_fix_ctx *c, const struct qf_claimant *g,
 			     enum qf_problem p, struct qf_why *why)
 {
-	/* reads as zeros: it needs no cluster */
-	if (g->at->pointer & QF_ENTRY_ZERO && !c->img->geo.extl2)
-		return point_to(c, g, p, QF_ENTRY_ZERO,
-				"let go of the shared cluster", why);
+	size_t i;
+
+	for (i = 0; i < g->n && is_zero(c, &g->at[i]);)
+		i++;
+	if (i == g->n)
+		return point_to(c, g, p, QF_ENTRY_ZERO, NULL, why);
 	return is_bound(c) ? QF_OK : copy_data(c, g, p, why);
 }
 

@@ -385,6 +385,7 @@ static enum qf_err compare_state(struct gate *g, uint32_t h, size_t i,
 		err = compare_end(g, &v, h, k, &allowed, why);
 	if (!err && !g->found && h == QF_HOLDER_ACTIVE && v.before.disk &&
 	    !g->a->backing_name_bad &&
+	    licensed_until(&allowed, 0) < qf_disk_bytes(v.before.disk) &&
 	    !same_text(g->a->backing_name, g->b->backing_name))
 		accuse(g, &v, h, k, 0, qf_disk_bytes(v.before.disk),
 		       "another backing file would show");

@@ -48,6 +48,8 @@ enum qf_decision qf_decide(const struct qf_plan *p, const struct qf_report *rep,
 	*value = found->h[found->best].value;
 	switch (found->h[found->best].kind) {
 	case QF_HYPO_VALUE:
+	case QF_HYPO_UP:
+	case QF_HYPO_DOWN:
 		return QF_DECIDE_VALUE;
 	case QF_HYPO_GONE:
 		return QF_DECIDE_GONE;

@@ -21,6 +21,7 @@
 /* In this order: what others build upon first. */
 static qf_fix_fn *const fixes[] = {
 	qf_fix_start,	  /* that it is an image */
+	qf_fix_mixup,	  /* that its parts stand where they belong */
 	qf_fix_geometry,  /* in which units it is read */
 	qf_fix_header,	  /* what the image says of itself */
 	qf_fix_fields,	  /* and what others say of it */
@@ -213,7 +214,8 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 			break;
 		err = fixes[i](c, why);
 		if (c->plan->n != had ||
-		    (fixes[i] == qf_fix_geometry && is_misread(c->img)))
+		    (fixes[i] == qf_fix_geometry && is_misread(c->img)) ||
+		    (fixes[i] == qf_fix_mixup && qf_fix_mixup_is_open(c)))
 			break;
 	}
 	*changed = c->plan->n != had;
@@ -364,8 +366,10 @@ static enum qf_err rounds(struct qf_planner *m,
 			  const struct qf_planner_opts *opts, struct course *co,
 			  struct qf_why *why)
 {
+	/* what is lost may read otherwise: a guess must not allow that */
 	struct qf_check_opts check = { .jobs = opts->jobs,
 				       .guest = opts->guest,
+				       .whole_mixups = true,
 				       .released = &m->plan->released };
 	struct qf_refcount_piece near = { 0 };
 	struct qf_fix_ctx c = { .plan = m->plan, .near = &near };
@@ -383,6 +387,7 @@ static enum qf_err rounds(struct qf_planner *m,
 			check.cut = &m->plan->cut;
 		check.cut_told = m->plan->cut_frees;
 		err = look(&c, &check, rep, why);
+		check.no_mixup = !rep->questions.mixups;
 		if (!err) {
 			m->cluster_bytes = c.img->geo.cluster_bytes;
 			/* no bit of version 3 is set in what may be 2 */

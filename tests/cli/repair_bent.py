@@ -108,8 +108,37 @@ def tables(folder, snapshot):
     return faults
 
 
+def zeros(folder, owner):
+    """The disk reads zeros where its snapshot has data, in one cluster, which
+    is OWNER's as well. Who gets a copy goes on reading what it read."""
+    path = os.path.join(folder, "zeros")
+    qimg.build(path, "2M", ["write -P %d %d 4k" % (n + 1, n * 12288)
+                            for n in range(9)] +
+               [("snap", "one"), "write -z 48k 4k"], cluster_size=4096)
+    states = [None, "one"]
+    with qimg.Image(path) as image:
+        l1 = [image.l1_pos(0), image.u64(image.snapshots()[0])]
+        tables = [image.u64(at) & HOST for at in l1]
+        word, own = (image.u64(tables[1] + 8 * n) for n in (owner, 12))
+        if image.u64(tables[0] + 8 * 12) != own | 1:
+            return ["the writer let go of the cluster"]
+        for table, flag in zip(tables, (1, 0)):
+            image.put64(table + 8 * 12, word | flag)
+        image.set_refcount(own // 4096, 0)
+        image.set_refcount(word // 4096, 4)
+    before = [oracle.guest(path, s) for s in states]
+    oracle.repair(path, "-y")
+    return ["%s: changed" % s for s, was in zip(states, before)
+            if oracle.sectors_that_differ(was, oracle.guest(path, s))]
+
+
 def main():
     tap = Tap()
+    for owner in (9, 15):
+        with tempfile.TemporaryDirectory(prefix="qfsck-bent.") as folder:
+            faults = zeros(folder, owner)
+        tap.result(not faults, "zeros, in one state, in the cluster of %d" %
+                   owner, faults)
     for snapshot in (0, 1):
         with tempfile.TemporaryDirectory(prefix="qfsck-bent.") as folder:
             faults = tables(folder, snapshot)

@@ -5,6 +5,7 @@ words, another legal cluster, a neighbour's or a sibling's word, a shift by an
 entry. Some hit L1 tables and refcounts, or cut the file's end off.
 """
 
+import mutation
 import strokes
 import verbs
 
@@ -106,6 +107,31 @@ class Blows:
                 1, rng.choice((4, 64, 1 << 20))))
         return COPIED | cluster * rng.randrange(1, clusters + 1) | \
             512 * rng.randrange(1, max(2, cluster // 512))
+
+
+class Mixups:
+    """Draws what changes places, in every other case; else other damage."""
+
+    def __init__(self, fields, rng):
+        self.fields, self.rng = fields, rng
+
+    def draw(self):
+        rng = self.rng
+        others = [mutation.one(self.fields, rng)
+                  for _ in range(rng.choice((0, 0, 1)))]
+        return [t for t in [self.first()] + others if t]
+
+    def first(self):
+        rng, fields = self.rng, self.fields
+        what = rng.choice(("any", "any", "cluster", "header"))
+        if what == "any":
+            return mutation.one(fields, rng)
+        if what == "cluster":
+            return "exchanged@%#x=%#x" % (strokes.any_place(fields, rng),
+                                          strokes.any_place(fields, rng))
+        return "header.%s=%s" % (
+            rng.choice(fields.at["header"].names()),
+            rng.choice(("swap:1", "swap:-1", "shift:1", "shift:-1")))
 
 
 def apply(fields, data, texts):

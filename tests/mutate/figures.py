@@ -24,6 +24,20 @@ ROW = re.compile(r'QF_WITNESS\((\w+), "([\w-]+)", (\w+), (true|false), '
 ALONE = {"order": "versions", "versions": "order"}
 
 
+# The header's fields that can change places.
+WIDE = (8, 24, 40, 48, 64, 72, 80, 88)
+NARROW = (16, 20, 32, 36, 56, 60, 96, 100)
+
+
+def alike(a, b):
+    """But for a field that was damaged as well."""
+    return a == b or sum(x != y for x, y in zip(a, b)) <= min(16, len(a) // 32)
+
+
+def width_of(place):
+    return 4 if place in NARROW else 8
+
+
 def rows(text):
     """The rows of witnesses.def: NAME, name, kind, may exclude, figures."""
     return [dict(id=m[1], name=m[2], kind=m[3], may_exclude=m[4] == "true",
@@ -69,7 +83,56 @@ class Truth:
                 return block.get(damaged, number - first)
         return 0
 
+    def put_back(self, hypothesis, damaged):
+        """(the bytes with what changed places put back, their ranges)."""
+        data = bytearray(damaged)
+        a, b = hypothesis["pointer-offset"], hypothesis["value"]
+        if hypothesis["what"] != "value":
+            return self.moved_back(hypothesis["what"], a, b, data)
+        width = self.cluster if a >= self.cluster else width_of(a)
+        one, two = data[a:a + width], data[b:b + width]
+        data[a:a + width] = two.ljust(width, b"\0")[:len(one)]
+        data[b:b + width] = one[:len(two)]
+        return data, [(a, width), (b, width)]
+
+    def moved_back(self, what, a, word, data):
+        width = width_of(a)
+        end = 72 if self.data[7] == 2 else 104
+        places = [p for p in (WIDE if width == 8 else NARROW) if a <= p < end]
+        words = [data[p:p + width] for p in places]
+        words = words[1:] + [bytes(width)] if what == "moved-up" else \
+            [word.to_bytes(width, "big")] + words[:-1]
+        for place, new in zip(places, words):
+            data[place:place + width] = new
+        return data, [(p, width) for p in places]
+
+    def is_back(self, hypothesis, damaged):
+        """True if all that changed places is where it was; two pointers of the
+        header that did are the same as the clusters that they lead to."""
+        data, ranges = self.put_back(hypothesis, damaged)
+        if all(alike(data[at:at + n], self.data[at:at + n])
+               for at, n in ranges):
+            return True
+        a, b = hypothesis["pointer-offset"], hypothesis["value"]
+        if hypothesis["what"] != "value":
+            return False
+        fields = [p for p in WIDE if self.word(data, p) in (a, b)] if \
+            a >= self.cluster else [a, b]
+        if len(fields) != 2:
+            return False
+        x, y = (self.word(data, p) for p in fields)
+        if not x or not y or x % self.cluster or y % self.cluster:
+            return False
+        places = [(*fields, 8), (x, y, self.cluster)]
+        for one, two, n in places:
+            data[one:one + n], data[two:two + n] = \
+                data[two:two + n], data[one:one + n]
+        return all(alike(data[at:at + n], self.data[at:at + n])
+                   for one, two, n in places for at in (one, two))
+
     def is_true(self, question, hypothesis, damaged):
+        if question["kind"] == "changed-places":
+            return self.is_back(hypothesis, damaged)
         place, what = question["place"], hypothesis["what"]
         if not question["kind"].startswith("l1-") and \
                 place // self.cluster * self.cluster not in self.tables:
