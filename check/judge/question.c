@@ -18,6 +18,10 @@ static const struct {
 	[QF_QUESTION_SLOT] = { "l1-slot",
 			       "the L1 entry is empty, and one L2 table has no "
 			       "owner: was it named here?" },
+	[QF_QUESTION_VERSION] = { "l2-version",
+				  "nothing stands there, and a cluster of "
+				  "another version of the table lacks an "
+				  "owner: was it the same here?" },
 };
 
 struct qf_question *qf_question_add(struct qf_questions *l,

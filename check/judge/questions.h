@@ -21,6 +21,7 @@ enum qf_err qf_ask_claims(const struct qf_facts *f, struct qf_questions *l,
 			  struct qf_why *why);
 enum qf_err qf_ask_tables(const struct qf_facts *f, struct qf_questions *l);
 void qf_ask_slots(const struct qf_facts *f, struct qf_questions *l);
+enum qf_err qf_ask_versions(const struct qf_facts *f, struct qf_questions *l);
 
 /* Asks the guest about what the others have asked, and adds clusters that it
  * knows the place of. Reads nothing where nothing was asked. */
