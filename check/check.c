@@ -83,10 +83,31 @@ static uint64_t *nameless(const struct qf_lost *l)
 	return at;
 }
 
+static int by_number(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+/* The same for the tables that were erased. */
+static uint64_t *erased(const struct qf_pass_ctx *c)
+{
+	uint64_t *at = qf_mem_zalloc(c->lost.n_erased, sizeof(*at));
+	size_t i;
+
+	for (i = 0; at && i < c->lost.n_erased; i++)
+		at[i] = c->walk.table[c->lost.erased[i]].off;
+	if (at)
+		qsort(at, c->lost.n_erased, sizeof(*at), by_number);
+	return at;
+}
+
 static enum qf_err judge(struct qf_pass_ctx *c, struct qf_questions *l,
 			 struct qf_why *why)
 {
 	uint64_t *tables = c->lost.n_orphans ? nameless(&c->lost) : NULL;
+	uint64_t *gone = c->lost.n_erased ? erased(c) : NULL;
 	struct qf_facts f = { .img = c->img,
 			      .walk = &c->walk,
 			      .recount = &c->recount,
@@ -99,13 +120,16 @@ static enum qf_err judge(struct qf_pass_ctx *c, struct qf_questions *l,
 			      .garbage = c->detail.garbage,
 			      .n_garbage = c->detail.n_garbage,
 			      .nameless = tables,
-			      .n_nameless = tables ? c->lost.n_orphans : 0 };
+			      .n_nameless = tables ? c->lost.n_orphans : 0,
+			      .erased = gone,
+			      .n_erased = gone ? c->lost.n_erased : 0 };
 	enum qf_err err = qf_facts_gather(&f, why);
 
 	if (!err)
 		err = qf_questions_ask(&f, l, why);
 	qf_facts_free(&f);
 	free(tables);
+	free(gone);
 	return err;
 }
 

@@ -257,6 +257,11 @@ bool qf_facts_is_garbage(const struct qf_facts *f, uint64_t off)
 	return is_among(f->garbage, f->n_garbage, off);
 }
 
+bool qf_facts_is_erased(const struct qf_facts *f, uint64_t off)
+{
+	return is_among(f->erased, f->n_erased, off);
+}
+
 size_t qf_facts_orphans(const struct qf_facts *f, uint64_t *off, size_t n)
 {
 	const struct qf_trouble *tr = f->recount->trouble;

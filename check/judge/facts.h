@@ -40,6 +40,8 @@ struct qf_facts {
 	 * L2 tables that no L1 entry names */
 	const uint64_t *garbage, *nameless;
 	size_t n_garbage, n_nameless;
+	const uint64_t *erased; /* L2 tables that hold nothing, and did */
+	size_t n_erased;
 	/* gathered */
 	struct qf_dead_entry *dead;
 	struct qf_phantom *phantom; /* by cluster, each once */
@@ -88,6 +90,9 @@ bool qf_facts_is_double(const struct qf_facts *f, uint64_t off);
 
 /* True if the L2 table at OFF holds something else. */
 bool qf_facts_is_garbage(const struct qf_facts *f, uint64_t off);
+
+/* True if the L2 table at OFF holds nothing, and held something. */
+bool qf_facts_is_erased(const struct qf_facts *f, uint64_t off);
 
 /* The only orphan of the file; false if there are none or more. */
 bool qf_facts_only_orphan(const struct qf_facts *f, uint64_t *off);

@@ -27,6 +27,10 @@ static const struct {
 	[QF_QUESTION_MIXUP] = { "changed-places",
 				"the image's tables contradict each other: do "
 				"two clusters stand in each other's place?" },
+	[QF_QUESTION_VERSION] = { "l2-version",
+				  "nothing stands there, and a cluster of "
+				  "another version of the table lacks an "
+				  "owner: was it the same here?" },
 };
 
 struct qf_question *qf_question_add(struct qf_questions *l,

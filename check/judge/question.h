@@ -10,6 +10,7 @@
 
 #include "check/catalogue/problem.h"
 #include "check/judge/witness.h"
+#include "lib/format/entry.h"
 
 #include <stddef.h>
 
@@ -23,6 +24,8 @@ enum qf_question_kind {
 	QF_QUESTION_L1_SWAP, /* have two entries changed places? VALUE is where
 			      * this one led, POINTER_OFF the other one */
 	QF_QUESTION_L2_SWAP, /* the same of two L2 entries */
+	QF_QUESTION_VERSION, /* an L2 entry is empty: had it what another
+			      * version of the table has there? */
 	QF_QUESTION_KINDS
 };
 
@@ -141,6 +144,19 @@ uint64_t qf_question_best_value(const struct qf_question *q);
 const struct qf_question *qf_question_at(const struct qf_questions *l,
 					 enum qf_question_kind kind,
 					 uint64_t place_off);
+
+/* Where in the file begins what the L2 entry names, compressed or not: the
+ * value of a QF_QUESTION_VERSION. */
+static inline uint64_t qf_question_version(const struct qf_geometry *g,
+					   uint64_t entry)
+{
+	uint64_t off, bytes;
+
+	if (!(entry & QF_ENTRY_COMPRESSED))
+		return entry & QF_ENTRY_OFFSET_MASK;
+	qf_entry_compressed(g, entry, &off, &bytes);
+	return off;
+}
 
 void qf_question_free(struct qf_questions *l);
 

@@ -128,6 +128,8 @@ enum qf_err qf_questions_ask(const struct qf_facts *f, struct qf_questions *l,
 	if (!err)
 		err = qf_ask_mixups(f, l);
 	if (!err)
+		err = qf_ask_versions(f, l);
+	if (!err)
 		err = qf_ask_guest(f, l);
 	if (!err)
 		qf_question_judge(l);

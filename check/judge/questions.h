@@ -24,6 +24,7 @@ void qf_ask_slots(const struct qf_facts *f, struct qf_questions *l);
 enum qf_err qf_ask_slots_guest(const struct qf_facts *f,
 			       struct qf_questions *l);
 enum qf_err qf_ask_mixups(const struct qf_facts *f, struct qf_questions *l);
+enum qf_err qf_ask_versions(const struct qf_facts *f, struct qf_questions *l);
 
 /* Asks the guest about what the others have asked, and adds clusters that it
  * knows the place of. Reads nothing where nothing was asked. */

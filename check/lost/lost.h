@@ -141,6 +141,10 @@ void qf_lost_add_beyond(struct qf_lost_list *l, uint32_t holder, uint64_t guest,
 /* The same for the whole disk of a snapshot that the header forgot. */
 void qf_lost_add_id(struct qf_lost_list *l, const char *id, uint64_t bytes);
 
+/* True if the refcount table stands where the header has the active L1 table,
+ * and none where it should be. Reads a block of it at the most. */
+bool qf_lost_l1_counts(const struct qf_image *img);
+
 /* Loses BYTES at GUEST for every holder whose L1 entry at L1_INDEX names the
  * table at OFF. */
 void qf_lost_for_table(struct qf_pass_ctx *c, uint32_t l1_index, uint64_t off,

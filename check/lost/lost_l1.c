@@ -11,10 +11,16 @@
  * table before it takes a cluster for data: a writer that was killed leaves
  * none without. What does so is the emptying of an image (commit), which
  * sets the dirty bit first, and the going back to a snapshot that is empty.
+ *
+ * Or the refcount table stands there: its first block counts the header, the
+ * table and itself once each, and what the header has for the refcount table
+ * does not count the header.
  */
 #include "check/lost/lost_search.h"
 #include "lib/base/mem.h"
+#include "lib/format/refblock.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* So many clusters with content tell; so many are read at most. */
@@ -102,6 +108,43 @@ static bool is_erased(const struct qf_search *s)
 			found += has_content(s, cl);
 		}
 	return found >= CONTENTS;
+}
+
+/* The refcount that BLOCK, as the block for the file's first clusters, states
+ * for the cluster at OFF; UINT64_MAX: none. */
+static uint64_t count_in(const struct qf_image *img, const void *block,
+			 uint64_t off)
+{
+	uint64_t each = img->geo.cluster_bytes * 8 >> img->hdr.refcount_order;
+
+	off >>= img->geo.cluster_bits;
+	return off < each ? qf_refblock_get(block, img->hdr.refcount_order, off)
+			  : UINT64_MAX;
+}
+
+bool qf_lost_l1_counts(const struct qf_image *img)
+{
+	const struct qf_geometry *g = &img->geo;
+	uint64_t off = img->hdr.l1_off, at, stated;
+	unsigned char *block;
+	struct qf_be64 w;
+	bool counts;
+
+	/* an image that counts its own header has its refcounts elsewhere */
+	if (img->l1_state != QF_PART_OK || !img->hdr.l1_entries ||
+	    (!qf_image_refcount(img, 0, &stated, NULL) && stated) ||
+	    qf_io_read_pad(img->io, &w, sizeof(w), off, NULL))
+		return false;
+	at = qf_be_get64(w);
+	if (!at || at & (g->cluster_bytes - 1) || at >= img->io->size ||
+	    !(block = qf_mem_zalloc(1, g->cluster_bytes)))
+		return false;
+	counts = !qf_io_read_pad(img->io, block, g->cluster_bytes, at, NULL) &&
+		 count_in(img, block, 0) == 1 &&
+		 count_in(img, block, off) == 1 &&
+		 count_in(img, block, at) == 1;
+	free(block);
+	return counts;
 }
 
 bool qf_lost_find_l1(struct qf_search *s)

@@ -288,6 +288,23 @@ static void astray_l1(struct qf_pass_ctx *c)
 	const struct qf_header *h = &c->img->hdr;
 	struct qf_finding *f;
 
+	if (qf_lost_l1_counts(c->img)) {
+		f = qf_pass_at(c, QF_P_HEADER_L1_OFFSET, h->l1_off,
+			       h->l1_entries * 8ull);
+		qf_finding_unseen(f);
+		qf_finding_say(f,
+			       "at 0x%" PRIx64 " is the refcount table: its "
+			       "first block counts the header",
+			       h->l1_off);
+		qf_lost_add(c->img, c->lost_ranges, QF_HOLDER_ACTIVE, 0,
+			    UINT64_MAX);
+		/* the size stands beside that pointer */
+		if (h->l1_entries > c->img->geo.l1_needed)
+			qf_lost_add_beyond(c->lost_ranges, QF_HOLDER_ACTIVE,
+					   h->disk_bytes,
+					   h->l1_entries * span_bytes(c->img) -
+						   h->disk_bytes);
+	}
 	if (c->lost.l1_blank) {
 		f = qf_pass_at(c, QF_P_L1_ERASED, h->l1_off,
 			       h->l1_entries * 8ull);

@@ -281,22 +281,24 @@ static bool is_no_place(enum qf_ref_kind k)
 
 /*
  * Of L1 tables that cross, all but one are not what they were, and a snapshot's
- * does not stand on the header or another table: the disks that they map are
- * in doubt.
+ * does not stand on the header or another table, nor does the active disk's
+ * where the refcount table counts: the disks that they map are in doubt.
  */
 static void lose_disks(struct qf_pass_ctx *c, const struct qf_detail_owner *o,
 		       size_t n)
 {
 	size_t i, tables = 0;
-	bool astray = false;
+	bool astray = false, counts = false;
 
 	for (i = 0; i < n; i++) {
 		tables += o[i].kind == QF_REF_L1;
 		astray |= is_no_place(o[i].kind);
+		counts |= is_reftable(c, &o[i]);
 	}
 	for (i = 0; i < n; i++)
 		if (o[i].kind == QF_REF_L1 &&
-		    (tables > 1 || (astray && o[i].holder != QF_HOLDER_ACTIVE)))
+		    (tables > 1 || counts ||
+		     (astray && o[i].holder != QF_HOLDER_ACTIVE)))
 			qf_lost_add(c->img, c->lost_ranges, o[i].holder, 0,
 				    UINT64_MAX);
 }

@@ -80,6 +80,21 @@ static json_t *lost_range(const struct qf_image *img,
 	return o;
 }
 
+/* True if A and the one before it read alike: of snapshots whose entries are
+ * garbled there may be very many without an id. */
+static bool is_repeated(const struct qf_image *img,
+			const struct qf_lost_range *a)
+{
+	const struct qf_lost_range *b = a - 1;
+	uint32_t n = img->snapshots.n;
+
+	return a->holder && b->holder && a->holder <= n && b->holder <= n &&
+	       !a->id[0] && !b->id[0] && a->guest_off == b->guest_off &&
+	       a->bytes == b->bytes && a->free == b->free &&
+	       !img->snapshots.snap[a->holder - 1].id[0] &&
+	       !img->snapshots.snap[b->holder - 1].id[0];
+}
+
 /* Those that were free, or the others. A range that several volumes share is
  * told part by part. */
 static json_t *lost_ranges(const struct qf_image *img,
@@ -96,7 +111,7 @@ static json_t *lost_ranges(const struct qf_image *img,
 		end = at + r->bytes;
 		while (hits && k < hits->n && hits->at[k].range < i)
 			k++;
-		if (r->free != is_free)
+		if (r->free != is_free || (i && is_repeated(img, r)))
 			continue;
 		for (; hits && k < hits->n && hits->at[k].range == i; k++) {
 			o = lost_range(img, r, at, hits->at[k].bytes);

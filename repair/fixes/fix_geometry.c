@@ -5,6 +5,11 @@
  * refcounts, and for the feature bits that say how L2 entries are read. Of all
  * values, one alone makes a sound image of the file, and the stated one does
  * not: then that one was it.
+ *
+ * The width goes first: with another one, the guest reads what it reads now.
+ * A file in large clusters is sound in small ones as well, if its counts are
+ * halved; but not the other way round, for QEMU puts the refcount table into
+ * the second cluster.
  */
 #include "repair/fixes/fix.h"
 
@@ -40,6 +45,15 @@ static const struct qf_finding *leaks(const struct qf_report *rep)
 		if (rep->findings.at[i].problem == QF_P_REFCOUNT_LEAK)
 			return &rep->findings.at[i];
 	return NULL;
+}
+
+/* True if counts are wrong throughout: not some clusters, but the way in which
+ * they are read. */
+static bool miscounts(const struct qf_fix_ctx *c)
+{
+	return qf_fix_found(c, QF_P_REFBLOCK_WRONG) ||
+	       qf_fix_found(c, QF_P_REFCOUNT_OVERFLOW) ||
+	       c->recount.too_low >= c->rep->fig.allocated / 4;
 }
 
 /* What makes one doubt the units; NULL: nothing. */
@@ -146,6 +160,36 @@ static bool is_early(const struct qf_fix_ctx *c)
 	return true;
 }
 
+/*
+ * The pointers to the L1 table and to the refcount table, which stand side by
+ * side: exchanged, if that makes a sound image.
+ */
+static enum qf_err try_exchange(struct qf_fix_ctx *c, struct qf_why *why)
+{
+	const struct qf_header *h = &c->img->hdr;
+	struct qf_be64 w[2] = { qf_be_put64(h->reftable_off),
+				qf_be_put64(h->l1_off) };
+	enum qf_err err;
+	bool sound;
+
+	_Static_assert(AT(refcount_table_offset) == AT(l1_table_offset) + 8,
+		       "the two stand side by side");
+	if (!qf_fix_found(c, QF_P_HEADER_L1_OFFSET) ||
+	    !qf_plan_allows(c->plan, QF_P_HEADER_L1_OFFSET))
+		return QF_OK;
+	err = qf_units_try(c->img->io, AT(l1_table_offset), w, sizeof(w),
+			   &sound, why);
+	if (err || !sound)
+		return err;
+	if (!qf_plan_licence_all(c->plan, c->img, 0))
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	return qf_plan_put(c->plan, QF_P_HEADER_L1_OFFSET, AT(l1_table_offset),
+			   w, sizeof(w), why,
+			   "exchange the pointers to the L1 table and to the "
+			   "refcount table: so they make a sound image");
+}
+
 enum qf_err qf_fix_geometry(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_finding *f = doubt(c);
@@ -163,20 +207,21 @@ enum qf_err qf_fix_geometry(struct qf_fix_ctx *c, struct qf_why *why)
 			      .bytes = 8,
 			      .what = "set the feature bits to the only ones "
 				      "that make a sound image of the file" };
-	struct field *field[] = { &size, &width, &bits };
+	struct field *field[] = { &width, &size, &bits };
 	size_t had = c->plan->n, i;
 	enum qf_err err = QF_OK;
 
 	if (!is_early(c) || !f || !qf_plan_allows(c->plan, f->problem))
 		return QF_OK;
 	add_range(&size, MIN_BITS, MAX_BITS, c->img->geo.cluster_bits);
-	if (qf_fix_found(c, QF_P_REFBLOCK_WRONG) ||
-	    qf_fix_found(c, QF_P_REFCOUNT_OVERFLOW))
+	if (miscounts(c))
 		add_range(&width, 0, MAX_ORDER, c->img->hdr.refcount_order);
 	add_bits(&bits, c);
 	for (i = 0;
 	     !err && c->plan->n == had && i < sizeof(field) / sizeof(*field);
 	     i++)
 		err = try_field(c, f->problem, field[i], why);
+	if (!err && c->plan->n == had)
+		err = try_exchange(c, why);
 	return err;
 }

@@ -2,12 +2,12 @@
 /*
  * L2 tables that were erased or overwritten, restored from another version of
  * the table at the same L1 index: a snapshot's, or the active disk's. An
- * entry is taken over only where the refcount tells that the lost table had
- * it too: the cluster counts as many references too many as the lost table
- * would give it. A table in which a sound entry is left is touched only where
- * a part of it was erased.
+ * entry is taken over only where the judge says that the lost table had it too
+ * (check/judge/ask_version.c). A table in which a sound entry is left is touched
+ * only where a part of it was erased.
  */
 #include "lib/base/mem.h"
+#include "repair/plan/decide.h"
 #include "repair/search/older.h"
 
 #include <inttypes.h>
@@ -62,43 +62,16 @@ static unsigned int odd(const struct qf_fix_ctx *c, struct entry e)
 			       e.entry, e.bitmap);
 }
 
-/* The version's references to the cluster need as many again for the lost
- * table; a cluster that is packed may have several of each. */
-static bool is_missing(const struct older *o, const struct qf_l2_table *t,
-		       uint64_t cluster, bool packed)
+/* True if the judge says that the lost table had entry I of the version, E. */
+static bool is_proven(const struct older *o, uint32_t i, struct entry e)
 {
-	const struct qf_fix_ctx *c = o->c;
-	uint64_t counted, stated, times = 1;
-	unsigned int flags = 0;
+	const struct qf_geometry *g = &o->c->img->geo;
+	uint64_t value;
 
-	counted = qf_ledger_count(c->recount.ledger, cluster, &flags);
-	if (!counted || flags & QF_LEDGER_DOUBLE ||
-	    qf_fix_refcount(c, cluster, &stated))
-		return false;
-	if (packed) {
-		times = counted / t->weight;
-		if (times * t->weight != counted)
-			return false;
-	}
-	return stated > counted && stated - counted == times * o->lost->weight;
-}
-
-/* True if the refcounts tell that the lost table had E of version T. */
-static bool is_proven(const struct older *o, const struct qf_l2_table *t,
-		      struct entry e)
-{
-	const struct qf_image *img = o->c->img;
-	struct qf_run r = { .entry = e.entry, .bitmap = e.bitmap, .n = 1 };
-	uint64_t off = 0, bytes, first, n, k;
-
-	r.kind = (uint8_t)qf_entry_kind(&img->geo, e.entry);
-	bytes = qf_recount_run_bytes(img, &r, &off);
-	n = bytes ? qf_recount_touched(img, off, bytes, &first) : 0;
-	for (k = 0; k < n; k++)
-		if (!is_missing(o, t, first + k,
-				r.kind == QF_ENTRY_KIND_COMPRESSED))
-			return false;
-	return n;
+	return qf_decide(o->c->plan, o->c->rep, QF_QUESTION_VERSION,
+			 o->lost->off + (uint64_t)i * g->l2_entry_bytes, &value,
+			 NULL) == QF_DECIDE_VALUE &&
+	       value == qf_question_version(g, e.entry);
 }
 
 /* Takes over what version T, in o->buf, is proven to share. */
@@ -113,7 +86,7 @@ static void take_version(struct older *o, const struct qf_l2_table *t)
 		if ((!e.entry && !e.bitmap) || o->doubt[i])
 			continue;
 		e.entry &= ~QF_ENTRY_COPIED;
-		if (!odd(o->c, e) && is_proven(o, t, e)) {
+		if (!odd(o->c, e) && is_proven(o, i, e)) {
 			if (had.entry == e.entry && had.bitmap == e.bitmap)
 				continue;
 			o->doubt[i] = had.entry || had.bitmap;

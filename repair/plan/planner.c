@@ -152,12 +152,19 @@ static bool is_lazy(const struct qf_fix_ctx *c)
 	return true;
 }
 
-/* True if it is the size of clusters that is wrong: nothing can be made of
- * such an image but worse. */
-static bool is_misread(const struct qf_image *img)
+/*
+ * True if it is the size of clusters that is wrong, or both the L1 table and the
+ * refcount table are elsewhere: nothing can be made of such an image but worse.
+ */
+static bool is_misread(const struct qf_fix_ctx *c)
 {
-	return img->reftable_state == QF_PART_UNALIGNED &&
-	       img->l1_state == QF_PART_UNALIGNED;
+	uint64_t stated = 0;
+
+	if (c->img->l1_state == QF_PART_OK &&
+	    qf_fix_found(c, QF_P_HEADER_L1_OFFSET))
+		return qf_fix_refcount(c, 0, &stated) || !stated;
+	return c->img->reftable_state == QF_PART_UNALIGNED &&
+	       c->img->l1_state == QF_PART_UNALIGNED;
 }
 
 /* True if all that was cut off may be given up. */
@@ -214,7 +221,7 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 			break;
 		err = fixes[i](c, why);
 		if (c->plan->n != had ||
-		    (fixes[i] == qf_fix_geometry && is_misread(c->img)) ||
+		    (fixes[i] == qf_fix_geometry && is_misread(c)) ||
 		    (fixes[i] == qf_fix_mixup && qf_fix_mixup_is_open(c)))
 			break;
 	}

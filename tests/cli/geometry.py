@@ -65,11 +65,40 @@ def untold(name, change):
                faults and faults + [said[-1500:]])
 
 
+def field(name, options, damage):
+    """A header whose DAMAGE is taken back, with what the guest reads."""
+    path = os.path.join(work, "image-" + name.replace(" ", "-"))
+    qimg.build(path, "4M", STEPS[:2], **options)
+    sound, seen = oracle.sha(path), oracle.views(path)
+    with qimg.Image(path) as image:
+        damage(image)
+    status, said = oracle.repair(path, "-y")
+    faults = [] if status == 0 else ["status %s" % status]
+    if oracle.sha(path) != sound or oracle.views(path) != seen:
+        faults.append("it is not what it was")
+    tap.result(not faults, name, faults and faults + [said[-1500:]])
+
+
+def exchange(image):
+    """The L1 table and the refcount table take each other's place."""
+    l1, counts = image.l1_offset, image.reftable_offset()
+    image.put("l1_table_offset", counts)
+    image.put("refcount_table_offset", l1)
+
+
+def halve(image):
+    """In halved clusters, such an image is sound as well."""
+    image.put("refcount_order", 1)
+
+
 def main():
     for name, options in SHAPES.items():
         for change in (-2, -1, 1, 2):
             if 512 << 2 <= options["cluster_size"] << 2 + change <= 2 << 22:
                 restored(name, options, change)
+    field("tables exchanged", {"cluster_size": 65536}, exchange)
+    field("narrower refcounts", {"cluster_size": 65536, "refcount_bits": 4},
+          halve)
     untold("an empty image", 1)
     return tap.finish()
 

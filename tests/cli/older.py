@@ -119,6 +119,11 @@ def become_other(image, _):
     image.write(image.l2_offset(0), image.read(image.l2_offset(1), CLUSTER))
 
 
+def erase_sector(image, place):
+    """The entries of the sector with index 128."""
+    image.write(place(image) + 1024, bytes(512))
+
+
 def become_block(image, _):
     """The first L2 table turns into a copy of a refcount block."""
     block = image.u64(image.reftable_offset()) & OFFSET
@@ -158,6 +163,14 @@ def main():
          active_table, whole)
     case("a sound entry is left", SHARED + [OWN], keep_one, active_table,
          untouched)
+    # a snapshot of before has nothing there either, and its count is as low
+    parted = ["write -P 1 0 64k", ("snap", "one"), "write -P 2 512k 128k",
+              ("snap", "two"), "write -P 3 1m 4k"]
+    case("a part that two versions lack", parted, erase_sector, active_table,
+         untouched)
+    case("a part that one version lacks",
+         ["write -P 1 0 64k", "write -P 2 512k 128k", ("snap", "two"),
+          "write -P 3 1m 4k"], erase_sector, active_table, whole)
     # more behind it than a killed writer has on its way
     first, more = "write -P 1 0 256k", "write -P 5 8m 36m"
     freed = [first, ("snap", "one"), OWN, more, ("unsnap-kept", "one")]

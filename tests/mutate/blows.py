@@ -2,7 +2,8 @@
 
 A blow is written as in mutation.py. Most hit L2 entries: bits, halves, random
 words, another legal cluster, a neighbour's or a sibling's word, a shift by an
-entry. Some hit L1 tables and refcounts, or cut the file's end off.
+entry. Some hit L1 tables and refcounts, erase sectors of L2 tables, or cut the
+file's end off.
 """
 
 import mutation
@@ -11,7 +12,8 @@ import verbs
 
 HOST = 0x00FFFFFFFFFFFE00
 COPIED = 1 << 63
-KINDS = {"l2": 78, "l1": 6, "snap-l1": 8, "refblock": 6, "cut": 3}
+KINDS = {"l2": 78, "l1": 6, "snap-l1": 8, "refblock": 6, "cut": 3,
+         "hole": 4}
 # name: how often. "lead": to a legal cluster; "astray": to none.
 ENTRY = {"bit": 12, "random": 3, "high": 2, "middle": 3, "low": 2, "add": 3,
          "subtract": 3, "swap": 3, "copy": 10, "lead": 14, "astray": 10,
@@ -31,7 +33,7 @@ class Blows:
     def __init__(self, fields, rng):
         self.fields, self.rng, self.entry = fields, rng, ENTRY
         self.kinds = {k: w for k, w in KINDS.items()
-                      if k in fields.kinds or k == "cut"}
+                      if k in fields.kinds or k in ("cut", "hole")}
 
     def draw(self):
         """[text of a blow], each of which may do nothing."""
@@ -53,8 +55,8 @@ class Blows:
     def one(self, verb):
         rng = self.rng
         kind = "l2" if verb and "l2" in self.kinds else pick(rng, self.kinds)
-        if kind == "cut":
-            return self.cut()
+        if kind in ("cut", "hole"):
+            return self.cut() if kind == "cut" else self.hole()
         path = rng.choice(self.fields.kinds[kind])
         name = rng.choice(self.fields.at[path].names())
         return self.on(path, name, verb)
@@ -64,6 +66,16 @@ class Blows:
         size = len(self.fields.data)
         least = min(size - 1, 8 * self.fields.cluster)
         return "cut@%#x" % self.rng.randrange(size - least, size)
+
+    def hole(self):
+        """Some sectors of an L2 table, or all."""
+        cluster, rng = self.fields.cluster, self.rng
+        sectors = cluster // 512
+        first = rng.choice((0, 0, rng.randrange(sectors)))
+        last = rng.choice((first + 1, sectors,
+                           rng.randrange(first, sectors) + 1))
+        return "hole@%#x+%#x" % (rng.choice(self.fields.places["l2"]) +
+                                 512 * first, 512 * (last - first))
 
     def beside(self, text, n, verb):
         """The entries after the first one that was hit."""

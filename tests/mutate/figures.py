@@ -139,6 +139,9 @@ class Truth:
             return False
         was, now = self.word(self.data, place), self.word(damaged, place)
         packed, led_to = bool(was & COMPRESSED), was & HOST
+        if question["kind"] == "l2-version":
+            return what == "value" and \
+                hypothesis["value"] == self.begin_of(was)
         if what == "value":
             return not packed and led_to == hypothesis["value"] and \
                 hypothesis["pointer-offset"] == place
@@ -149,6 +152,12 @@ class Truth:
             return packed or not led_to or \
                 not self.lacks_owner(led_to, damaged)
         return False
+
+    def begin_of(self, word):
+        """Where what the entry names begins in the file."""
+        if not word & COMPRESSED:
+            return word & HOST
+        return word & (1 << 62 - (self.cluster.bit_length() - 9)) - 1
 
     def of(self, question, damaged):
         """The places of the true hypotheses; {0}: none but the unknown."""
