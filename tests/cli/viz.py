@@ -41,7 +41,8 @@ def check_chance(tap, images, tmp):
             file.write(f"random {seed} 100\nwait\nrandom {seed + 50} 1000\n"
                        f"storm {seed} 200\nsize 80x24\nsave -\n")
         start = time.monotonic()
-        run = viz("--script", script, images[case])
+        run = viz("--script", script, f"--colour={('auto', '256')[seed % 2]}",
+                  images[case])
         took = time.monotonic() - start
         good = (run.returncode == 0 and not run.stderr and took < STALL
                 and len(run.stdout.splitlines()) == 24
