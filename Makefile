@@ -295,7 +295,10 @@ tsan: ## the tests under ThreadSanitizer (clang, libomp-dev)
 	+$(Q)$(call SAN,tsan,-fsanitize=thread,CC=clang)
 , := ,
 ifeq ($(SAN),asan)
-SAN_ENV := ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
+# verify_asan_link_order: some tests preload a library of theirs
+SAN_ENV := LSAN_OPTIONS=print_suppressions=0:suppressions=$(abspath \
+	tests/lib/lsan.supp) \
+	ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:verify_asan_link_order=0
 else ifeq ($(SAN),tsan)
 SAN_ENV = TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
 	OMP_TOOL_LIBRARIES=$(lastword $(wildcard /usr/lib/llvm-*/lib/libarcher.so))

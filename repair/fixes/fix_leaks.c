@@ -110,8 +110,7 @@ static bool block_is_sound(const struct qf_fix_ctx *c, uint64_t i)
 
 enum qf_err qf_fix_leaks(struct qf_fix_ctx *c, struct qf_why *why)
 {
-	const struct qf_trouble *tr = c->recount.trouble, *from;
-	const struct qf_trouble *end = tr + c->recount.n_troubles;
+	const struct qf_trouble *tr = c->recount.trouble, *from, *end;
 	uint32_t bits = c->img->geo.refblock_bits;
 	struct work w = { .c = c };
 	enum qf_err err = QF_OK;
@@ -119,6 +118,7 @@ enum qf_err qf_fix_leaks(struct qf_fix_ctx *c, struct qf_why *why)
 
 	if (!c->recount.leaked)
 		return QF_OK;
+	end = tr + c->recount.n_troubles;
 	/* an entry that was erased is another such owner */
 	w.cut_alone = c->plan->cut_told && !qf_fix_found(c, QF_P_L1_ERASED);
 	w.buf = qf_mem_zalloc(1, c->img->geo.cluster_bytes);

@@ -162,7 +162,7 @@ static void put_right(struct work *w)
 	struct qf_fix_ctx *c = w->r->c;
 	const struct qf_trouble *tr = qf_recount_from(&c->recount, w->first);
 	const struct qf_trouble *end =
-		c->recount.trouble + c->recount.n_troubles;
+		tr ? c->recount.trouble + c->recount.n_troubles : NULL;
 	uint32_t order = c->img->hdr.refcount_order;
 	bool nameless = c->plan->withhold_all &&
 			qf_fix_found(c, QF_P_L2_ORPHAN);

@@ -363,7 +363,9 @@ enum qf_kind qf_scene_at(const struct qf_scene *s, uint64_t cluster,
 	enum qf_kind k = qf_scene_under(s, cluster, set);
 	const struct qf_scene_range *w = qf_scene_wrong_from(s, cluster);
 
-	return w && w->first <= cluster ? (enum qf_kind)shown(k, w->kind) : k;
+	return w && w->first <= cluster
+		       ? (enum qf_kind)shown((uint8_t)k, w->kind)
+		       : k;
 }
 
 bool qf_scene_holds(const struct qf_scene *s, uint32_t set, uint32_t holder)

@@ -30,24 +30,24 @@ static enum qf_kind prevailing(const uint64_t *count)
 	return best;
 }
 
-/* What would vanish behind MAIN: metadata, or else data in what is empty.
- * MAIN: nothing does. */
-static enum qf_kind minority(const uint64_t *count, enum qf_kind main)
+/* What would vanish behind OF: metadata, or else data in what is empty.
+ * OF itself: nothing does. */
+static enum qf_kind minority(const uint64_t *count, enum qf_kind of)
 {
-	enum qf_kind best = main;
-	int k;
+	const int main = (int)of;
+	int k, best = main;
 
 	for (k = 0; k < (int)QF_KIND_LEAKED; k++) {
-		if (!count[k] || k == (int)main || is_empty(k))
+		if (!count[k] || k == main || is_empty(k))
 			continue;
 		if (is_metadata(k) ? is_metadata(main) : !is_empty(main))
 			continue;
 		if (best == main || is_metadata(k) > is_metadata(best) ||
 		    (is_metadata(k) == is_metadata(best) &&
 		     count[k] > count[best]))
-			best = (enum qf_kind)k;
+			best = k;
 	}
-	return best;
+	return (enum qf_kind)best;
 }
 
 /* The gravest of what is wrong from FIRST to END, and what is there else. */

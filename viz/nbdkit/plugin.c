@@ -239,4 +239,7 @@ static struct nbdkit_plugin plugin = {
 	.extents = tell_extents,
 };
 
+/* what the macro defines, and its header does not declare */
+struct nbdkit_plugin *plugin_init(void);
+
 NBDKIT_REGISTER_PLUGIN(plugin)
