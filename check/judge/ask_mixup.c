@@ -17,7 +17,7 @@
 /* So many of the image's own clusters are held against what they should be,
  * and so many bytes are read in search of what belongs there. */
 #define MAX_PLACES 4096u
-#define MAX_READ_BYTES (256ull << 20)
+#define MAX_READ_BYTES (128ull << 20)
 /* So many hypotheses are tried, of images whose tables are small; and so many
  * bytes of tables are read for them in all. */
 #define MAX_TRIES 256u
@@ -385,19 +385,21 @@ static void try_fields(struct search *s, uint64_t width)
 }
 
 /* True if what the header says can be what is wrong: a table that it leads to
- * is none, or most of the L2 tables are. */
+ * is none, or most of the L2 tables and refcount blocks are. */
 static bool is_header_suspect(const struct search *s)
 {
+	const struct qf_facts *f = s->f;
 	size_t i, n = 0;
 
 	for (i = 0; i < s->n; i++) {
-		if (s->place[i].kind != QF_REF_L2)
+		if (s->place[i].kind != QF_REF_L2 &&
+		    s->place[i].kind != QF_REF_REFBLOCK)
 			return true;
 		n++;
 	}
-	return s->parts || 2 * n >= s->f->walk->n_tables ||
-	       s->f->recount->beyond_disk ||
-	       s->f->img->hdr.compatible & ~QF_COMPAT_KNOWN;
+	return s->parts || f->recount->beyond_disk ||
+	       2 * n >= f->walk->n_tables + f->img->reftable_used ||
+	       f->img->hdr.compatible & ~QF_COMPAT_KNOWN;
 }
 
 /* -- clusters -- */
@@ -405,6 +407,18 @@ static bool is_header_suspect(const struct search *s)
 static void try_pair(struct search *s, uint64_t a, uint64_t b)
 {
 	try(s, QF_HYPO_VALUE, a < b ? a : b, a < b ? b : a);
+}
+
+/* The first cluster from number I on that does not lie in a hole. */
+static uint64_t past_holes(const struct search *s, uint64_t i)
+{
+	struct qf_io *io = s->f->img->io;
+	uint64_t off = i * s->cluster, end;
+
+	if (off >= io->size ||
+	    qf_io_extent(io, off, io->size, &end) != QF_IO_HOLE)
+		return i;
+	return end >= off + s->cluster ? end / s->cluster : i;
 }
 
 /* True if a place is among the suspects that are L2 tables, or one that is
@@ -429,7 +443,8 @@ static void try_clusters(struct search *s, bool l2)
 	if (!has(s, l2) || !s->least)
 		return;
 	s->read = 0;
-	for (i = 1; i < n && !s->failed; i++) {
+	for (i = past_holes(s, 1); i < n && !s->failed;
+	     i = past_holes(s, i + 1)) {
 		if (s->read > MAX_READ_BYTES) {
 			s->more = true;
 			return;

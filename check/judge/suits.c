@@ -9,6 +9,8 @@
 
 /* So many tables that an L1 table names are looked at. */
 #define MAX_DEEP 8u
+/* So many entries tell whether a table is suspect. */
+#define MAX_LED 64u
 
 struct look {
 	const struct qf_facts *f;
@@ -53,15 +55,15 @@ static uint64_t host_of(const struct look *l, uint64_t e)
 	return off;
 }
 
-/* How many entries lead to a cluster, and how many of these to one that is in
- * trouble; false if it is no L2 table. */
+/* How many entries lead to a cluster, of the first MOST that do, and how many of
+ * these to one that is in trouble; false if it is no L2 table. */
 static bool count_entries(const struct look *l, const unsigned char *buf,
-			  uint64_t *led, uint64_t *troubled)
+			  uint64_t most, uint64_t *led, uint64_t *troubled)
 {
 	uint64_t step = l->g->l2_entry_bytes / 8, i, e, bitmap;
 
 	*led = *troubled = 0;
-	for (i = 0; i < l->g->l2_entries; i++) {
+	for (i = 0; i < l->g->l2_entries && *led < most; i++) {
 		e = word(buf, i * step);
 		bitmap = l->g->extl2 ? word(buf, i * step + 1) : 0;
 		if (qf_entry_l2_odd(l->g, l->f->img->hdr.version, l->size, e,
@@ -81,7 +83,7 @@ static bool suits_l2(const struct look *l)
 {
 	uint64_t led, troubled;
 
-	return count_entries(l, l->buf, &led, &troubled) && led &&
+	return count_entries(l, l->buf, UINT64_MAX, &led, &troubled) && led &&
 	       (l->g->data_file || 2 * troubled >= led);
 }
 
@@ -94,12 +96,12 @@ static bool leads_to_l2(const struct look *l, uint64_t off, unsigned char *buf)
 
 	return !qf_io_read_pad(l->f->img->io, buf, l->g->cluster_bytes, off,
 			       NULL) &&
-	       count_entries(l, buf, &led, &troubled);
+	       count_entries(l, buf, UINT64_MAX, &led, &troubled);
 }
 
 static bool suits_l1(const struct look *l)
 {
-	uint64_t i, e, filled = 0, per = l->g->cluster_bytes / 8;
+	uint64_t i, e, filled = 0, sound = 0, per = l->g->cluster_bytes / 8;
 	unsigned char *buf = qf_mem_zalloc(1, l->g->cluster_bytes);
 	bool ok = buf && is_zero(l->buf + l->p->entries * 8,
 				 (per - l->p->entries) * 8);
@@ -111,10 +113,13 @@ static bool suits_l1(const struct look *l)
 		ok = (e & QF_ENTRY_OFFSET_MASK) &&
 		     !qf_entry_l1_odd(l->g, l->size, e);
 		if (ok && ++filled <= MAX_DEEP)
-			ok = leads_to_l2(l, e & QF_ENTRY_OFFSET_MASK, buf);
+			sound += leads_to_l2(l, e & QF_ENTRY_OFFSET_MASK, buf);
 	}
 	free(buf);
-	return ok && filled;
+	if (filled > MAX_DEEP)
+		filled = MAX_DEEP;
+	/* one of them may be damaged itself */
+	return ok && filled && 4 * sound >= 3 * filled;
 }
 
 /* -- refcounts -- */
@@ -229,7 +234,8 @@ bool qf_suits_is_suspect(const struct qf_facts *f, const struct qf_place_of *p,
 
 	if (p->kind != QF_REF_L2)
 		return !kinds[p->kind] || !kinds[p->kind](&l);
-	if (!count_entries(&l, buf, &led, &troubled))
+	if (qf_facts_is_garbage(f, p->off) ||
+	    !count_entries(&l, buf, MAX_LED, &led, &troubled))
 		return true;
 	if (!led)
 		return f->refs_high || f->unknown;
