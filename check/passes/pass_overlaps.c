@@ -247,6 +247,15 @@ static void lose_spans(struct qf_pass_ctx *c, const struct qf_detail_owner *o)
 					  o[i].l1_index * span, span);
 }
 
+/* True if the owner's table is formed as an L2 table is, so that what stands
+ * there does not tell which of the two it is. A snapshot's L1 table does not
+ * come to where an L2 table is, but by its own pointer. */
+static bool is_alike(const struct qf_detail_owner *o)
+{
+	return o->kind == QF_REF_BITMAP_TABLE ||
+	       (o->kind == QF_REF_L1 && o->holder == QF_HOLDER_ACTIVE);
+}
+
 /*
  * An L2 table that shares its cluster with another structure, and does not
  * surely stand there: what it maps is in doubt.
@@ -255,19 +264,19 @@ static void lose_maps(struct qf_pass_ctx *c, uint64_t off,
 		      const struct qf_detail_owner *o, size_t n)
 {
 	uint64_t span = c->img->geo.cluster_bytes << c->img->geo.l2_bits;
-	bool others = false, l1 = false;
+	bool others = false, alike = false;
 	char what[256];
 	size_t i;
 
 	for (i = 0; i < n; i++) {
 		others |= o[i].kind != QF_REF_L2 && !is_data(&o[i]);
-		l1 |= o[i].kind == QF_REF_L1 && o[i].holder == QF_HOLDER_ACTIVE;
+		alike |= is_alike(&o[i]);
 	}
 	if (!others)
 		return;
 	qf_pass_whatis(c, off, what, sizeof(what));
 	for (i = 0; i < n; i++)
-		if (o[i].kind == QF_REF_L2 && (l1 || !fits(&o[i], what)))
+		if (o[i].kind == QF_REF_L2 && (alike || !fits(&o[i], what)))
 			qf_lost_for_table(c, o[i].l1_index, off,
 					  o[i].l1_index * span, span);
 }

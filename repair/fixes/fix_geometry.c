@@ -148,18 +148,6 @@ static void add_bits(struct field *f, const struct qf_fix_ctx *c)
 		f->value[f->n++] = bits ^ QF_INCOMPAT_EXTL2;
 }
 
-/* True if the plan has come to nothing yet that is read in these units. */
-static bool is_early(const struct qf_fix_ctx *c)
-{
-	const struct qf_plan *p = c->plan;
-	size_t i;
-
-	for (i = 0; i < p->n; i++)
-		if (p->edit[i].host_off >= c->img->hdr.header_bytes)
-			return false;
-	return true;
-}
-
 /*
  * The pointers to the L1 table and to the refcount table, which stand side by
  * side: exchanged, if that makes a sound image.
@@ -211,7 +199,9 @@ enum qf_err qf_fix_geometry(struct qf_fix_ctx *c, struct qf_why *why)
 	size_t had = c->plan->n, i;
 	enum qf_err err = QF_OK;
 
-	if (!is_early(c) || !f || !qf_plan_allows(c->plan, f->problem))
+	/* the plan has come to nothing yet that is read in these units */
+	if (!qf_plan_is_within(c->plan, c->img->hdr.header_bytes) || !f ||
+	    !qf_plan_allows(c->plan, f->problem))
 		return QF_OK;
 	add_range(&size, MIN_BITS, MAX_BITS, c->img->geo.cluster_bits);
 	if (miscounts(c))

@@ -309,6 +309,16 @@ bool qf_plan_touches_data(const struct qf_plan *p)
 	return false;
 }
 
+bool qf_plan_is_within(const struct qf_plan *p, uint64_t end)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->edit[i].host_off >= end)
+			return false;
+	return true;
+}
+
 bool qf_plan_gives_up(const struct qf_plan *p)
 {
 	return p->n_lost || p->snapshots_cut || p->withhold_leaks ||

@@ -159,6 +159,9 @@ enum qf_err qf_plan_put64(struct qf_plan *p, enum qf_problem problem,
 			  uint64_t off, uint64_t value, struct qf_why *why,
 			  const char *what);
 
+/* True if all that is planned so far lies before the host offset END. */
+bool qf_plan_is_within(const struct qf_plan *p, uint64_t end);
+
 /* True if pointers are given up whose clusters may be among the leaks. */
 bool qf_plan_gives_up(const struct qf_plan *p);
 

@@ -197,10 +197,11 @@ static enum qf_err one_round(struct qf_fix_ctx *c, bool *changed,
 
 	if (!had)
 		c->plan->lazy = is_lazy(c);
-	if (!had)
+	/* what was wrong in the header itself explains no cut, nor hides it */
+	if (qf_plan_is_within(c->plan, c->img->ext_area_end))
 		c->plan->cut_told = c->rep->cut_explains &&
 				    may_give_up(c->plan);
-	if (!had)
+	if (qf_plan_is_within(c->plan, c->img->ext_area_end))
 		c->plan->cut_frees = c->plan->cut_told && c->rep->cut_snapshots;
 	if (!had)
 		c->plan->no_parts = c->plan->withhold_leaks ||
