@@ -22,8 +22,8 @@ static bool is_allocated(const struct qf_image *img, uint64_t off)
 }
 
 /* True if each of the N L1 entries at BUF leads to a place that is allocated. */
-static bool lead_to_tables(const struct qf_image *img, const struct qf_be64 *buf,
-			   uint64_t n)
+static bool lead_to_tables(const struct qf_image *img,
+			   const struct qf_be64 *buf, uint64_t n)
 {
 	uint64_t i, entry;
 
@@ -49,8 +49,8 @@ static bool leads_to_tables(const struct qf_image *img)
 
 	for (at = 0; at < all; at += n) {
 		n = all - at < L1_PIECE ? all - at : L1_PIECE;
-		if (qf_io_read_pad(img->io, buf, n * 8, img->hdr.l1_off + at * 8,
-				   NULL) ||
+		if (qf_io_read_pad(img->io, buf, n * 8,
+				   img->hdr.l1_off + at * 8, NULL) ||
 		    !lead_to_tables(img, buf, n))
 			return false;
 	}
