@@ -11,18 +11,20 @@
 #include "repair/search/orphan.h"
 #include "repair/search/place.h"
 #include "repair/plan/space.h"
+#include "repair/write/stop.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_CLUSTERS 8192u /* a round; the next one takes the rest */
+/* So many are looked up in one walk: the memory of that is their owners'. */
+#define MAX_CLUSTERS (1u << 16)
 /* So many holders of one table are given a licence. */
 #define MAX_HOLDERS 256u
 
 #define MAX_OWNERS 4096u	/* of one cluster that are looked at */
-#define MAX_TOGETHER (1u << 20) /* owners of all clusters of a round */
+#define MAX_TOGETHER (1u << 20) /* owners of all clusters of a walk */
 /* A plan's copies of tables take as much memory as the file has bytes, within
  * these bounds. */
 #define MIN_COPIED (64ull << 20)
@@ -35,8 +37,12 @@ struct work {
 	uint64_t *cluster;
 	struct qf_owner_list *list;
 	size_t n;
+	/* where the next walk begins: a piece of trouble, and a cluster */
+	size_t trouble;
+	uint64_t from;
 	bool tables_only;      /* shared tables come first */
 	struct qf_place place; /* tables that nobody names */
+	bool looked;	       /* for those tables */
 };
 
 /* What the refcount's fix moves to another place. */
@@ -476,24 +482,27 @@ static enum qf_err one_cluster(struct work *w, size_t k, struct qf_why *why)
 	return err;
 }
 
-/* The clusters in trouble; and whether tables are among those that share. */
+/* The next clusters in trouble that are looked up together; none are left if
+ * there are none of them. */
 static bool collect(struct work *w)
 {
-	const struct qf_trouble *tr = w->c->recount.trouble;
-	uint64_t cl, owners = 0;
+	const struct qf_trouble *tr;
+	uint64_t owners = 0, cl;
 	unsigned int flags;
-	size_t i, room = 0;
+	size_t room = 0;
 
-	for (i = 0; i < w->c->recount.n_troubles; i++, tr++) {
+	for (; w->trouble < w->c->recount.n_troubles; w->trouble++) {
+		tr = &w->c->recount.trouble[w->trouble];
 		if (!(tr->why & QF_TROUBLE_DOUBLE))
 			continue;
-		for (cl = tr->first;
-		     cl < tr->first + tr->n && w->n < MAX_CLUSTERS &&
-		     owners < MAX_TOGETHER;
-		     cl++) {
+		cl = w->from > tr->first ? w->from : tr->first;
+		for (; cl < tr->first + tr->n; cl++) {
 			qf_ledger_count(w->c->recount.ledger, cl, &flags);
 			if (!(flags & QF_LEDGER_DOUBLE))
 				continue;
+			w->from = cl;
+			if (w->n == MAX_CLUSTERS || owners >= MAX_TOGETHER)
+				return true;
 			if (!qf_mem_grow((void **)&w->cluster, w->n, &room,
 					 sizeof(*w->cluster)))
 				return false;
@@ -522,10 +531,69 @@ static void look_for_tables(struct work *w)
 	}
 }
 
+/* Lets go of the clusters of a walk. */
+static void forget(struct work *w)
+{
+	size_t k;
+
+	for (k = 0; w->list && k < w->n; k++)
+		qf_owners_list_free(&w->list[k]);
+	free(w->list);
+	free(w->cluster);
+	w->list = NULL;
+	w->cluster = NULL;
+	w->n = 0;
+}
+
+/* Looks up the owners of the clusters that were collected, and parts them. */
+static enum qf_err one_walk(struct work *w, struct qf_why *why)
+{
+	enum qf_err err;
+	size_t k;
+
+	w->list = qf_mem_zalloc(w->n, sizeof(*w->list));
+	if (!w->list)
+		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				  "no memory for the plan");
+	err = qf_owners_find_all(&w->c->walk, 1, w->cluster, w->n, MAX_OWNERS,
+				 w->list, why);
+	if (!err)
+		look_for_tables(w);
+	for (k = 0; !err && k < w->n; k++)
+		err = one_cluster(w, k, why);
+	return err;
+}
+
+/*
+ * All clusters that are shared, some at a time. Where tables share one, they
+ * are all that is parted, and the next round sees what that leaves.
+ */
+static enum qf_err part_all(struct work *w, struct qf_why *why)
+{
+	enum qf_err err = QF_OK;
+	bool ok;
+
+	do {
+		forget(w);
+		ok = collect(w);
+		if (ok && w->n && !w->looked && w->c->recount.leaked)
+			err = qf_place_find(w->c, &w->place, why);
+		w->looked = true;
+		if (ok && w->n && !err)
+			err = one_walk(w, why);
+	} while (ok && w->n && !err && !w->tables_only && !qf_stop_asked());
+	if (!ok)
+		err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
+				 "no memory for the plan");
+	forget(w);
+	qf_place_free(&w->place);
+	return err;
+}
+
 enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	struct work w = { .c = c };
-	size_t had = c->plan->n, k;
+	size_t had = c->plan->n;
 	enum qf_err err;
 
 	/* L1 tables across each other make owners of everyone, and one that
@@ -536,33 +604,5 @@ enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
 		return QF_OK;
 	/* what that leaves is seen anew, with its own verdicts */
 	err = straighten(c, why);
-	if (err || c->plan->n != had)
-		return err;
-	if (!collect(&w))
-		err = QF_ERR_NOMEM;
-	if (!err && w.n) {
-		w.list = qf_mem_zalloc(w.n, sizeof(*w.list));
-		if (!w.list)
-			err = QF_ERR_NOMEM;
-	}
-	if (err) {
-		free(w.cluster);
-		return qf_err_set(why, err, 0, QF_NOWHERE,
-				  "no memory for the plan");
-	}
-	if (w.n && c->recount.leaked)
-		err = qf_place_find(c, &w.place, why);
-	if (!err && w.n)
-		err = qf_owners_find_all(&c->walk, 1, w.cluster, w.n,
-					 MAX_OWNERS, w.list, why);
-	if (!err)
-		look_for_tables(&w);
-	for (k = 0; !err && k < w.n; k++)
-		err = one_cluster(&w, k, why);
-	for (k = 0; k < w.n; k++)
-		qf_owners_list_free(&w.list[k]);
-	qf_place_free(&w.place);
-	free(w.list);
-	free(w.cluster);
-	return err;
+	return err || c->plan->n != had ? err : part_all(&w, why);
 }
