@@ -195,6 +195,18 @@ static bool may_be_part(const struct search *s, const struct qf_mixup *m,
 	       w->recount.used >= s->f->recount->used;
 }
 
+/* True if with M somebody has each of the two clusters. What nobody has is no
+ * other's content: an older copy that lies about, or a table that was erased. */
+static bool are_owned(const struct search *s, const struct qf_mixup *m,
+		      const struct qf_mended *w)
+{
+	uint32_t bits = s->f->img->geo.cluster_bits;
+
+	return m->a < HEADER_BYTES ||
+	       (qf_ledger_count(w->recount.ledger, m->a >> bits, NULL) &&
+		qf_ledger_count(w->recount.ledger, m->b >> bits, NULL));
+}
+
 static void try(struct search *s, enum qf_hypo_kind kind, uint64_t a,
 		uint64_t b)
 {
@@ -213,7 +225,8 @@ static void try(struct search *s, enum qf_hypo_kind kind, uint64_t a,
 		s->failed = true;
 	if (w.wrong != UINT64_MAX) {
 		s->tried[s->tries++] = m;
-		if (!w.wrong || may_be_part(s, &m, &w))
+		if (are_owned(s, &m, &w) &&
+		    (!w.wrong || may_be_part(s, &m, &w)))
 			keep_best(s, &m, w.wrong);
 	}
 	qf_mended_close(&w);

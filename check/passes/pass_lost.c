@@ -86,11 +86,12 @@ static void erased_parts(struct qf_pass_ctx *c)
 		qf_finding_unseen(f);
 		f->guest_off = qf_pass_guest(c->img, g->l1_index, p->index);
 		qf_finding_say(f,
-			       "%" PRIu32 " entries of the table at 0x%" PRIx64
+			       "%" PRIu32 " entr%s of the table at 0x%" PRIx64
 			       ", from index %" PRIu32
-			       " on, hold nothing but zeros; they stand for "
+			       " on, hold%s nothing but zeros; they stand for "
 			       "guest offset 0x%" PRIx64 " and on",
-			       p->n, t->off, p->index, f->guest_off);
+			       p->n, p->n == 1 ? "y" : "ies", t->off, p->index,
+			       p->n == 1 ? "s" : "", f->guest_off);
 		qf_pass_own_table(c, f, g->l1_index, t);
 		qf_lost_for_table(c, g->l1_index, t->off, f->guest_off,
 				  (uint64_t)p->n << geo->cluster_bits);

@@ -59,6 +59,7 @@ static uint64_t count_severity(const struct qf_report *rep, enum qf_severity s)
 uint64_t qf_report_errors(const struct qf_report *rep)
 {
 	return count_severity(rep, QF_SEV_ERROR) +
+	       count_severity(rep, QF_SEV_ABSENT) +
 	       count_severity(rep, QF_SEV_FATAL);
 }
 

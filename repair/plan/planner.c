@@ -382,6 +382,7 @@ static enum qf_err rounds(struct qf_planner *m,
 	struct qf_refcount_piece near = { 0 };
 	struct qf_fix_ctx c = { .plan = m->plan, .near = &near };
 	enum qf_err err = QF_OK;
+	uint64_t header_end = 0;
 	bool changed = true;
 
 	for (co->n = 0; !err && changed && co->n <= co->most; co->n++) {
@@ -395,9 +396,9 @@ static enum qf_err rounds(struct qf_planner *m,
 			check.cut = &m->plan->cut;
 		check.cut_told = m->plan->cut_frees;
 		err = look(&c, &check, rep, why);
-		check.no_mixup = !rep->questions.mixups;
 		if (!err) {
 			m->cluster_bytes = c.img->geo.cluster_bytes;
+			header_end = c.img->ext_area_end;
 			/* no bit of version 3 is set in what may be 2 */
 			m->version = c.img->hdr.version_open
 					     ? 2
@@ -412,6 +413,9 @@ static enum qf_err rounds(struct qf_planner *m,
 			err = one_round(&c, &changed, why);
 		if (!err && changed)
 			err = remember(m->plan, why);
+		/* what the plan itself has written is no evidence of it */
+		check.no_mixup = !rep->questions.mixups ||
+				 !qf_plan_is_within(m->plan, header_end);
 		m->withheld = m->plan->withhold_all;
 		free_facts(&c);
 	}

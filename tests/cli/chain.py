@@ -226,7 +226,8 @@ def unreadable():
         report = json.loads(out or b"{}")
         notes += same((args, status, report.get("filename"),
                        report.get("verdict")),
-                      (args, code, args[-1], "unchecked"))
+                      (args, code, args[-1],
+                       "foreign" if code == 63 else "unchecked"))
         if not report.get("error") or \
                 report.get("error", "-").encode() not in err:
             notes.append("%s: error %s" % (args, report.get("error")))

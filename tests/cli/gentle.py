@@ -47,9 +47,11 @@ def rates():
 
 def classes_of(*argv):
     """The I/O class of each thread of a check that waits for a pipe."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)    # before anything is in it
     child = subprocess.Popen([QFSCK, "check", "--all", "--output=json", *argv],
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, 4096)
+                             stdout=write, stderr=subprocess.DEVNULL)
+    os.close(write)
     for _ in range(600):
         with open(f"/proc/{child.pid}/wchan", encoding="ascii") as file:
             if "pipe" in file.read():
@@ -60,7 +62,9 @@ def classes_of(*argv):
         done = subprocess.run(["ionice", "-p", task], capture_output=True,
                               text=True, timeout=60)
         found.add(done.stdout.strip())
-    child.communicate(timeout=60)
+    with os.fdopen(read, "rb") as file:
+        file.read()
+    child.wait(timeout=60)
     return found
 
 

@@ -65,7 +65,7 @@ def untold(name, change):
                faults and faults + [said[-1500:]])
 
 
-def field(name, options, damage):
+def field(name, options, damage, exact=True):
     """A header whose DAMAGE is taken back, with what the guest reads."""
     path = os.path.join(work, "image-" + name.replace(" ", "-"))
     qimg.build(path, "4M", STEPS[:2], **options)
@@ -74,7 +74,7 @@ def field(name, options, damage):
         damage(image)
     status, said = oracle.repair(path, "-y")
     faults = [] if status == 0 else ["status %s" % status]
-    if oracle.sha(path) != sound or oracle.views(path) != seen:
+    if oracle.views(path) != seen or exact and oracle.sha(path) != sound:
         faults.append("it is not what it was")
     tap.result(not faults, name, faults and faults + [said[-1500:]])
 
@@ -96,7 +96,8 @@ def main():
         for change in (-2, -1, 1, 2):
             if 512 << 2 <= options["cluster_size"] << 2 + change <= 2 << 22:
                 restored(name, options, change)
-    field("tables exchanged", {"cluster_size": 65536}, exchange)
+    # the pointers or the tables: what the guest has is the same
+    field("tables exchanged", {"cluster_size": 65536}, exchange, False)
     field("narrower refcounts", {"cluster_size": 65536, "refcount_bits": 4},
           halve)
     untold("an empty image", 1)

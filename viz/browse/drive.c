@@ -61,13 +61,10 @@ static void next_damage(struct qf_app *a, bool back)
 			   back ? "start" : "end");
 }
 
-/* What means the same in every view. */
-static bool act_everywhere(struct qf_app *a, enum qf_action act)
+/* A key that leads to a view or a place; false: it is none. */
+static bool act_place(struct qf_app *a, enum qf_action act)
 {
 	switch (act) {
-	case QF_ACT_QUIT:
-		a->quit = true;
-		break;
 	case QF_ACT_NEXT_VIEW:
 		turn_view(a, 1);
 		break;
@@ -93,6 +90,28 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 	case QF_ACT_BYTES:
 		a->wish = QF_WISH_BYTES;
 		break;
+	case QF_ACT_BACK:
+		qf_app_back(a);
+		break;
+	case QF_ACT_BOOKMARK:
+		qf_app_bookmark(a);
+		break;
+	case QF_ACT_NEXT_BOOKMARK:
+		qf_app_next_bookmark(a);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+/* What means the same in every view. */
+static bool act_everywhere(struct qf_app *a, enum qf_action act)
+{
+	switch (act) {
+	case QF_ACT_QUIT:
+		a->quit = true;
+		break;
 	case QF_ACT_YANK:
 		yank(a);
 		break;
@@ -103,15 +122,6 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 			qf_app_say(a, QF_TINT_WARN,
 				   "x shows bytes, and there w writes them to "
 				   "a new file");
-		break;
-	case QF_ACT_BACK:
-		qf_app_back(a);
-		break;
-	case QF_ACT_BOOKMARK:
-		qf_app_bookmark(a);
-		break;
-	case QF_ACT_NEXT_BOOKMARK:
-		qf_app_next_bookmark(a);
 		break;
 	case QF_ACT_UNMARK:
 		unmark(a);
@@ -144,7 +154,7 @@ static bool act_everywhere(struct qf_app *a, enum qf_action act)
 		a->overlay_top = 0;
 		break;
 	default:
-		return false;
+		return act_place(a, act);
 	}
 	return true;
 }
