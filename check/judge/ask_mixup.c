@@ -18,6 +18,9 @@
  * and so many bytes are read in search of what belongs there. */
 #define MAX_PLACES 4096u
 #define MAX_READ_BYTES (128ull << 20)
+/* So many bytes are held against what belongs to other places than the first,
+ * over and over. */
+#define MAX_HELD_BYTES (256ull << 20)
 /* So many hypotheses are tried, of images whose tables are small; and so many
  * bytes of tables are read for them in all. */
 #define MAX_TRIES 256u
@@ -34,7 +37,7 @@ struct search {
 	size_t n, room;
 	unsigned char *buf;
 	uint64_t cluster;
-	uint64_t read; /* bytes */
+	uint64_t read, held; /* bytes */
 	struct qf_mixup tried[2 * MAX_TRIES], best[MAX_BEST];
 	/* the header's bytes as they would be, of those that change them */
 	unsigned char header[MAX_TRIES][HEADER_BYTES];
@@ -446,29 +449,50 @@ static bool has(const struct search *s, bool l2)
 	return false;
 }
 
+/* Tries what s->buf has, the cluster at OFF, in each of the places that it
+ * suits. What suits one L2 table suits all. */
+static void try_places(struct search *s, uint64_t off, bool l2)
+{
+	bool suits = false, known = false;
+	size_t k;
+
+	for (k = 0; k < s->n && !s->failed; k++) {
+		if ((s->place[k].kind == QF_REF_L2) != l2 ||
+		    s->place[k].off == off)
+			continue;
+		if (!known || !l2) {
+			s->held += known ? s->cluster : 0;
+			suits = qf_suits(s->f, &s->place[k], s->buf);
+			known = true;
+		}
+		if (suits)
+			try_pair(s, s->place[k].off, off);
+		else if (l2)
+			return;
+		if (s->held > MAX_HELD_BYTES || s->tries >= s->most) {
+			s->more = true;
+			return;
+		}
+	}
+}
+
 /* Every cluster of the file that suits one of the places. Where counts are
  * lost, every L2 table is suspect: they come last. */
 static void try_clusters(struct search *s, bool l2)
 {
 	uint64_t n = qf_image_clusters(s->f->img), i;
-	size_t k;
 
 	if (!has(s, l2) || !s->least)
 		return;
-	s->read = 0;
+	s->read = s->held = 0;
 	for (i = past_holes(s, 1); i < n && !s->failed;
 	     i = past_holes(s, i + 1)) {
-		if (s->read > MAX_READ_BYTES) {
+		if (s->read > MAX_READ_BYTES || s->held > MAX_HELD_BYTES) {
 			s->more = true;
 			return;
 		}
-		if (!read_cluster(s, i * s->cluster) || !is_filled(s))
-			continue;
-		for (k = 0; k < s->n; k++)
-			if ((s->place[k].kind == QF_REF_L2) == l2 &&
-			    s->place[k].off != i * s->cluster &&
-			    qf_suits(s->f, &s->place[k], s->buf))
-				try_pair(s, s->place[k].off, i * s->cluster);
+		if (read_cluster(s, i * s->cluster) && is_filled(s))
+			try_places(s, i * s->cluster, l2);
 	}
 }
 

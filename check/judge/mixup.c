@@ -8,6 +8,9 @@
 
 #define FIELD(name) offsetof(struct qf_wire_header, name)
 
+/* A header's length, by all of the format's versions until now. */
+#define MOST_HEADER 112u
+
 /* The fields that can change places; magic and version tell where we are. */
 static const uint64_t wide[] = {
 	FIELD(backing_file_offset),   FIELD(size),
@@ -227,7 +230,7 @@ static uint64_t unlikely(const struct qf_image *img)
 
 	n += (h->compatible & ~QF_COMPAT_KNOWN) != 0;
 	n += (h->autoclear & ~QF_AUTOCLEAR_KNOWN) != 0;
-	n += h->header_bytes % 8 != 0;
+	n += h->header_bytes % 8 != 0 || h->header_bytes > MOST_HEADER;
 	n += !h->snapshot_count && h->snapshots_off;
 	n += !h->backing_name_off != !h->backing_name_bytes;
 	n += h->l1_entries > img->geo.l1_needed;

@@ -50,6 +50,7 @@ qf_fix_fn qf_fix_older;
 qf_fix_fn qf_fix_stale;
 qf_fix_fn qf_fix_entries;
 qf_fix_fn qf_fix_doubles;
+qf_fix_fn qf_fix_bent; /* by fix_doubles, before it parts what is left */
 qf_fix_fn qf_fix_packed;
 qf_fix_fn qf_fix_refcounts;
 qf_fix_fn qf_fix_copied;

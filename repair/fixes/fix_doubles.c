@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Host clusters with several owners. An entry that was bent, as the verdicts
- * have it, is pointed back. Of those that are left, one keeps the place and
- * each other one gets a copy of its own: all read what they read before. A
- * higher refcount, which would bless the sharing, is no answer.
+ * Host clusters with several owners. Where none of the entries is to be pointed
+ * back (see fix_bent.c), one keeps the place and each other one gets a copy of
+ * its own: all read what they read before. A higher refcount, which would bless
+ * the sharing, is no answer.
  */
 #include "lib/base/mem.h"
 #include "lib/walk/owners.h"
@@ -20,9 +20,6 @@
 
 /* So many are looked up in one walk: the memory of that is their owners'. */
 #define MAX_CLUSTERS (1u << 16)
-/* So many holders of one table are given a licence. */
-#define MAX_HOLDERS 256u
-
 #define MAX_OWNERS 4096u	/* of one cluster that are looked at */
 #define MAX_TOGETHER (1u << 20) /* owners of all clusters of a walk */
 /* A plan's copies of tables take as much memory as the file has bytes, within
@@ -348,65 +345,6 @@ static enum qf_err part(struct work *w, const struct qf_claimant *keeper,
 	}
 }
 
-/* The flag of the entry at OFF by which it reads as zeros: it goes on doing so,
- * and the data that it does not show stay its own. */
-static uint64_t zero_flag(const struct qf_fix_ctx *c, uint64_t off)
-{
-	struct qf_be64 w = { 0 };
-
-	if (c->img->geo.extl2 ||
-	    qf_io_read_pad(c->img->io, &w, sizeof(w), off, NULL))
-		return 0;
-	return qf_be_get64(w) & QF_ENTRY_ZERO;
-}
-
-/* What the bent entry of Q maps may read otherwise from now on, for everybody
- * whose table it is in: so the verdict says, also of one that came to light
- * only when others had been put right. */
-static bool licence(struct qf_fix_ctx *c, const struct qf_question *q)
-{
-	const struct qf_geometry *g = &c->img->geo;
-	uint32_t l1_index =
-		(uint32_t)(q->guest_off >> (g->l2_bits + g->cluster_bits));
-	uint64_t table = q->place_off & ~(g->cluster_bytes - 1);
-	uint32_t holder[MAX_HOLDERS], n, i;
-	bool ok = true;
-
-	n = qf_walk_holders(&c->walk, l1_index, table, holder, MAX_HOLDERS);
-	for (i = 0; ok && i < n && i < MAX_HOLDERS; i++)
-		ok = qf_plan_licence(c->plan, holder[i], q->guest_off,
-				     q->bytes);
-	return ok;
-}
-
-/* Points the entries back that were bent, as the verdicts have it. */
-static enum qf_err straighten(struct qf_fix_ctx *c, struct qf_why *why)
-{
-	const struct qf_questions *l = &c->rep->questions;
-	enum qf_err err = QF_OK;
-	uint64_t at, value;
-	size_t i;
-
-	for (i = 0; !err && i < l->n; i++) {
-		at = l->at[i].place_off;
-		if (l->at[i].kind != QF_QUESTION_CLAIM ||
-		    !qf_plan_allows(c->plan, l->at[i].problem) ||
-		    qf_fix_shared(c, at) || qf_fix_garbage(c, at) ||
-		    qf_decide(c->plan, c->rep, QF_QUESTION_CLAIM, at, &value,
-			      NULL) != QF_DECIDE_VALUE)
-			continue;
-		/* a sound word: COPIED follows from the refcounts */
-		err = qf_plan_put64(c->plan, l->at[i].problem, at,
-				    value | zero_flag(c, at), why,
-				    "point an L2 entry that was bent back to "
-				    "the cluster that it had");
-		if (!err && !licence(c, &l->at[i]))
-			err = qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
-					 "no memory for the plan");
-	}
-	return err;
-}
-
 /* True if an entry that points into a cluster is among the claimants: it seems
  * to claim two, and is a question of its own. */
 static bool is_astray(const struct work *w, const struct qf_owner_list *l)
@@ -603,6 +541,6 @@ enum qf_err qf_fix_doubles(struct qf_fix_ctx *c, struct qf_why *why)
 	    qf_fix_found(c, QF_P_L1_GARBAGE) || !qf_fix_can_take(c))
 		return QF_OK;
 	/* what that leaves is seen anew, with its own verdicts */
-	err = straighten(c, why);
+	err = qf_fix_bent(c, why);
 	return err || c->plan->n != had ? err : part_all(&w, why);
 }

@@ -3,8 +3,9 @@
  * What a repair does with a verdict: the one place that says so. A proven
  * answer is carried out. A likely one is, where what stands there reads
  * nothing or is disputed. A possible one needs the user's word (--guess), but to
- * say that nothing is left to be given back. All else is open, and the harmless thing is done. The user's own answer to a
- * question (--choose) stands before all verdicts.
+ * say that nothing is left to be given back. All else is open, and the harmless
+ * thing is done. The user's own answer to a question (--choose) stands before
+ * all verdicts.
  */
 #ifndef QF_DECIDE_H
 #define QF_DECIDE_H
