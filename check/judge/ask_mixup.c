@@ -142,22 +142,26 @@ static bool was_tried(const struct search *s, const struct qf_mixup *m)
 }
 
 /* True if with M, a hypothesis about the header, it would have bytes that were
- * tried, or that it has. */
+ * tried, or that differ in one field at most: then nothing has moved, and the
+ * word that is put there is made up. */
 static bool is_same_header(struct search *s, const struct qf_mixup *m)
 {
 	unsigned char now[HEADER_BYTES] = { 0 }, was[HEADER_BYTES];
 	struct qf_mixup_pieces p;
-	unsigned int i;
+	unsigned int i, moved = 0;
 	bool same;
 
 	if (qf_io_read_pad(s->f->img->io, now, sizeof(now), 0, NULL) ||
 	    qf_mixup_undo(s->f->img, m, &p))
 		return true;
 	memcpy(was, now, sizeof(was));
-	for (i = 0; i < p.n; i++)
+	for (i = 0; i < p.n; i++) {
 		memcpy(now + p.at[i].off, p.at[i].bytes, p.at[i].length);
+		moved += memcmp(now + p.at[i].off, was + p.at[i].off,
+				p.at[i].length) != 0;
+	}
 	qf_mixup_free(&p);
-	same = !memcmp(now, was, sizeof(now));
+	same = moved < 2;
 	for (i = 0; i < s->n_headers && !same; i++)
 		same = !memcmp(s->header[i], now, sizeof(now));
 	if (!same && s->n_headers < MAX_TRIES)
@@ -210,6 +214,16 @@ static bool are_owned(const struct search *s, const struct qf_mixup *m,
 		qf_ledger_count(w->recount.ledger, m->b >> bits, NULL));
 }
 
+/* True if M, a hypothesis about the header, mends what is wrong in the header
+ * itself. Where each field is as it may be, an exchange that closes something
+ * elsewhere does so by chance. */
+static bool shows(const struct search *s, const struct qf_mixup *m,
+		  const struct qf_mended *w)
+{
+	return m->a >= HEADER_BYTES ||
+	       qf_mended_header(w->img) < qf_mended_header(s->f->img);
+}
+
 static void try(struct search *s, enum qf_hypo_kind kind, uint64_t a,
 		uint64_t b)
 {
@@ -228,7 +242,7 @@ static void try(struct search *s, enum qf_hypo_kind kind, uint64_t a,
 		s->failed = true;
 	if (w.wrong != UINT64_MAX) {
 		s->tried[s->tries++] = m;
-		if (are_owned(s, &m, &w) &&
+		if (are_owned(s, &m, &w) && shows(s, &m, &w) &&
 		    (!w.wrong || may_be_part(s, &m, &w)))
 			keep_best(s, &m, w.wrong);
 	}

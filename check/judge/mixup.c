@@ -208,15 +208,17 @@ uint64_t qf_mended_wrong(const struct qf_image *img, const struct qf_walk *w,
 	uint64_t wrong = qf_mended_parts(img) + w->n_gaps + t->beyond_disk +
 			 t->past_end + t->overflow + t->unknown +
 			 wrong_size(img, w),
-		 i;
+		 odd = 0, i;
 
 	for (i = 0; i < w->n_tables; i++)
 		wrong += w->table[i].odd || w->table[i].unread ||
 			 !w->table[i].off;
+	/* one word is odd in several ways; and with a data file, the flag is the
+	 * writer's choice */
 	for (i = 0; i < QF_ODD_KINDS; i++)
-		/* with a data file, the flag is the writer's choice */
-		if (1u << i != QF_ODD_DATA_FILE_PLAIN)
-			wrong += t->odd[i];
+		if (1u << i != QF_ODD_DATA_FILE_PLAIN && t->odd[i] > odd)
+			odd = t->odd[i];
+	wrong += odd;
 	for (i = 0; i < t->n_troubles; i++)
 		wrong += t->trouble[i].hits;
 	return wrong;
@@ -234,7 +236,13 @@ static uint64_t unlikely(const struct qf_image *img)
 	n += !h->snapshot_count && h->snapshots_off;
 	n += !h->backing_name_off != !h->backing_name_bytes;
 	n += h->l1_entries > img->geo.l1_needed;
+	n += h->crypt_method == QF_CRYPT_AES;
 	return n;
+}
+
+uint64_t qf_mended_header(const struct qf_image *img)
+{
+	return qf_mended_parts(img) + unlikely(img);
 }
 
 /* -- the image as it would be -- */

@@ -71,6 +71,10 @@ void qf_mended_close(struct qf_mended *w);
  * of the image: tables that are none, entries that break the rules, clusters
  * whose refcounts or flags do not agree with their uses. */
 uint64_t qf_mended_parts(const struct qf_image *img);
+
+/* The same, and what no rule forbids there, and no writer that is known makes:
+ * what shows that the header is not as it was. */
+uint64_t qf_mended_header(const struct qf_image *img);
 uint64_t qf_mended_wrong(const struct qf_image *img, const struct qf_walk *w,
 			 const struct qf_recount *t);
 
