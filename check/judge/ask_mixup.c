@@ -490,8 +490,9 @@ static void try_places(struct search *s, uint64_t off, bool l2)
 	}
 }
 
-/* Every cluster of the file that suits one of the places. Where counts are
- * lost, every L2 table is suspect: they come last. */
+/* Every cluster of the file that suits one of the places, until there is one
+ * that closes all. Where counts are lost, every L2 table is suspect: they come
+ * last. */
 static void try_clusters(struct search *s, bool l2)
 {
 	uint64_t n = qf_image_clusters(s->f->img), i;
@@ -537,12 +538,13 @@ enum qf_err qf_ask_mixups(const struct qf_facts *f, struct qf_questions *l)
 	if (!s.failed && find_places(&s)) {
 		keep_suspects(&s);
 		try_clusters(&s, false);
-		try_clusters(&s, true);
 		s.most *= 2;
 		if (s.least && is_header_suspect(&s)) {
 			try_fields(&s, 8);
 			try_fields(&s, 4);
 		}
+		/* where the header was wrong in itself, they mend it not */
+		try_clusters(&s, true);
 	}
 	l->mixups = s.tries > 0;
 	if (!s.failed)
