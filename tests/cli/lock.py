@@ -6,6 +6,7 @@ for writing is refused, and the holder named; with -U it reads. While a check
 is under way, the real programs read and cannot write.
 """
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -15,11 +16,12 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import qimg  # noqa: E402
+import running  # noqa: E402
 from tap import Tap  # noqa: E402
 
 QFSCK = qimg.qfsck_path()
 IMAGE = "disk.qcow2"
-LOCK_BYTE_WRITE = 101
+LOCK_BYTE_WRITE = running.LOCK_BYTE_WRITE
 
 
 def run(*argv):
@@ -29,17 +31,8 @@ def run(*argv):
 
 def lock_bytes(pid):
     """The bytes that a process holds OFD locks on, as fdinfo tells them."""
-    found = set()
-    for fd in os.listdir(f"/proc/{pid}/fdinfo"):
-        try:
-            with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as f:
-                for line in f:
-                    words = line.split()
-                    if words and words[0] == "lock:":
-                        found |= set(range(int(words[-2]), int(words[-1]) + 1))
-        except (OSError, ValueError):
-            pass
-    return found
+    return set().union(*map(running.lock_bytes,
+                            glob.glob(f"/proc/{pid}/fdinfo/*")))
 
 
 def wait_for(good, what):

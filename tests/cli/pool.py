@@ -18,6 +18,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+import running  # noqa: E402
 import qimg  # noqa: E402
 from tap import Tap  # noqa: E402
 
@@ -77,27 +78,14 @@ def move(old, new):
     POOL[new] = POOL.pop(old)
 
 
-class Machines:
+def machines():
     """A QEMU that has the images in use open for writing."""
-
-    def __enter__(self):
-        argv = ["qemu-storage-daemon"]
-        names = [n for n, k in POOL.items() if k == "in-use"]
-        for n, name in enumerate(names):
-            argv += ["--blockdev", "driver=qcow2,node-name=n%d,"
-                     "file.driver=file,file.filename=%s" % (n, name)]
-        self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
-                                      stderr=subprocess.DEVNULL)
-        for _ in range(600):
-            done = run("check", names[-1])
-            if done.returncode == 1:
-                return self
-            time.sleep(.1)
-        raise TimeoutError("the machine takes no lock")
-
-    def __exit__(self, *exc):
-        self.child.kill()
-        self.child.wait()
+    argv = ["qemu-storage-daemon"]
+    names = [n for n, k in POOL.items() if k == "in-use"]
+    for n, name in enumerate(names):
+        argv += ["--blockdev", "driver=qcow2,node-name=n%d,"
+                 "file.driver=file,file.filename=%s" % (n, name)]
+    return running.Running(argv, len(names))
 
 
 def run(*argv):
@@ -260,7 +248,7 @@ def killed():
 
 qimg.own_folder()
 make_pool()
-with Machines():
+with machines():
     first_run()
     summary()
     second_run()

@@ -5,9 +5,9 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+import running  # noqa: E402
 import qimg  # noqa: E402
 from tap import Tap  # noqa: E402
 
@@ -79,20 +79,11 @@ def refused():
 
 
 def in_use():
-    child = subprocess.Popen(
-        ["qemu-io", "-f", "qcow2", "-c", "sleep 60000", "pool/clean"],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
-    for _ in range(300):
-        if repair("-n", "pool/clean").returncode == 1:
-            break
-        time.sleep(0.1)
-    done = repair("-n", "pool")
+    with running.writer("pool/clean"):
+        done = repair("-n", "pool")
     tap.result(done.returncode == 3 and "1 with leaks, 1 in use" in done.stdout
                and "process" in done.stderr, "one in use is told, and counted",
                shown(done))
-    child.kill()
-    child.wait()
 
 
 qimg.own_folder()

@@ -10,6 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+import running  # noqa: E402
 import qimg  # noqa: E402
 from tap import Tap  # noqa: E402
 
@@ -68,28 +69,6 @@ WANT = [("corrupt", "pool/e-lost.qcow2"), ("corrupt", "pool/d-lost.qcow2"),
         ("in use", "pool/g-used.qcow2"),
         ("another format", "pool/h.qcow2"),
         ("clean", "pool/a-clean.qcow2"), ("clean", "pool/f-clean.qcow2")]
-
-
-class Writer:
-    """A program that has the image open for writing."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def __enter__(self):
-        self.child = subprocess.Popen(
-            ["qemu-io", "-f", "qcow2", "-c", "sleep 60000", self.name],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
-        for _ in range(300):
-            if check(self.name).returncode == 1:
-                return self
-            time.sleep(0.1)
-        raise TimeoutError("qemu-io takes no lock")
-
-    def __exit__(self, *exc):
-        self.child.kill()
-        self.child.wait()
 
 
 def lines():
@@ -169,7 +148,7 @@ def gone():
 
 qimg.own_folder()
 make_pool()
-with Writer("pool/g-used.qcow2"):
+with running.writer("pool/g-used.qcow2"):
     lines()
     objects()
 gone()

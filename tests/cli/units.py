@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 from tap import Tap                                         # noqa: E402
 import make                                                 # noqa: E402
+import running                                              # noqa: E402
 import tools                                                # noqa: E402
 
 UNITS = os.path.join(HERE, "..", "..", "share", "systemd")
@@ -58,28 +58,6 @@ def run(folder):
     return status, (out + err).decode(errors="replace")
 
 
-class Machine:
-    """A program that has the image open for writing, as a machine has."""
-
-    def __init__(self, image):
-        self.image = image
-
-    def __enter__(self):
-        self.child = subprocess.Popen(
-            ["qemu-io", "-f", "qcow2", "-c", "sleep 60000", self.image],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
-        for _ in range(300):
-            if tools.run([tools.qfsck_path(), "check", self.image])[0] == 1:
-                return
-            time.sleep(0.1)
-        raise TimeoutError("qemu-io takes no lock")
-
-    def __exit__(self, *exc):
-        self.child.kill()
-        self.child.wait()
-
-
 def the_service():
     pool = os.path.join(WORK, "a pool")
     os.makedirs(os.path.join(pool, "deep"))
@@ -92,7 +70,7 @@ def the_service():
     status, text = run(pool)
     tap.result(status == 0 and not text, "a sound pool is passed over",
                [f"{status} {text}"])
-    with Machine(one):
+    with running.writer(one):
         status, text = run(pool)
     tap.result(status == 0 and not text, "so is a running machine's image",
                [f"{status} {text}"])
