@@ -148,36 +148,6 @@ static void add_bits(struct field *f, const struct qf_fix_ctx *c)
 		f->value[f->n++] = bits ^ QF_INCOMPAT_EXTL2;
 }
 
-/*
- * The pointers to the L1 table and to the refcount table, which stand side by
- * side: exchanged, if that makes a sound image.
- */
-static enum qf_err try_exchange(struct qf_fix_ctx *c, struct qf_why *why)
-{
-	const struct qf_header *h = &c->img->hdr;
-	struct qf_be64 w[2] = { qf_be_put64(h->reftable_off),
-				qf_be_put64(h->l1_off) };
-	enum qf_err err;
-	bool sound;
-
-	_Static_assert(AT(refcount_table_offset) == AT(l1_table_offset) + 8,
-		       "the two stand side by side");
-	if (!qf_fix_found(c, QF_P_HEADER_L1_OFFSET) ||
-	    !qf_plan_allows(c->plan, QF_P_HEADER_L1_OFFSET))
-		return QF_OK;
-	err = qf_units_try(c->img->io, AT(l1_table_offset), w, sizeof(w),
-			   &sound, why);
-	if (err || !sound)
-		return err;
-	if (!qf_plan_licence_all(c->plan, c->img, 0))
-		return qf_err_set(why, QF_ERR_NOMEM, 0, QF_NOWHERE,
-				  "no memory for the plan");
-	return qf_plan_put(c->plan, QF_P_HEADER_L1_OFFSET, AT(l1_table_offset),
-			   w, sizeof(w), why,
-			   "exchange the pointers to the L1 table and to the "
-			   "refcount table: so they make a sound image");
-}
-
 enum qf_err qf_fix_geometry(struct qf_fix_ctx *c, struct qf_why *why)
 {
 	const struct qf_finding *f = doubt(c);
@@ -211,7 +181,5 @@ enum qf_err qf_fix_geometry(struct qf_fix_ctx *c, struct qf_why *why)
 	     !err && c->plan->n == had && i < sizeof(field) / sizeof(*field);
 	     i++)
 		err = try_field(c, f->problem, field[i], why);
-	if (!err && c->plan->n == had)
-		err = try_exchange(c, why);
 	return err;
 }
