@@ -119,7 +119,8 @@ static void keep_suspects(struct search *s)
 			s->more = true;
 			break;
 		}
-		if (read_cluster(s, p[i].off) &&
+		if (qf_suits_may_be_suspect(s->f, &p[i]) &&
+		    read_cluster(s, p[i].off) &&
 		    qf_suits_is_suspect(s->f, &p[i], s->buf))
 			p[n++] = p[i];
 	}

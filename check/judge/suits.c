@@ -3,14 +3,17 @@
 #include "lib/base/mem.h"
 #include "lib/format/luks.h"
 #include "lib/format/refblock.h"
+#include "lib/walk/walk_l2.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* So many tables that an L1 table names are looked at. */
 #define MAX_DEEP 8u
-/* So many entries tell whether a table is suspect. */
+/* So many entries tell whether a table is suspect, and so many counts that a
+ * cluster is no refcount block: most of them are wrong. */
 #define MAX_LED 64u
+#define FIRST_COUNTS 256u
 
 struct look {
 	const struct qf_facts *f;
@@ -26,11 +29,6 @@ static uint64_t word(const unsigned char *buf, uint64_t i)
 
 	memcpy(&w, buf + i * 8, sizeof(w));
 	return qf_be_get64(w);
-}
-
-static bool is_zero(const unsigned char *buf, uint64_t bytes)
-{
-	return !bytes || (!*buf && !memcmp(buf, buf + 1, bytes - 1));
 }
 
 /* -- L2 tables -- */
@@ -103,8 +101,8 @@ static bool suits_l1(const struct look *l)
 {
 	uint64_t i, e, filled = 0, sound = 0, per = l->g->cluster_bytes / 8;
 	unsigned char *buf = qf_mem_zalloc(1, l->g->cluster_bytes);
-	bool ok = buf && is_zero(l->buf + l->p->entries * 8,
-				 (per - l->p->entries) * 8);
+	bool ok = buf && qf_l2_is_zero(l->buf + l->p->entries * 8,
+				       (per - l->p->entries) * 8);
 
 	for (i = 0; ok && i < l->p->entries; i++) {
 		e = word(l->buf, i);
@@ -164,6 +162,8 @@ static bool suits_refblock(const struct look *l)
 		used++;
 		same += v ==
 			qf_ledger_count(l->f->recount->ledger, first + i, NULL);
+		if (used == FIRST_COUNTS && 2 * same < used)
+			return false;
 	}
 	return used && 4 * same >= 3 * used;
 }
@@ -240,6 +240,19 @@ bool qf_suits_is_suspect(const struct qf_facts *f, const struct qf_place_of *p,
 	if (!led)
 		return f->refs_high || f->unknown;
 	return !l.g->data_file && 2 * troubled >= led;
+}
+
+bool qf_suits_may_be_suspect(const struct qf_facts *f,
+			     const struct qf_place_of *p)
+{
+	uint64_t per = 1ull << f->img->geo.refblock_bits;
+	const struct qf_trouble *tr;
+
+	if (p->kind != QF_REF_REFBLOCK)
+		return true;
+	tr = qf_recount_from(f->recount, p->index * per);
+	return tr && tr < f->recount->trouble + f->recount->n_troubles &&
+	       tr->first < (p->index + 1) * per;
 }
 
 bool qf_suits_knows(enum qf_ref_kind kind)

@@ -30,6 +30,11 @@ bool qf_suits(const struct qf_facts *f, const struct qf_place_of *p,
 bool qf_suits_is_suspect(const struct qf_facts *f, const struct qf_place_of *p,
 			 const unsigned char *buf);
 
+/* Without a look at its bytes: false, if the recount has found all counts right
+ * that the refcount block P holds. */
+bool qf_suits_may_be_suspect(const struct qf_facts *f,
+			     const struct qf_place_of *p);
+
 /* True if that can be said of tables of this kind. */
 bool qf_suits_knows(enum qf_ref_kind kind);
 

@@ -9,9 +9,11 @@
  * what must stand there, is gone for certain.
  */
 #include "check/lost/lost_gaps.h"
+#include "check/judge/witness.h"
 #include "check/lost/lost_guest.h"
 #include "lib/base/mem.h"
 #include "lib/base/pool.h"
+#include "lib/walk/walk_l2.h"
 
 #include <stdlib.h>
 
@@ -19,8 +21,6 @@
 #define MAX_STRETCHES 4096u
 /* So many tables are read for sectors that hold nothing. */
 #define MAX_TABLES 8192u
-/* They are about as many if they differ by no more than a part in three. */
-#define NEARLY 3u
 
 /* Entries that hold nothing, in a row, with whole sectors among them. */
 struct stretch {
@@ -49,26 +49,14 @@ struct within {
 
 /* --- the stretches --- */
 
-static bool is_zero(const unsigned char *p, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (p[i])
-			return false;
-	return true;
-}
-
-/* Entries FROM to TO of a table hold nothing. */
-static void add_stretch(struct within *w, uint64_t table, uint32_t from,
-			uint32_t to, uint64_t disk)
+/* Entries FROM to TO of a table hold nothing; entry 0 is the disk's AT. */
+static void add_stretch(struct within *w, uint64_t table, uint64_t at,
+			uint32_t from, uint32_t to, uint64_t disk)
 {
 	const struct qf_geometry *g = &w->s->img->geo;
 	const uint32_t step = qf_gap_sector(g);
 	const uint32_t first = (uint32_t)qf_mem_round_up(from, step);
 	const uint32_t last = to / step * step;
-	uint64_t at = (uint64_t)qf_walk_group_of(w->s->w, table)->l1_index
-		      << g->l2_bits;
 	uint64_t start = (at + from) << g->cluster_bits;
 	uint64_t end = (at + to) << g->cluster_bits;
 
@@ -93,18 +81,21 @@ static void look_at_table(struct within *w, uint64_t table, uint64_t disk)
 {
 	const struct qf_geometry *g = &w->s->img->geo;
 	const struct qf_l2_table *t = &w->s->w->table[table];
+	uint64_t at = (uint64_t)qf_walk_group_of(w->s->w, table)->l1_index
+		      << g->l2_bits;
 	uint32_t i, from = 0;
 
 	if (qf_io_read_pad(w->s->img->io, w->s->buf, g->cluster_bytes, t->off,
 			   NULL))
 		return;
 	for (i = 0; i < g->l2_entries; i++)
-		if (!is_zero(w->s->buf + (size_t)i * g->l2_entry_bytes,
-			     g->l2_entry_bytes)) {
-			add_stretch(w, table, from, i, disk);
+		if (!qf_l2_is_zero(w->s->buf + (size_t)i * g->l2_entry_bytes,
+				   g->l2_entry_bytes)) {
+			if (i > from)
+				add_stretch(w, table, at, from, i, disk);
 			from = i + 1;
 		}
-	add_stretch(w, table, from, i, disk);
+	add_stretch(w, table, at, from, i, disk);
 }
 
 static bool collect(struct within *w, uint64_t disk)
@@ -266,6 +257,18 @@ static enum qf_err ask_blocks(struct within *w, struct qf_why *why)
 	return err;
 }
 
+static bool is_known(const struct within *w, enum qf_err *err,
+		     struct qf_why *why)
+{
+	struct qf_guest *guest = NULL;
+	bool known;
+
+	*err = qf_guest_open(w->bare, false, &guest, why);
+	known = !*err && guest->n;
+	qf_guest_close(guest);
+	return known;
+}
+
 static enum qf_err look(struct within *w, struct qf_chain *chain,
 			struct qf_disk **disk)
 {
@@ -276,7 +279,10 @@ static enum qf_err look(struct within *w, struct qf_chain *chain,
 		err = qf_disk_open(chain, w->holder, disk, &why);
 	if (!err)
 		err = qf_disk_open(chain, w->holder, &w->bare, &why);
-	if (!err && (!collect(w, qf_disk_bytes(*disk)) || !lose(w, *disk)))
+	/* a guest that nothing is known of tells nothing: no table is read */
+	if (err || !is_known(w, &err, &why))
+		return err;
+	if (!collect(w, qf_disk_bytes(*disk)) || !lose(w, *disk))
 		err = QF_ERR_NOMEM;
 	if (!err && w->n)
 		err = ask_names(w, *disk, &why);
@@ -290,8 +296,11 @@ static enum qf_err look(struct within *w, struct qf_chain *chain,
 /* True if they are about as many as the leaks. */
 static bool fits(const struct within *w, const struct tally *t)
 {
-	return t->bare && t->bare * NEARLY <= w->leaks * (NEARLY + 1) &&
-	       w->leaks * NEARLY <= t->all * (NEARLY + 1);
+	return t->bare &&
+	       t->bare * QF_WITNESS_LEAKS_NEARLY <=
+		       w->leaks * (QF_WITNESS_LEAKS_NEARLY + 1) &&
+	       w->leaks * QF_WITNESS_LEAKS_NEARLY <=
+		       t->all * (QF_WITNESS_LEAKS_NEARLY + 1);
 }
 
 static bool take(struct within *w)
